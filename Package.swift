@@ -1,0 +1,74 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// `make test` and CI set STAGEWIRE_STRICT: a warning in our own modules is an error there.
+let strict = Context.environment["STAGEWIRE_STRICT"] != nil
+let settings: [SwiftSetting] = strict ? [.treatAllWarnings(as: .error)] : []
+
+// The arrows between these targets are those of docs/ARCHITECTURE.md; a new arrow needs a decision record.
+let package = Package(
+    name: "stagewire",
+    products: [
+        .executable(name: "stagewire", targets: ["stagewire"])
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
+        .package(url: "https://github.com/apple/swift-collections", from: "1.1.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.80.0"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.0.0"),
+    ],
+    targets: [
+        .systemLibrary(
+            name: "CProtobufC", pkgConfig: "libprotobuf-c", providers: [.apt(["libprotobuf-c-dev"])]),
+        .target(name: "CEnvelope", dependencies: ["CProtobufC"]),
+        .target(name: "StagewireModel", swiftSettings: settings),
+        .target(name: "StagewireRecord", dependencies: ["StagewireModel"], swiftSettings: settings),
+        .target(
+            name: "StagewireWire", dependencies: ["StagewireRecord", "StagewireModel", "CEnvelope"],
+            swiftSettings: settings),
+        .target(
+            name: "StagewireRouter",
+            dependencies: [
+                "StagewireRecord", "StagewireModel",
+                .product(name: "DequeModule", package: "swift-collections"),
+                .product(name: "HeapModule", package: "swift-collections"),
+            ], swiftSettings: settings),
+        .target(
+            name: "StagewireConfig",
+            dependencies: ["StagewireModel", .product(name: "Yams", package: "Yams")], swiftSettings: settings),
+        .target(
+            name: "StagewireBroker",
+            dependencies: [
+                "StagewireWire", "StagewireRouter", "StagewireRecord", "StagewireConfig", "StagewireModel",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ], swiftSettings: settings),
+        .executableTarget(
+            name: "stagewire",
+            dependencies: [
+                "StagewireBroker", "StagewireConfig", "StagewireModel",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
+            ], swiftSettings: settings),
+        .testTarget(name: "StagewireModelTests", dependencies: ["StagewireModel"], swiftSettings: settings),
+        .testTarget(
+            name: "StagewireRecordTests", dependencies: ["StagewireRecord", "StagewireModel", "CEnvelope"],
+            swiftSettings: settings),
+        .testTarget(
+            name: "StagewireWireTests", dependencies: ["StagewireWire", "StagewireModel", "CEnvelope"],
+            swiftSettings: settings),
+        .testTarget(
+            name: "StagewireRouterTests", dependencies: ["StagewireRouter", "StagewireRecord", "StagewireModel"],
+            swiftSettings: settings),
+        .testTarget(
+            name: "StagewireConfigTests", dependencies: ["StagewireConfig", "StagewireModel"],
+            swiftSettings: settings),
+        .testTarget(
+            name: "StagewireBrokerTests",
+            dependencies: ["StagewireBroker", "StagewireWire", "StagewireConfig", "StagewireModel"],
+            swiftSettings: settings),
+    ],
+    swiftLanguageModes: [.v6]
+)

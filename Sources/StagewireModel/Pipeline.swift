@@ -1,0 +1,129 @@
+/// How a stage wants its records relative to each other.
+public enum Ordering: UInt8, Sendable, CaseIterable {
+    /// Records of one key in order, different keys in parallel; records without a key in any order.
+    case key = 1
+    case none = 2
+    /// All records of an input in order, one worker at a time.
+    case total = 3
+}
+
+public enum Durability: String, Sendable, CaseIterable {
+    case disk, relaxed, memory
+}
+
+/// What a subscription does when its stream is full and it is the one in the way.
+public enum Overflow: String, Sendable, CaseIterable {
+    case block
+    case dropNewest = "drop-newest"
+    case dropOldest = "drop-oldest"
+}
+
+public struct RetryPolicy: Equatable, Sendable {
+    /// Deliveries of one record before it becomes a dead letter, the first included.
+    public var attempts: UInt32 = 5
+    public var backoffFirst: Duration = .milliseconds(200)
+    public var backoffLimit: Duration = .seconds(30)
+    /// Share of a delay by which it varies, either way, in percent.
+    public var jitterPercent: UInt32 = 20
+    /// Broker's running time since the first attempt in this subscription. `nil`: no limit.
+    public var maxAge: Duration? = .seconds(600)
+
+    public init() {}
+}
+
+/// One edge of the graph: what a stage reads.
+public struct InputDefinition: Equatable, Sendable {
+    /// Index into `PipelineDefinition.stages`, and into that stage's `ports`.
+    public var stage: Int
+    public var port: Int
+    public var when: Predicate?
+    public var overflow: Overflow
+
+    public init(stage: Int, port: Int = 0, when: Predicate? = nil, overflow: Overflow = .block) {
+        self.stage = stage
+        self.port = port
+        self.when = when
+        self.overflow = overflow
+    }
+}
+
+/// How the host starts a stage's workers; `nil` in `StageDefinition.launch` means that somebody else does.
+public struct Launch: Equatable, Sendable {
+    /// Program and arguments; no shell in between.
+    public var command: [String]
+    /// Working directory; `nil`: the one of the pipeline file.
+    public var directory: String?
+    public var environment: [String: String]
+
+    public init(command: [String], directory: String? = nil, environment: [String: String] = [:]) {
+        self.command = command
+        self.directory = directory
+        self.environment = environment
+    }
+}
+
+public struct StageDefinition: Equatable, Sendable {
+    public var name: String
+    public var isSource: Bool
+    public var inputs: [InputDefinition]
+    /// Names of the output ports; number = index. A sink's port has no subscriber.
+    public var ports: [String] = ["out"]
+    public var launch: Launch?
+    /// Workers that the host starts.
+    public var workers = 1
+    /// Sessions that may be attached at once, external ones included.
+    public var maxWorkers = 16
+    public var ordering: Ordering = .key
+    public var retry = RetryPolicy()
+    public var lease: Duration = .seconds(30)
+    /// Crashes of a delivery alone in a worker before it becomes a dead letter.
+    public var crashLimit: UInt32 = 3
+    /// The stage's configuration as one JSON value.
+    public var config: [UInt8] = Array("{}".utf8)
+    public var emits: [Schema] = []
+
+    public init(name: String, isSource: Bool = false, inputs: [InputDefinition] = []) {
+        self.name = name
+        self.isSource = isSource
+        self.inputs = inputs
+    }
+}
+
+/// A directed acyclic graph of stages. Stages stand in topological order: every input's stage has a
+/// smaller index than the stage that reads it (`StagewireConfig` sorts and checks).
+public struct PipelineDefinition: Equatable, Sendable {
+    public var name: String
+    public var durability: Durability = .memory
+    public var limits = PipelineLimits()
+    public var stages: [StageDefinition]
+
+    public init(name: String, stages: [StageDefinition]) {
+        self.name = name
+        self.stages = stages
+    }
+
+    /// Stages between the farthest source and each stage, itself included (1 for a source).
+    public func depths() -> [Int] {
+        var depths = [Int](repeating: 1, count: stages.count)
+        for (index, stage) in stages.enumerated() {
+            for input in stage.inputs {
+                precondition(input.stage < index, "stages stand in topological order")
+                depths[index] = max(depths[index], depths[input.stage] + 1)
+            }
+        }
+        return depths
+    }
+
+    /// Bytes that the broker may add to an output of any stage: an upper bound, so that what is
+    /// charged (output + reserve) is never less than what is kept. `Stamp.bound` in StagewireRecord
+    /// proves each term.
+    public var stampReserve: Int {
+        let depth = depths().max() ?? 1
+        let identity = 18 + 18 + 2 + 9  // id, root, parents_truncated, ingest_time
+        let parents = Limits.parents * 18
+        let trace = 4 + 2 + Limits.traceparent + 3 + Limits.tracestate
+        let hop = 2 + 6 + 11 + 6  // tag+length, run, delta, attempt
+        let framing = 4 + 6  // lineage's and the record's own tag and length
+        return identity + parents + trace + depth * hop + framing
+    }
+}
