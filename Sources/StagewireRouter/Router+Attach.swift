@@ -18,7 +18,7 @@ extension Router {
     }
 
     mutating func attach(_ connection: ConnectionID, _ hello: Hello, at now: Moment) {
-        do {
+        do throws(CloseReason) {
             try checkVersion(hello)
             try checkFeatures(hello)
             let (stage, instance, token) = try place(hello)

@@ -51,7 +51,7 @@ extension Router {
     public mutating func emit(_ connection: ConnectionID, _ batch: borrowing StepBatch, frame: RawSpan, at now: Moment) {
         guard let slot = slot(of: connection) else { return refuseEarly(connection, at: now) }
         heard(slot, at: now)
-        do {
+        do throws(CloseReason) {
             let partition = try claimedPartition(batch, frame, slot)
             for index in batch.emissions.indices where !batch.emissions[index].parents.isEmpty {
                 throw CloseReason(.invalidOutcome, "A source's emission has no parents.")

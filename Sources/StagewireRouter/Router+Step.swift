@@ -7,7 +7,7 @@ extension Router {
         guard let slot = slot(of: connection) else { return refuseEarly(connection, at: now) }
         heard(slot, at: now)
         sessions[slot]!.lastProgress = now.uptime
-        do {
+        do throws(CloseReason) {
             try charge(slot, batch)
             var refused: [Refusal] = []
             for index in batch.outcomes.indices {

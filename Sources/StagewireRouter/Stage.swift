@@ -1,5 +1,6 @@
 import DequeModule
 import StagewireModel
+import StagewireRecord
 
 /// A stage at run time.
 struct Stage {
