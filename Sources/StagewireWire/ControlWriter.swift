@@ -162,14 +162,16 @@ extension ControlWriter {
         return arena.pointers(list)
     }
 
-    private static func fill(_ reason: CloseReason, _ arena: inout Arena) -> UnsafeMutablePointer<Stagewire__V1__Close> {
+    private static func fill(_ reason: CloseReason, _ arena: inout Arena) -> UnsafeMutablePointer<Stagewire__V1__Close>
+    {
         let message = arena.message(stagewire__v1__close__init)
         message.pointee.code = reason.code
         message.pointee.message = arena.string(Text.cut(reason.message, bytes: Limits.text))
         return message
     }
 
-    private static func fill(_ limit: CreditLimit, _ arena: inout Arena) -> UnsafeMutablePointer<Stagewire__V1__Credit> {
+    private static func fill(_ limit: CreditLimit, _ arena: inout Arena) -> UnsafeMutablePointer<Stagewire__V1__Credit>
+    {
         let message = arena.message(stagewire__v1__credit__init)
         message.pointee.number = limit.number
         message.pointee.records = limit.records

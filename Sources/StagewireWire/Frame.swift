@@ -124,7 +124,8 @@ public enum FrameCodec {
             throw CloseReason(
                 .unsupportedVersion,
                 "A frame of protocol \(ProtocolVersion.text(version)), but this side speaks "
-                    + "\(ProtocolVersion.text(ProtocolVersion.current)). Use an SDK and a broker of the same major version.")
+                    + "\(ProtocolVersion.text(ProtocolVersion.current)). Use an SDK and a broker of the same major version."
+            )
         }
         found.version = version
     }
@@ -133,7 +134,8 @@ public enum FrameCodec {
         guard found.version != nil else {
             throw CloseReason(
                 .unsupportedVersion,
-                "A frame without a protocol version. Set Envelope.version to \(ProtocolVersion.current) on every frame.")
+                "A frame without a protocol version. Set Envelope.version to \(ProtocolVersion.current) on every frame."
+            )
         }
         if let first = found.kind, let second = found.second {
             throw CloseReason(

@@ -23,7 +23,8 @@ public struct FrameSplitter: Sendable {
         let prefix = UInt32(bigEndian: bytes.unsafeLoadUnaligned(fromByteOffset: offset, as: UInt32.self))
         guard prefix > 0 else {
             throw CloseReason(
-                .malformedFrame, "A frame of length 0: every frame holds an Envelope, which at least names its version.")
+                .malformedFrame, "A frame of length 0: every frame holds an Envelope, which at least names its version."
+            )
         }
         guard prefix <= UInt32(limit) else { throw Self.refusal(of: prefix, limit: limit) }
         let start = offset + Limits.framePrefix

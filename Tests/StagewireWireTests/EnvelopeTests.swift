@@ -35,7 +35,8 @@ struct EnvelopeTests {
 
     @Test("unknown fields are skipped when they are well-formed")
     func unknownFields() throws {
-        let strange = field(40, 5) + field(41, "later") + varint(42 << 3 | 1) + [1, 2, 3, 4, 5, 6, 7, 8]
+        let strange =
+            field(40, 5) + field(41, "later") + varint(42 << 3 | 1) + [1, 2, 3, 4, 5, 6, 7, 8]
             + varint(43 << 3 | 5) + [1, 2, 3, 4]
         #expect(try FrameCodec.decode(envelope(strange + ping + strange)) == .control(.ping(nonce: 7)))
         #expect(
@@ -56,7 +57,8 @@ struct EnvelopeTests {
         #expect(try FrameCodec.decode(envelope(field(5, field(1, UInt64.max)))) == .control(.ping(nonce: .max)))
         #expect(refusal(envelope(field(5, [8] + [UInt8](repeating: 0xff, count: 9) + [2]))) == .malformedFrame)
         // A length that was reserved with five bytes before it was known.
-        #expect(try FrameCodec.decode(envelope([0x2a, 0x82, 0x80, 0x80, 0x80, 0x00, 8, 7])) == .control(.ping(nonce: 7)))
+        #expect(
+            try FrameCodec.decode(envelope([0x2a, 0x82, 0x80, 0x80, 0x80, 0x00, 8, 7])) == .control(.ping(nonce: 7)))
     }
 
     @Test("data kinds come as ranges, unread")
