@@ -13,7 +13,7 @@ public final class Broker: Sendable {
         public var socketPath: String?
         /// Where commands of stages without a directory of their own run: the pipeline file's directory.
         public var directory: String
-        /// Stay when every stage has ended, until `drain` or `abandon`.
+        /// Sources that finish do not end the run; only `drain` or `abandon` does.
         public var keepRunning = false
         /// What workers inherit, without `STAGEWIRE_` variables.
         public var environment: [String: String]
@@ -31,7 +31,7 @@ public final class Broker: Sendable {
     private let path: SocketPath
     private let group: MultiThreadedEventLoopGroup
     private let lifecycle: NIOLoopBound<Lifecycle>
-    private let ending: EventLoopFuture<RunEnd>
+    private let report: EventLoopFuture<RunReport>
 
     /// Binds the socket. Blocks for the moment that it takes; no worker runs before `start`.
     ///
@@ -45,8 +45,8 @@ public final class Broker: Sendable {
         self.logger = logger
         group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         let loop = group.next()
-        let promise = loop.makePromise(of: RunEnd.self)
-        ending = promise.futureResult
+        let promise = loop.makePromise(of: RunReport.self)
+        report = promise.futureResult
         let path = path
         lifecycle = try loop.submit {
             var options = Router.Options()
@@ -56,14 +56,13 @@ public final class Broker: Sendable {
             let host = Host(
                 pipeline, directory: settings.directory, environment: environment, loop: loop, logger: logger)
             let lifecycle = Lifecycle(
-                pipeline, switchboard: switchboard, host: host, keepRunning: settings.keepRunning, end: promise,
-                logger: logger)
+                pipeline, switchboard: switchboard, host: host, report: promise, logger: logger)
             return NIOLoopBound(lifecycle, eventLoop: loop)
         }.wait()
         do {
             try listen(loop)
         } catch {
-            promise.succeed(.unavailable("\(error)"))
+            promise.fail(error)
             try? group.syncShutdownGracefully()
             throw error
         }
@@ -97,15 +96,11 @@ public final class Broker: Sendable {
         onLoop { $0.abandon() }
     }
 
-    /// Waits for the end of the run: workers gone, socket removed.
-    public func finished() async -> RunEnd {
-        do {
-            let end = try await ending.get()
-            try await group.shutdownGracefully()
-            return end
-        } catch {
-            return .failed("the event loop failed: \(error)")
-        }
+    /// Waits for the end of the run: workers gone, socket removed. To be called once.
+    public func finished() async throws -> RunReport {
+        let report = try await report.get()
+        try await group.shutdownGracefully()
+        return report
     }
 
     /// Counters of all stages, as of now.

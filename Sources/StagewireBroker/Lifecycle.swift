@@ -8,10 +8,10 @@ import StagewireRouter
 final class Lifecycle: SwitchboardObserver, HostObserver {
     enum Phase {
         case running
-        /// Asked to stop, at the uptime by which everything has to be finished.
-        case draining(until: UInt64)
+        /// Asked to stop; what is in flight gets finished.
+        case draining
         /// Decided; workers and connections have a moment to go.
-        case ending(RunEnd)
+        case ending
         case over
     }
 
@@ -25,20 +25,17 @@ final class Lifecycle: SwitchboardObserver, HostObserver {
     private let host: Host
     private let loop: any EventLoop
     private let logger: Logger
-    private let keepRunning: Bool
-    private let end: EventLoopPromise<RunEnd>
+    private let report: EventLoopPromise<RunReport>
     private let drainLimit: Duration
     var listener: Listener?
-    private var isComplete = false
 
     init(
-        _ pipeline: PipelineDefinition, switchboard: Switchboard, host: Host, keepRunning: Bool,
-        end: EventLoopPromise<RunEnd>, logger: Logger
+        _ pipeline: PipelineDefinition, switchboard: Switchboard, host: Host, report: EventLoopPromise<RunReport>,
+        logger: Logger
     ) {
         self.switchboard = switchboard
         self.host = host
-        self.keepRunning = keepRunning
-        self.end = end
+        self.report = report
         self.logger = logger
         loop = switchboard.loop
         drainLimit = pipeline.limits.drain
@@ -58,8 +55,7 @@ final class Lifecycle: SwitchboardObserver, HostObserver {
 
     func drain() {
         guard case .running = phase else { return }
-        if isComplete { return finish(.completed) }
-        phase = .draining(until: Clock.uptime() + drainLimit.nanoseconds)
+        phase = .draining
         host.isDraining = true
         switchboard.report(.drain(deadline: drainLimit))
         let overdue = TimeAmount.nanoseconds(Int64(clamping: (drainLimit + Self.overdue).nanoseconds))
@@ -90,11 +86,11 @@ final class Lifecycle: SwitchboardObserver, HostObserver {
 
     func pipelineEnded() {
         switch phase {
-        case .running where keepRunning:
-            isComplete = true
-            logger.notice("the pipeline is complete; the broker stays (--keep-running) until it is stopped")
         case .running: finish(.completed)
-        case .draining(let deadline): finish(Clock.uptime() < deadline ? .drained : .abandoned)
+        case .draining:
+            // At its drain deadline the router ends the pipeline with stages that have not ended.
+            let isFinished = switchboard.router.summary().stages.allSatisfy(\.hasEnded)
+            finish(isFinished ? .drained : .abandoned)
         case .ending, .over: break
         }
     }
@@ -123,18 +119,19 @@ final class Lifecycle: SwitchboardObserver, HostObserver {
 
     // MARK: The end
 
-    private func finish(_ result: RunEnd) {
+    private func finish(_ end: RunEnd) {
         switch phase {
-        case .running, .draining: phase = .ending(result)
+        case .running, .draining: phase = .ending
         case .ending, .over: return
         }
+        let summary = switchboard.router.summary()
         listener?.close()
         switchboard.stop(CloseReason(.shuttingDown, "The broker ends."))
-        let grace = result == .completed || result == .drained ? Self.farewell : .zero
+        let grace = end == .completed || end == .drained ? Self.farewell : .zero
         host.stop(grace: grace).assumeIsolated().whenComplete { [self] _ in
             phase = .over
             switchboard.abort()
-            end.succeed(result)
+            report.succeed(RunReport(end: end, summary: summary))
         }
     }
 }

@@ -1,3 +1,5 @@
+import StagewireRouter
+
 /// How a run of a pipeline ended. The command line turns it into an exit code.
 public enum RunEnd: Equatable, Sendable {
     /// Every stage has ended by itself.
@@ -11,6 +13,13 @@ public enum RunEnd: Equatable, Sendable {
     /// The machine does not offer what the run needs: a socket that cannot be bound, a command that
     /// cannot be started.
     case unavailable(String)
+}
+
+/// A run in retrospect.
+public struct RunReport: Equatable, Sendable {
+    public var end: RunEnd
+    /// As it stood when the end was decided.
+    public var summary: PipelineSummary
 }
 
 /// What the broker needs from the machine and does not get. The description is for a person: what,
