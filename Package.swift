@@ -61,6 +61,7 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "StagewireRouterTests", dependencies: ["StagewireRouter", "StagewireRecord", "StagewireModel"],
+            exclude: ["Scenarios"],
             swiftSettings: settings),
         .testTarget(
             name: "StagewireConfigTests", dependencies: ["StagewireConfig", "StagewireModel"],

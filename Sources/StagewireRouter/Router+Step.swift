@@ -112,8 +112,8 @@ extension Router {
             guard let entry = sessions[slot]!.deliveries.owedEntry(id) else {
                 throw CloseReason(
                     .unknownDelivery,
-                    "Delivery \(id) was settled, but this session does not owe a verdict on it (deliveries up to "
-                        + "\(sessions[slot]!.deliveries.next - 1) were sent).")
+                    "Delivery \(id) was settled, but this session does not owe a verdict on it; it was sent "
+                        + "\(sessions[slot]!.deliveries.next - 1) deliveries so far.")
             }
             if let last = scratch.deliveries.last, last >= id {
                 throw CloseReason(.invalidOutcome, "The deliveries of an outcome have to ascend: \(id) stands behind \(last).")
