@@ -12,6 +12,8 @@ import json
 import re
 import sys
 
+from google.protobuf.message import DecodeError
+
 import murmur3
 import wire
 
@@ -72,9 +74,15 @@ def check_examples(text, envelope, report):
             report.expect(False, f"example {name}: needs a json and a hex block")
             continue
         data = wire.unannotate(block)
-        report.expect(int.from_bytes(data[:4], "big") == len(data) - 4, f"example {name}: wrong length prefix")
+        if int.from_bytes(data[:4], "big") != len(data) - 4:
+            report.expect(False, f"example {name}: wrong length prefix")
+            continue
         message = envelope()
-        message.ParseFromString(data[4:])
+        try:
+            message.ParseFromString(data[4:])
+        except DecodeError as error:
+            report.expect(False, f"example {name}: {error}")
+            continue
         report.expect(message == build(envelope, source), f"example {name}: the bytes do not say what the JSON says")
         report.expect(wire.frame(message) == data, f"example {name}: not the encoding that protobuf writes")
         report.expect(block.strip() == "\n".join(wire.annotate(data, envelope.DESCRIPTOR)).strip(),
@@ -92,6 +100,10 @@ def check_values(text, decoded, report):
     """The ids, hashes and sizes that the text states are those of the examples."""
     for failure in murmur3.failures():
         report.expect(False, f"the checker's hash is wrong: {failure}")
+    missing = {"welcome", "deliver", "settle", "emit"} - decoded.keys()
+    if missing:
+        report.expect(False, f"examples missing or broken: {', '.join(sorted(missing))}")
+        return
     origin = murmur3.origin("sensors", "ingest", "readings.csv")
     source = murmur3.source_id("sensors", "ingest", "readings.csv", 1, 0)
     derived_origin = murmur3.origin("sensors", "normalise", "out")
@@ -228,7 +240,7 @@ def main():
     report = Report()
     prose = BLOCK.sub("", text)
     decoded = check_examples(text, envelope, report)
-    check_values(text, decoded, report)
+    check_values(prose, decoded, report)
     check_rules(prose, report)
     check_fields(prose, files, report)
     check_codes(prose, report)
