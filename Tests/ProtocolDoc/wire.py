@@ -42,7 +42,9 @@ def envelope_class(files):
 
 
 def is_repeated(field):
-    return field.label == FieldDescriptor.LABEL_REPEATED
+    # Newer versions of the package have a property and warn about `label`.
+    repeated = getattr(field, "is_repeated", None)
+    return field.label == FieldDescriptor.LABEL_REPEATED if repeated is None else repeated
 
 
 def fill(message, values):
