@@ -12,7 +12,7 @@ public final class RecordBlock {
 
     deinit { slab.free() }
 
-    /// The copy; valid as long as the block is.
+    /// The copy; valid as long as the block is, so hold the block in a variable or a collection while using it.
     public var ref: RecordRef {
         RecordRef(
             start: slab.address(0, count: slab.capacity), wireLength: slab.capacity, keyHash: keyHash)
