@@ -7,7 +7,8 @@ public final class RecordBlock {
     public init(copying record: RecordRef) {
         slab = .allocate(record.wireLength)
         keyHash = record.keyHash
-        record.withWire { bytes in slab.write(bytes, at: 0) }
+        var writer = SlabWriter(slab, at: 0)
+        record.withWire { bytes in writer.put(bytes) }
     }
 
     deinit { slab.free() }

@@ -18,9 +18,11 @@ import Testing
     private func append(_ output: [UInt8], _ number: UInt64, to log: inout StreamLog, _ oracle: inout Oracle) {
         stamp.source(
             id: RecordID(low: number, high: 0), trace: [UInt8]().span.bytes, ingestTime: number, run: 1)
-        let field = stamp.withField { slab, range in
-            Array(UnsafeRawBufferPointer(start: slab.address(range.lowerBound, count: range.count), count: range.count))
-        }
+        let slab = Slab.allocate(stamp.length)
+        defer { slab.free() }
+        var writer = SlabWriter(slab, at: 0)
+        stamp.put(into: &writer)
+        let field = Array(UnsafeRawBufferPointer(start: slab.address(0, count: stamp.length), count: stamp.length))
         let record = field + output
         oracle.records.append(([0x22] + Message.varint(UInt64(record.count)) + record, number))
         #expect(log.append(stamp, output: output.span.bytes, keyHash: number) == oracle.end - 1)
