@@ -63,7 +63,7 @@ let package = Package(
             name: "StagewireRouterTests", dependencies: ["StagewireRouter", "StagewireRecord", "StagewireModel"],
             swiftSettings: settings),
         .testTarget(
-            name: "StagewireConfigTests", dependencies: ["StagewireConfig", "StagewireModel"],
+            name: "StagewireConfigTests", dependencies: ["StagewireConfig", "StagewireModel"], exclude: ["Golden"],
             swiftSettings: settings),
         .testTarget(
             name: "StagewireBrokerTests",
