@@ -1,12 +1,14 @@
 import Foundation
-import StagewireConfig
 import Testing
+
+@testable import StagewireConfig
 
 /// Every example of `docs/CONFIGURATION.md` is loaded as a reader would load it.
 @Suite struct DocumentationTests {
+    static let path = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+        .deletingLastPathComponent().appendingPathComponent("docs/CONFIGURATION.md")
+
     static func blocks() throws -> [(line: Int, text: String)] {
-        let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-        let path = root.deletingLastPathComponent().appendingPathComponent("docs/CONFIGURATION.md")
         var blocks: [(line: Int, text: String)] = []
         var isInside = false
         for (index, line) in try String(contentsOf: path, encoding: .utf8).components(separatedBy: "\n").enumerated() {
@@ -36,5 +38,14 @@ import Testing
         let blocks = try Self.blocks()
         #expect(blocks.count >= 5)
         for block in blocks { #expect(complaint(Self.whole(block.text)) == "", "docs/CONFIGURATION.md:\(block.line)") }
+    }
+
+    @Test func everyKeyIsDescribed() throws {
+        let text = try String(contentsOf: Self.path, encoding: .utf8)
+        for key in Reader.pipelineKeys + Reader.stageKeys + Reader.limitKeys + [
+            "attempts", "backoff", "max_age", "jitter",
+        ] {
+            #expect(text.contains("\n| `\(key)` |"), "\(key)")
+        }
     }
 }
