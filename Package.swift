@@ -66,7 +66,7 @@ let package = Package(
             exclude: ["Scenarios"],
             swiftSettings: settings),
         .testTarget(
-            name: "StagewireConfigTests", dependencies: ["StagewireConfig", "StagewireModel"],
+            name: "StagewireConfigTests", dependencies: ["StagewireConfig", "StagewireModel"], exclude: ["Golden"],
             swiftSettings: settings),
         .testTarget(
             name: "StagewireBrokerTests",
