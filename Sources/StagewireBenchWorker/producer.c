@@ -85,6 +85,7 @@ static void finish(struct session *s) {
   while (s->committed < s->last_emit && !s->closed) session_read(s, true);
   if (s->draining) {
     session_control(s, CLOSE, NULL, 0);
+    s->leaving = true;
   } else {
     const uint8_t partition[] = {1 << 3 | BYTES, 1, '0'};
     session_control(s, FINISHED, partition, sizeof partition);

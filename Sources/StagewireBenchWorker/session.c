@@ -6,7 +6,7 @@
 enum {
   VERSION = 1000,           // 1.0
   READ = 256 * 1024,        // bytes asked of the kernel at once
-  COMPACT = 4 * 1024,       // a rest this small is moved to the front at once,
+  COMPACT = 4 * 1024,       // a rest this small is moved to the front at once
   NEAR = 512 * 1024,        // any rest once the buffer's end is this far: the cache holds what is in use
   RECORD_OVERHEAD = 16,     // bytes around a record inside Deliver: tag, length, attempt
   ADDRESS_SPACE = 64 << 20  // receive buffer beyond the window; untouched pages cost nothing
@@ -157,7 +157,7 @@ static void read_message(struct session *s, uint32_t kind, struct slice message)
   case COMMITTED: read_committed(s, message); break;
   case CLAIMED: read_claimed(s, message); break;
   case DRAIN:
-    // 2: shutdown. At the input's end there is nothing to flush.
+    // 2 is a shutdown. At the input's end there is nothing to flush.
     while (next_field(&message, &f) == FIELD)
       if (f.number == 1 && f.value == 2) s->draining = true;
     break;
@@ -231,7 +231,11 @@ bool session_read(struct session *s, bool wait) {
   } while (got < 0 && errno == EINTR);
   if (got < 0 && errno == EAGAIN) return false;
   if (got < 0 && errno != ECONNRESET) die(EXIT_RUNTIME, "cannot read from the broker");
-  if (got <= 0) session_fail("the broker went away without a Close");
+  if (got <= 0 && !s->leaving) session_fail("the broker went away without a Close");
+  if (got <= 0) {
+    s->closed = true;
+    return false;
+  }
   s->tail += (size_t)got;
   scan(s);
   return true;

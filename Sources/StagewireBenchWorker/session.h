@@ -39,7 +39,9 @@ struct session {
   struct amount offered, taken, window;
 
   uint64_t last_emit, committed;  // of the one partition
-  bool claimed, draining, closed;
+  bool claimed, draining;
+  bool leaving;  // we wrote Close: the end of the stream is no surprise
+  bool closed;
 };
 
 // Dials, says Hello and waits for Welcome. Exits with the broker's sentence when it is refused.

@@ -67,7 +67,6 @@ static void take(struct hop *hop) {
     if (hop->read - hop->framed - sizeof length < length) break;
     hop->framed += sizeof length + length;
   }
-  tell_source(hop);
 }
 
 static void give(struct hop *hop) {
@@ -98,8 +97,8 @@ static void serve(struct hop *hops, size_t count) {
       if ((source | target) & POLLERR) exit(0);
       if (target & POLLIN && !acks_read(&hop->acks, hop->target, &hop->acked, false)) exit(0);
       if (source & (POLLIN | POLLHUP)) take(hop);
-      if (source & POLLOUT) tell_source(hop);
       if (target & POLLOUT || !hop->target_full) give(hop);
+      tell_source(hop);  // after the batch has gone on: it can wait, the batch cannot
     }
   }
 }
