@@ -83,6 +83,7 @@ class WholePipelines(unittest.TestCase):
     def test_credit_in_driblets(self):
         self.check(35, size=100, records=2000, grants=((0, 1, 2), (300_000,)))
         self.check(36, size=100, records=2000, grants=((500,), (0, 1, 170, 400)))
+        self.check(37, size=24, records=30, grants=((500,), (1, 2)))
 
     def test_small_max_record(self):
         self.check(32, size=500, records=3000, max_record=600)
