@@ -100,12 +100,11 @@ class FakeBroker:
 
     RESERVE = 48  # stamp_reserve
 
-    def __init__(self, path, random, *, step=(64, 1 << 20), max_record=1 << 20, starve=None, script=None,
-                 grants=((0, 1, 2, 50, 500), (0, 1, 100, 5000, 300_000))):
+    def __init__(self, path, random, *, step=(64, 1 << 20), max_record=1 << 20, starve=None, script=None, grants=None):
         self.random, self.step, self.max_record = random, step, max_record
         self.starve = starve  # this role gets no credit, from its 100th record on, until it says Extend
         self.script = script or {}  # role -> what to do to it once it has emitted or settled something
-        self.grants = grants  # records and bytes by which a grant grows
+        self.grants = grants or {}  # role -> records and bytes by which a grant grows, other than usual
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(path)
         self.listener.listen(8)
@@ -319,8 +318,8 @@ class FakeBroker:
     def grant(self, peer):
         if peer.role == self.starve and peer.used[0] > 100 and not peer.extends:
             return
-        records = self.random.choice(self.grants[0])
-        size = self.random.choice(self.grants[1])
+        choices = self.grants.get(peer.role, ((0, 1, 2, 50, 500), (0, 1, 100, 5000, 300_000)))
+        records, size = map(self.random.choice, choices)
         ahead = [granted - used for granted, used in zip(peer.granted, peer.used)]
         if ahead[0] < 2000:
             peer.granted[0] += records

@@ -81,9 +81,10 @@ class WholePipelines(unittest.TestCase):
         self.check(31, size=200, records=3000, step=(5, 700))
 
     def test_credit_in_driblets(self):
-        self.check(35, size=100, records=2000, grants=((0, 1, 2), (300_000,)))
-        self.check(36, size=100, records=2000, grants=((500,), (0, 1, 170, 400)))
-        self.check(37, size=24, records=30, grants=((500,), (1, 2)))
+        for seed, role in ((35, "producer"), (36, "worker")):
+            self.check(seed, size=100, records=1000, grants={role: ((0, 1, 2), (300_000,))})
+            self.check(seed, size=100, records=1000, grants={role: ((500,), (0, 1, 170, 400))})
+            self.check(seed, size=24, records=30, grants={role: ((500,), (1, 2))})
 
     def test_small_max_record(self):
         self.check(32, size=500, records=3000, max_record=600)
