@@ -53,10 +53,8 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: settings),
         // The benchmark's stages and the relay it is held against, in C; bench.py drives them.
-        .executableTarget(
-            name: "StagewireBenchWorker", path: "Sources/StagewireBenchWorker", publicHeadersPath: "."),
-        .executableTarget(
-            name: "StagewireRelay", cSettings: [.headerSearchPath("../StagewireBenchWorker")]),
+        .executableTarget(name: "StagewireBenchWorker"),
+        .executableTarget(name: "StagewireRelay", cSettings: [.headerSearchPath("../StagewireBenchWorker")]),
         .testTarget(name: "StagewireModelTests", dependencies: ["StagewireModel"], swiftSettings: settings),
         .testTarget(
             name: "StagewireRecordTests", dependencies: ["StagewireRecord", "StagewireModel", "CEnvelope"],
