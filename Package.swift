@@ -55,6 +55,8 @@ let package = Package(
         // The benchmark's stages and the relay it is held against, in C; bench.py drives them.
         .executableTarget(name: "StagewireBenchWorker"),
         .executableTarget(name: "StagewireRelay", cSettings: [.headerSearchPath("../StagewireBenchWorker")]),
+        .executableTarget(
+            name: "StagewireRecordBench", dependencies: ["StagewireRecord", "StagewireModel"], swiftSettings: settings),
         .testTarget(name: "StagewireModelTests", dependencies: ["StagewireModel"], swiftSettings: settings),
         .testTarget(
             name: "StagewireRecordTests", dependencies: ["StagewireRecord", "StagewireModel", "CEnvelope"],
@@ -64,6 +66,7 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "StagewireRouterTests", dependencies: ["StagewireRouter", "StagewireRecord", "StagewireModel"],
+            exclude: ["Scenarios"],
             swiftSettings: settings),
         .testTarget(
             name: "StagewireConfigTests", dependencies: ["StagewireConfig", "StagewireModel"],
