@@ -1,0 +1,192 @@
+"""What a worker has to say about deliveries, cut into frames that stay within credit."""
+
+from __future__ import annotations
+
+from . import codes, frames
+from .records import Emission
+from .session import Session
+
+FRAME_TARGET = 256 * 1024  # bytes of a Settle; an outcome that is larger still goes whole
+SLACK = 1024  # bytes between the largest frame and what is put into one
+
+
+class Refused(Exception):
+    """These emissions can never be sent: the code and the sentence of a dead letter."""
+
+    def __init__(self, code: int, message: str):
+        super().__init__(message)
+        self.code, self.message = code, message
+
+
+class OutputCredit:
+    """Credit that the broker granted, over all outputs, and what was spent of it."""
+
+    def __init__(self, session: Session):
+        self.session = session
+        self.ports = {each.port: each.number for each in session.welcome.outputs}
+        self.ports[None] = session.welcome.outputs[0].number if session.welcome.outputs else 0
+        self.reserve = session.welcome.stamp_reserve
+        self.spent: dict[int, list[int]] = {number: [0, 0] for number in self.ports.values()}
+
+    def encode(self, emissions: list[Emission], known=None) -> tuple[list[bytes], dict]:
+        """The emissions as they go on the wire, and their charge per output. `known`: the deliveries that
+        may be named as parents; None: leave parents out. Refused when no credit could ever suffice."""
+        welcome, charge, encoded = self.session.welcome, {}, []
+        for each in emissions:
+            if not isinstance(each, Emission):
+                raise TypeError(f"a handler gives emissions, not {type(each).__name__}: use record.emit()")
+            number = self.number(each.port)
+            size = len(each.output) + self.reserve
+            if size > welcome.max_record:
+                raise Refused(
+                    codes.OUTPUT_TOO_LARGE,
+                    f"an output of {len(each.output)} bytes; with {self.reserve} for the broker's stamp "
+                    f"a record may have {welcome.max_record}",
+                )
+            records, total = charge.get(number, (0, 0))
+            charge[number] = (records + 1, total + size)
+            parents = each.parents if known is not None else ()
+            if parents and not known.issuperset(parents):
+                raise ValueError("an emission names a parent that is not a record of this batch")
+            encoded.append(frames.emission(number, each.output, parents, each.trace))
+        self._check_step(charge, sum(map(len, encoded)))
+        return encoded, charge
+
+    def number(self, port: str | None) -> int:
+        try:
+            return self.ports[port]
+        except KeyError:
+            known = ", ".join(sorted(filter(None, self.ports))) or "none"
+            raise ValueError(f"this stage has no output named {port!r}; it has: {known}") from None
+
+    def _check_step(self, charge: dict, size: int) -> None:
+        welcome = self.session.welcome
+        records = sum(each[0] for each in charge.values())
+        total = sum(each[1] for each in charge.values())
+        if records > welcome.max_step_records or total > welcome.max_step_bytes:
+            raise Refused(
+                codes.STEP_TOO_LARGE,
+                f"{records} outputs charged with {total} bytes at once; a step may have "
+                f"{welcome.max_step_records} and {welcome.max_step_bytes}",
+            )
+        if size + codes.MAX_CHECKPOINT + SLACK + 12 * records > welcome.max_frame:
+            raise Refused(
+                codes.STEP_TOO_LARGE, f"{size} bytes at once; a frame may have {welcome.max_frame}"
+            )
+
+    def fits(self, charge: dict) -> bool:
+        for number, (records, size) in charge.items():
+            granted, spent = self.session.limits.get(number, (0, 0)), self.spent[number]
+            if spent[0] + records > granted[0] or spent[1] + size > granted[1]:
+                return False
+        return True
+
+    def spend(self, charge: dict) -> None:
+        for number, (records, size) in charge.items():
+            spent = self.spent[number]
+            spent[0] += records
+            spent[1] += size
+
+
+class Outbox:
+    """Collects outcomes; sends them as Settle frames."""
+
+    def __init__(self, session: Session):
+        self.session = session
+        self.credit = OutputCredit(session)
+        # How far, after a delivery that was not accepted, the broker may have voided others (PROTOCOL.md,
+        # order per key): it never has more unsettled than this. Ids are consecutive.
+        self._reach = sum(each.max_unsettled_records for each in session.welcome.inputs)
+        self._apart_through = 0  # deliveries up to here get outcomes of their own
+        self._outcomes: list[bytes] = []
+        self._bytes = 0
+        self._deliveries = 0  # that `_outcomes` settle
+        self._run: tuple[int, int] | None = None  # accepted without emissions, not yet in `_outcomes`
+        self._limit = min(FRAME_TARGET, (session.welcome.max_frame or codes.MAX_FRAME) - SLACK)
+
+    def filter(self, first: int, last: int) -> None:
+        """Accepted, and nothing comes of it. Neighbours share an outcome, unless one of them may have been
+        voided: an outcome is ignored as a whole."""
+        if first <= self._apart_through:
+            end = min(last, self._apart_through)
+            self._close_run()
+            for delivery in range(first, end + 1):
+                self._add(frames.accepted([(delivery, delivery)], []), 1)
+            first = end + 1
+        if first > last:
+            return
+        if self._run and self._run[1] + 1 == first:
+            self._run = (self._run[0], last)
+        else:
+            self._close_run()
+            self._run = (first, last)
+
+    def accept_one(self, delivery: int, emission: Emission) -> None:
+        """One delivery, one emission: as `accept`, without detours."""
+        credit = self.credit
+        number = credit.ports.get(emission.port)
+        size = len(emission.output) + credit.reserve
+        welcome = credit.session.welcome
+        if number is None or size > welcome.max_record or size > welcome.max_step_bytes:
+            self.accept([(delivery, delivery)], 1, [emission])
+            return
+        spent = credit.spent[number]
+        granted = credit.session.limits.get(number, (0, 0))
+        if spent[0] >= granted[0] or spent[1] + size > granted[1]:
+            self._await_credit({number: (1, size)})
+        spent[0] += 1
+        spent[1] += size
+        if self._run:
+            self._close_run()
+        self._add(frames.accepted_one(delivery, frames.emission(number, emission.output)), 1)
+
+    def accept(self, ranges: list, count: int, emissions: list[Emission], known=None) -> None:
+        """One outcome over `count` deliveries. Refused, TypeError or ValueError: nothing was recorded."""
+        encoded, charge = self.credit.encode(emissions, known)
+        self._await_credit(charge)
+        self.credit.spend(charge)
+        self._close_run()
+        self._add(frames.accepted(ranges, encoded), count)
+
+    def release(self, ranges: list, count: int) -> None:
+        self._not_accepted(ranges, count, frames.released(ranges))
+
+    def fail(
+        self, ranges: list, count: int, kind: int, code: int, message: str, delay_ms=0, indefinite=False
+    ) -> None:
+        """REJECTED or RETRY."""
+        outcome = frames.failed(ranges, kind, code, message, delay_ms, indefinite)
+        self._not_accepted(ranges, count, outcome)
+
+    def flush(self) -> None:
+        """Sends what was collected."""
+        self._close_run()
+        if self._outcomes:
+            outcomes, deliveries = self._outcomes, self._deliveries
+            self._outcomes, self._bytes, self._deliveries = [], 0, 0
+            self.session.send(frames.settle_frame(outcomes), deliveries)
+
+    def _not_accepted(self, ranges: list, count: int, outcome: bytes) -> None:
+        self._close_run()
+        self._apart_through = max(self._apart_through, ranges[-1][1] + self._reach)
+        self._add(outcome, count)
+
+    def _await_credit(self, charge: dict) -> None:
+        """The broker grants once downstream has consumed what this worker sent: so send first."""
+        if not self.credit.fits(charge):
+            self.flush()
+            self.session.wait(lambda: self.credit.fits(charge))
+
+    def _close_run(self) -> None:
+        if self._run:
+            run, self._run = self._run, None
+            self._add(frames.accepted([run], []), run[1] - run[0] + 1)
+
+    def _add(self, outcome: bytes, deliveries: int) -> None:
+        if self._bytes + len(outcome) > self._limit and self._outcomes:
+            sent, count = self._outcomes, self._deliveries
+            self._outcomes, self._bytes, self._deliveries = [], 0, 0
+            self.session.send(frames.settle_frame(sent), count)
+        self._outcomes.append(outcome)
+        self._bytes += len(outcome)
+        self._deliveries += deliveries
