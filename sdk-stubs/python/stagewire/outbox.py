@@ -5,6 +5,7 @@ from __future__ import annotations
 from . import codes, frames
 from .records import Emission
 from .session import Session
+from .stages import Release
 
 FRAME_TARGET = 256 * 1024  # bytes of a Settle; an outcome that is larger still goes whole
 SLACK = 1024  # bytes between the largest frame and what is put into one
@@ -173,9 +174,12 @@ class Outbox:
 
     def _await_credit(self, charge: dict) -> None:
         """The broker grants once downstream has consumed what this worker sent: so send first."""
+        if self.credit.fits(charge):
+            return
+        self.flush()
+        self.session.wait(lambda: self.credit.fits(charge) or self.session.stopping)
         if not self.credit.fits(charge):
-            self.flush()
-            self.session.wait(lambda: self.credit.fits(charge))
+            raise Release  # asked to end meanwhile: somebody else may handle this one
 
     def _close_run(self) -> None:
         if self._run:

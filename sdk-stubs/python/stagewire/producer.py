@@ -96,7 +96,7 @@ class Producer:
         if progress.steps is None or expected != claimed.last_emit_id + 1:
             # The first session, or a broker that knows less than it had committed: it is right.
             self._restart(progress, claimed, config)
-        for each in progress.kept:
+        for each in list(progress.kept):
             self._send(progress, each, session, credit)
 
     def _restart(self, progress: _Progress, claimed: pb.Claimed, config) -> None:
@@ -134,10 +134,13 @@ class Producer:
         return True
 
     def _send(self, progress: _Progress, kept: _Kept, session: Session, credit: OutputCredit) -> None:
+        """Sends what stands in `progress.kept`, where it stays if the connection breaks meanwhile."""
         encoded, charge = credit.encode(kept.emissions)
         session.wait(lambda: credit.fits(charge) or self._leaving(session))
         if not credit.fits(charge):
-            return  # it was never sent: the checkpoint of the last commit brings it back
+            # Leaving, and no commit will come for it: the last checkpoint brings it back another time.
+            progress.kept.remove(kept)
+            return
         credit.spend(charge)
         session.send(frames.emit_frame(progress.name, kept.emit_id, encoded, kept.checkpoint))
 

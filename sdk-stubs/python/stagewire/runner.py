@@ -69,6 +69,7 @@ class _Worker:
         self.spawned = bool(hello.token)
         self.producer = Producer(stage) if stage.kind == "source" else None
         self.stop_requested = False
+        self.session: Session | None = None
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_write, False)
 
@@ -90,6 +91,7 @@ class _Worker:
             session = Session.attach(self.address, self.hello, self._wake_read)
         except (OSError, Closed, Lost) as error:
             return error, False
+        self.session = session
         session.stopping = self.stop_requested
         try:
             config = self._configuration(session)
@@ -150,6 +152,8 @@ class _Worker:
         if self.stop_requested:
             sys.exit(128 + number)
         self.stop_requested = True
+        if self.session:
+            self.session.stopping = True
         os.write(self._wake_write, b"s")  # the reader thread tells whoever waits
 
 

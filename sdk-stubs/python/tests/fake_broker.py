@@ -10,14 +10,15 @@ import socket
 import struct
 import tempfile
 import threading
-from contextlib import redirect_stderr
 
 import stagewire
+from stagewire import runner
 from stagewire.v1 import envelope_pb2 as pb
 from stagewire.v1 import record_pb2
 
 SECONDS = 20  # after which a test that waits for a frame has failed
 RESERVE = 100
+runner.BACKOFF_SECONDS = (0.01, 0.02)
 RUNS = [
     pb.Run(number=1, stage="ingest", version="1.0.0", instance="ingest-1", language="rust"),
     pb.Run(number=2, stage="normalise", version="2.1.0", instance="normalise-2", language="go"),
@@ -204,7 +205,7 @@ def _run(stage, environment: dict, arguments: dict) -> Run:
     errors = io.StringIO()
     os.environ.update(environment)
     try:
-        with redirect_stderr(errors):
+        with contextlib.redirect_stderr(errors):
             stagewire.run(stage, **arguments)
         code = 0
     except SystemExit as end:

@@ -280,7 +280,6 @@ class Ending(unittest.TestCase):
         def first(peer):
             peer.welcome()
             peer.deliver([record(b'"a"')])
-            peer._next()
 
         def second(peer):
             hello = peer.welcome()
@@ -301,15 +300,29 @@ class Ending(unittest.TestCase):
     def test_a_signal_finishes_what_has_begun(self):
         @stagewire.sink
         def stage(record):
-            os.kill(os.getpid(), signal.SIGTERM)
+            if record.delivery == 2:
+                os.kill(os.getpid(), signal.SIGTERM)
 
         def script(peer):
             peer.welcome()
-            peer.deliver([record(b"", i) for i in range(3)])
-            self.assertEqual(peer.expect("settle").outcomes[0].first, 1)
+            peer.deliver([record(b"", i) for i in range(4)])
+            found = peer.outcomes(4)
+            self.assertEqual([(each.kind, ids_of(each)) for each in found], [(1, [1, 2]), (4, [3, 4])])
             self.assertEqual(peer.expect("close").code, 0)
 
         self.assertEqual(work(stage, script).code, 0)
+
+    def test_a_signal_ends_the_wait_for_credit(self):
+        def script(peer):
+            peer.welcome()
+            peer.deliver([record(b'"a"')])
+            peer.send(ping=pb.Ping())
+            peer.expect("pong")
+            os.kill(os.getpid(), signal.SIGTERM)
+            self.assertEqual(peer.outcomes(1)[0].kind, 4)
+            self.assertEqual(peer.expect("close").code, 0)
+
+        self.assertEqual(work(double, script).code, 0)
 
     def test_a_signal_wakes_an_idle_worker(self):
         def script(peer):
