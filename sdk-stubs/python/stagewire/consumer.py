@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 import traceback
-from types import GeneratorType
 
 from . import codes
 from .outbox import Outbox, Refused
@@ -87,17 +86,17 @@ class _PerDelivery:
         return delivery - batch.first
 
     def _accept(self, delivery: int, result) -> None:
-        if type(result) is GeneratorType:
+        if type(result) is not Emission:
             result = list(result)
-        elif type(result) is Emission:
-            self.outbox.accept_one(delivery, result)
-            return
-        elif not isinstance(result, (list, tuple)):
-            result = list(result)
-        if len(result) == 1 and type(result[0]) is Emission:
-            self.outbox.accept_one(delivery, result[0])
-        elif result:
-            self.outbox.accept([(delivery, delivery)], 1, result)
+            if len(result) != 1 or type(result[0]) is not Emission:
+                self._accept_several(delivery, result)
+                return
+            result = result[0]
+        self.outbox.accept_one(delivery, result)
+
+    def _accept_several(self, delivery: int, emissions: list) -> None:
+        if emissions:
+            self.outbox.accept([(delivery, delivery)], 1, emissions)
         else:
             self.outbox.filter(delivery, delivery)
 

@@ -13,8 +13,8 @@ from . import codes
 from .v1 import envelope_pb2 as pb
 
 # Varints of one and two bytes, and the low 14 bits of longer ones with the continuation bit set.
-_SMALL = [bytes([n]) for n in range(128)]
-_SMALL += [bytes([n & 127 | 128, n >> 7]) for n in range(128, 1 << 14)]
+SMALL = [bytes([n]) for n in range(128)]
+SMALL += [bytes([n & 127 | 128, n >> 7]) for n in range(128, 1 << 14)]
 _LOW = [bytes([n & 127 | 128, n >> 7 | 128]) for n in range(1 << 14)]
 
 _PREFIX = struct.Struct(">I")
@@ -27,7 +27,7 @@ FRAME_OVERHEAD = 64  # bytes around the outcomes of a Settle, generously
 def varint(number: int) -> bytes:
     """The protobuf encoding of a number from 0 to 2**64 - 1."""
     if number < 1 << 14:
-        return _SMALL[number]
+        return SMALL[number]
     return _LOW[number & 0x3FFF] + varint(number >> 14)
 
 
@@ -81,10 +81,17 @@ def accepted(ranges: list[tuple[int, int]], emissions: list[bytes]) -> bytes:
     return field(b"\x0a", b"".join(parts))
 
 
-def accepted_one(delivery: int, content: bytes) -> bytes:
-    """`accepted` for the common case, one delivery and one emission."""
-    body = b"\x08%b\x18\x01\x22%b%b" % (varint(delivery), varint(len(content)), content)
-    return b"\x0a%b%b" % (varint(len(body)), body)
+def accepted_one(delivery: int, port: int, output: bytes) -> bytes:
+    """`accepted` for one delivery and one emission: nearly all outcomes of nearly all transforms, so the
+    three nested lengths are computed instead of building three byte strings."""
+    size = len(output)
+    if port or size >= 1 << 13:
+        return accepted([(delivery, delivery)], [emission(port, output)])
+    number, length = varint(delivery), SMALL[size]
+    inner = SMALL[1 + len(length) + size]
+    return b"\x0a%b\x08%b\x18\x01\x22%b\x1a%b%b" % (
+        SMALL[5 + len(number) + len(inner) + len(length) + size], number, inner, length, output
+    )
 
 
 def released(ranges: list[tuple[int, int]]) -> bytes:

@@ -8,6 +8,7 @@ from .session import Session
 from .stages import Release
 
 FRAME_TARGET = 256 * 1024  # bytes of a Settle; an outcome that is larger still goes whole
+_NOTHING = (0, 0)
 SLACK = 1024  # bytes between the largest frame and what is put into one
 
 
@@ -27,6 +28,8 @@ class OutputCredit:
         self.ports = {each.port: each.number for each in session.welcome.outputs}
         self.ports[None] = session.welcome.outputs[0].number if session.welcome.outputs else 0
         self.reserve = session.welcome.stamp_reserve
+        # The largest charge of an output that is a step of its own, bytes.
+        self.largest = min(session.welcome.max_record, session.welcome.max_step_bytes)
         self.spent: dict[int, list[int]] = {number: [0, 0] for number in self.ports.values()}
 
     def encode(self, emissions: list[Emission], known=None) -> tuple[list[bytes], dict]:
@@ -124,22 +127,21 @@ class Outbox:
 
     def accept_one(self, delivery: int, emission: Emission) -> None:
         """One delivery, one emission: as `accept`, without detours."""
-        credit = self.credit
+        credit, output = self.credit, emission.output
         number = credit.ports.get(emission.port)
-        size = len(emission.output) + credit.reserve
-        welcome = credit.session.welcome
-        if number is None or size > welcome.max_record or size > welcome.max_step_bytes:
+        size = len(output) + credit.reserve
+        if number is None or size > credit.largest:
             self.accept([(delivery, delivery)], 1, [emission])
             return
         spent = credit.spent[number]
-        granted = credit.session.limits.get(number, (0, 0))
+        granted = credit.session.limits.get(number, _NOTHING)
         if spent[0] >= granted[0] or spent[1] + size > granted[1]:
             self._await_credit({number: (1, size)})
         spent[0] += 1
         spent[1] += size
         if self._run:
             self._close_run()
-        self._add(frames.accepted_one(delivery, frames.emission(number, emission.output)), 1)
+        self._add(frames.accepted_one(delivery, number, output), 1)
 
     def accept(self, ranges: list, count: int, emissions: list[Emission], known=None) -> None:
         """One outcome over `count` deliveries. Refused, TypeError or ValueError: nothing was recorded."""

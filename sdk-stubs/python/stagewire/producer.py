@@ -97,7 +97,8 @@ class Producer:
             # The first session, or a broker that knows less than it had committed: it is right.
             self._restart(progress, claimed, config)
         for each in list(progress.kept):
-            self._send(progress, each, session, credit)
+            if not self._send(progress, each, session, credit):
+                return
 
     def _restart(self, progress: _Progress, claimed: pb.Claimed, config) -> None:
         _close(progress.steps)
@@ -133,16 +134,18 @@ class Producer:
         self._send(progress, kept, session, credit)
         return True
 
-    def _send(self, progress: _Progress, kept: _Kept, session: Session, credit: OutputCredit) -> None:
+    def _send(self, progress: _Progress, kept: _Kept, session: Session, credit: OutputCredit) -> bool:
         """Sends what stands in `progress.kept`, where it stays if the connection breaks meanwhile."""
         encoded, charge = credit.encode(kept.emissions)
         session.wait(lambda: credit.fits(charge) or self._leaving(session))
         if not credit.fits(charge):
-            # Leaving, and no commit will come for it: the last checkpoint brings it back another time.
-            progress.kept.remove(kept)
-            return
+            # Leaving. No commit will come for it or those after it: the last checkpoint brings them back.
+            while progress.kept and progress.kept[-1].emit_id >= kept.emit_id:
+                progress.kept.pop()
+            return False
         credit.spend(charge)
         session.send(frames.emit_frame(progress.name, kept.emit_id, encoded, kept.checkpoint))
+        return True
 
     def _forget_committed(self, progress: _Progress, session: Session) -> None:
         through = session.committed.get(progress.name, 0)

@@ -6,12 +6,13 @@ import json as jsonlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
-from .frames import varint
+from .frames import SMALL, varint
 from .v1 import record_pb2 as pb
 
 _DUMP = jsonlib.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 _JSON = "application/json"
 _TEXT = "text/plain; charset=utf-8"
+_PAYLOADS = frozenset({"payload", "json", "text"})
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
@@ -170,15 +171,10 @@ class Record:
         do not go with a new one. `port` names an output of the stage; `parents`, in a batch, the
         records that this output descends from instead of this one.
         """
-        content, content_type = _content(fields)
-        header = self._view.header
-        if content is None:
-            content = self._view.payload
-        else:
-            fields.setdefault("content_type", content_type)
-            fields.setdefault("schema", "")
+        view = self._view
+        header, content = view.header, view.payload
         if fields:
-            header = _header(header, fields)
+            header, content = _changed(header, content, fields)
         named = (self.delivery,) if parents is None else tuple([each.delivery for each in parents])
         return Emission(_output(header, content), port, named)
 
@@ -203,17 +199,28 @@ def emission(
     )
 
 
+def _changed(header: bytes, content: bytes, fields: dict) -> tuple[bytes, bytes]:
+    """Header and payload of a record with `fields` put in."""
+    replaced, content_type = _content(fields)
+    if replaced is not None:
+        content = replaced
+        fields.setdefault("content_type", content_type)
+        fields.setdefault("schema", "")
+    return _header(header, fields), content
+
+
 def _content(fields: dict) -> tuple[bytes | None, str]:
     """Takes the payload out of `fields`: its bytes (None: not named) and content type."""
-    named = [name for name in ("payload", "json", "text") if name in fields]
+    named = _PAYLOADS & fields.keys()
     if not named:
         return None, ""
     if len(named) > 1:
-        raise TypeError(f"one payload at a time, not {' and '.join(named)}")
-    value = fields.pop(named[0])
-    if named[0] == "json":
+        raise TypeError(f"one payload at a time, not {' and '.join(sorted(named))}")
+    name = named.pop()
+    value = fields.pop(name)
+    if name == "json":
         return _DUMP(value).encode(), _JSON
-    if named[0] == "text":
+    if name == "text":
         return value.encode(), _TEXT
     if not isinstance(value, (bytes, bytearray, memoryview)):
         raise TypeError(f"payload is bytes, not {type(value).__name__}: use text= or json=")
@@ -243,22 +250,22 @@ def _header(old: bytes, fields: dict) -> bytes:
 
 
 def _put_attributes(header: pb.Header, changes: dict) -> None:
-    kept = [each for each in header.attributes if each.name not in changes]
-    if len(kept) < len(header.attributes):
-        kept = [pb.Attribute.FromString(each.SerializeToString()) for each in kept]
-        del header.attributes[:]
-        header.attributes.extend(kept)
+    for i in reversed(range(len(header.attributes))):
+        if header.attributes[i].name in changes:
+            del header.attributes[i]
     for name, value in changes.items():
         if value is None:
             continue
+        added = header.attributes.add()
+        added.name = name
         if isinstance(value, bool):  # before int: a bool is one
-            header.attributes.add(name=name, flag=value)
+            added.flag = value
         elif isinstance(value, int):
-            header.attributes.add(name=name, integer=value)
+            added.integer = value
         elif isinstance(value, float):
-            header.attributes.add(name=name, number=value)
+            added.number = value
         elif isinstance(value, str):
-            header.attributes.add(name=name, text=value)
+            added.text = value
         else:
             kind = type(value).__name__
             raise TypeError(f"attribute {name!r} is str, int, float or bool, not {kind}")
@@ -274,5 +281,11 @@ def _microseconds(value) -> int:
 
 def _output(header: bytes, content: bytes) -> bytes:
     """An encoded Record without lineage. Nested messages are left out when they are empty."""
-    output = b"\x12%b%b" % (varint(len(header)), header) if header else b""
-    return b"%b\x1a%b%b" % (output, varint(len(content)), content) if content else output
+    size = len(content)
+    if header and content and size < 1 << 14 > len(header):
+        return b"\x12%b%b\x1a%b%b" % (SMALL[len(header)], header, SMALL[size], content)
+    if header and content:
+        return b"\x12%b%b\x1a%b%b" % (varint(len(header)), header, varint(size), content)
+    if content:
+        return b"\x1a%b%b" % (varint(len(content)), content)
+    return b"\x12%b%b" % (varint(len(header)), header) if header else b""

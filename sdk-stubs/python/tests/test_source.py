@@ -112,8 +112,8 @@ class Sources(unittest.TestCase):
     def test_shutdown_waits_for_the_commit(self):
         @stagewire.source
         def endless(partition):
-            yield [stagewire.emission(text="x"), stagewire.emission(text="y", port="late")], None
             try:
+                yield [stagewire.emission(text="x"), stagewire.emission(text="y", port="late")], None
                 while True:
                     yield None
             finally:
