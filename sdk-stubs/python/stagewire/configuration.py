@@ -13,12 +13,13 @@ class ConfigurationError(Exception):
     """The pipeline file does not give the stage what it needs; the sentence says what."""
 
 
-def wanted_type(handler):
-    """The dataclass that annotates the handler's second parameter; None: a dict will do."""
-    parameters = list(inspect.signature(handler).parameters.values())
-    if len(parameters) < 2:
+def wanted_type(function, position: int):
+    """The dataclass that annotates the parameter at `position`; None: a dict will do."""
+    parameters = list(inspect.signature(function).parameters.values())
+    if len(parameters) <= position:
         return None
-    hint = typing.get_type_hints(handler).get(parameters[1].name)
+    annotated = function.__init__ if inspect.isclass(function) else function
+    hint = typing.get_type_hints(annotated).get(parameters[position].name)
     return hint if dataclasses.is_dataclass(hint) else None
 
 

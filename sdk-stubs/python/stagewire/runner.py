@@ -23,12 +23,14 @@ JITTER = 0.2
 EXIT_RUNTIME, EXIT_USAGE = 1, 2
 
 
-def run(stage: Stage, *, version: str = "0.1.0", name: str | None = None) -> None:
+def run(stage: Stage, *, version: str = "0.1.0", name: str | None = None, setup=None) -> None:
     """Works as `stage` until the broker ends it. Returns after a normal end; otherwise the process ends
     with 1 (the broker is gone) or 2 (it makes no sense to try again), the reason on stderr.
 
     `version` is the author's own and shows up in lineage. `name` is the stage's name in the pipeline file
-    where nobody sets STAGEWIRE_STAGE; by default the function's.
+    where nobody sets STAGEWIRE_STAGE; by default the function's. `setup(config)` is called once, before the
+    first record: what it returns (a model, an open file) goes to the handler in place of the configuration,
+    and its `close()`, if it has one, is called at the end.
     """
     if not isinstance(stage, Stage):
         _fail(EXIT_USAGE, "run() takes a function decorated with @stagewire.transform, sink, batch or source")
@@ -39,7 +41,7 @@ def run(stage: Stage, *, version: str = "0.1.0", name: str | None = None) -> Non
             "STAGEWIRE_SOCKET is not set: start this stage through `stagewire run`, or set it to the "
             "broker's socket",
         )
-    _Worker(stage, address, _hello(stage, version, name)).run()
+    _Worker(stage, address, _hello(stage, version, name), setup).run()
 
 
 def _hello(stage: Stage, version: str, name: str | None) -> pb.Hello:
@@ -64,8 +66,9 @@ def _hello(stage: Stage, version: str, name: str | None) -> pb.Hello:
 
 
 class _Worker:
-    def __init__(self, stage: Stage, address: str, hello: pb.Hello):
-        self.stage, self.address, self.hello = stage, address, hello
+    def __init__(self, stage: Stage, address: str, hello: pb.Hello, setup):
+        self.stage, self.address, self.hello, self.setup = stage, address, hello, setup
+        self.state = None  # what `setup` made
         self.spawned = bool(hello.token)
         self.producer = Producer(stage) if stage.kind == "source" else None
         self.stop_requested = False
@@ -75,6 +78,13 @@ class _Worker:
 
     def run(self) -> None:
         self._catch_signals()
+        try:
+            self._attach_and_work()
+        finally:
+            if hasattr(self.state, "close"):
+                self.state.close()
+
+    def _attach_and_work(self) -> None:
         delay = BACKOFF_SECONDS[0]
         while True:
             reason, attached = self._work_once()
@@ -113,12 +123,19 @@ class _Worker:
             session.discard()
 
     def _configuration(self, session: Session):
+        """What the handler gets as its second argument."""
+        wanted = self.stage.config_type
+        if self.setup:
+            wanted = configuration.wanted_type(self.setup, position=0)
         try:
-            return configuration.build(session.welcome.config, self.stage.config_type)
+            config = configuration.build(session.welcome.config, wanted)
         except configuration.ConfigurationError as error:
             message = f"stage {self.hello.stage}: {error}"
             session.close(codes.APPLICATION, message)
             _fail(EXIT_USAGE, message)
+        if self.setup and self.state is None:
+            self.state = self.setup(config)
+        return self.state if self.setup else config
 
     def _give_up_if_final(self, reason: Exception) -> None:
         if isinstance(reason, Closed) and reason.code not in codes.RETRYABLE:

@@ -52,7 +52,7 @@ class Stage:
 
     @property
     def config_type(self):
-        return configuration.wanted_type(self.handler)
+        return configuration.wanted_type(self.handler, position=1)
 
     def bound(self, config):
         """The handler as a function of one argument."""

@@ -393,6 +393,33 @@ class Configuration(unittest.TestCase):
                 self.assertEqual((run.code, seen), (2, []))
                 self.assertIn(sentence, run.stderr)
 
+    def test_setup_is_called_once_and_closed(self):
+        calls = []
+
+        class Model:
+            def __init__(self, config: Settings):
+                calls.append(config)
+
+            def close(self):
+                calls.append("closed")
+
+        @stagewire.sink
+        def stage(record, model):
+            calls.append(type(model))
+
+        def first(peer):
+            peer.welcome(config=b'{"threshold": 1}')
+            peer.deliver([record(b"")])
+            peer.outcomes(1)
+            peer.close(207, "lease expired")
+
+        def second(peer):
+            peer.welcome(config=b'{"threshold": 1}')
+            peer.close()
+
+        self.assertEqual(work(stage, first, second, setup=Model).code, 0)
+        self.assertEqual(calls, [Settings(1.0), Model, "closed"])
+
     def test_a_dict_otherwise(self):
         seen = []
 
