@@ -51,6 +51,8 @@ public enum Limits {
     public static let partitions = 4096
     /// Runs (stage, version, instance, language) that one broker remembers.
     public static let runs = 65_536
+    /// Records that may be done with behind one that is not before that one is copied out of its stream.
+    public static let straggling = 1024
     /// Times a record may be released before a further release counts as an attempt.
     public static let releases = 100
 }

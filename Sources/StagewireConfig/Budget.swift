@@ -1,0 +1,168 @@
+import StagewireModel
+
+/// How much memory a pipeline may take at most: the sum of every bound that the broker keeps. What is not
+/// in here (code, the definition itself, the allocator's rounding) does not grow with records.
+public struct Budget: Equatable, Sendable {
+    public enum Item: String, Sendable, CaseIterable {
+        /// The stream of one output port: its window and a step of every possible session.
+        case stream = "stream"
+        /// Offset, length and key hash of each record of a stream.
+        case index = "index"
+        /// Records of one subscription that retry, wait behind a held key or sit in a window.
+        case parking = "parking"
+        /// Dead letters of one subscription.
+        case deadLetters = "dead letters"
+        /// Deliveries that sessions hold: their records stand in stream or parking, this is the account of them.
+        case unsettled = "deliveries"
+        /// A frame of each possible session, while it arrives.
+        case receiving = "receiving"
+        /// What each possible session has not read yet.
+        case unwritten = "unwritten"
+        /// A source's partitions with their checkpoints.
+        case partitions = "partitions"
+        /// Connections in front of their handshake.
+        case handshakes = "handshakes"
+        /// Who has emitted records: what hops stand for.
+        case runs = "runs"
+    }
+
+    public struct Line: Equatable, Sendable {
+        public var item: Item
+        /// The stage (with its port or input where it has several) that it belongs to; empty: the broker.
+        public var owner: String
+        public var bytes: Int
+        /// How the figure comes about.
+        public var reason: String
+    }
+
+    /// Bytes beside each record that a stream, a parking or a list of dead letters keeps, and beside each delivery.
+    public static let entry = 32
+    /// Bytes of a mark that a subscription keeps for each record of its stream: settled, held, parked.
+    public static let mark = 1
+
+    public private(set) var lines: [Line] = []
+
+    /// Bytes in all.
+    public var total: Int { lines.reduce(0) { $0 + $1.bytes } }
+
+    public init(_ pipeline: PipelineDefinition) {
+        for (index, stage) in pipeline.stages.enumerated() {
+            addStreams(of: index, in: pipeline)
+            for input in stage.inputs { addSubscription(of: stage, to: input, in: pipeline) }
+            addSessions(of: stage, pipeline.limits)
+            if stage.isSource { addPartitions(of: stage) }
+        }
+        addBroker()
+    }
+
+    private mutating func add(_ item: Item, _ owner: String, _ bytes: Int, _ reason: String) {
+        precondition(bytes >= 0, "a budget is not negative")
+        lines.append(Line(item: item, owner: owner, bytes: bytes, reason: reason))
+    }
+
+    // MARK: Streams and subscriptions
+
+    private mutating func addStreams(of index: Int, in pipeline: PipelineDefinition) {
+        let (stage, limits) = (pipeline.stages[index], pipeline.limits)
+        for (port, name) in stage.ports.enumerated() {
+            // What nobody reads is dropped at once and takes no room.
+            let readers = pipeline.stages.flatMap(\.inputs).count { $0.stage == index && $0.port == port }
+            guard readers > 0 else { continue }
+            let owner = stage.ports.count == 1 ? stage.name : "\(stage.name).\(name)"
+            let workers = stage.maxWorkers
+            add(
+                .stream, owner, limits.streamBytes(workers: workers),
+                "\(Quantity.text(limits.windowBytes)) + \(workers) x \(Quantity.text(limits.maxStepBytes))")
+            let records = limits.streamRecords(workers: workers)
+            add(
+                .index, owner, records * (Self.entry + readers * Self.mark),
+                "\(records) records x (\(Self.entry)B + \(readers) x \(Self.mark)B)")
+        }
+    }
+
+    private mutating func addSubscription(
+        of stage: StageDefinition, to input: InputDefinition, in pipeline: PipelineDefinition
+    ) {
+        let (limits, upstream) = (pipeline.limits, pipeline.stages[input.stage])
+        let from = upstream.ports.count == 1 ? upstream.name : "\(upstream.name).\(upstream.ports[input.port])"
+        let owner = "\(stage.name) < \(from)"
+        let parking = limits.parkingBytes(workers: upstream.maxWorkers)
+        let parked = limits.parkingRecords(workers: upstream.maxWorkers)
+        add(
+            .parking, owner, parking + parked * Self.entry,
+            "a quarter of the stream: \(Quantity.text(parking)) + \(parked) x \(Self.entry)B")
+        add(
+            .deadLetters, owner, limits.deadLetterBytes + limits.deadLetterRecords * Self.entry,
+            "\(Quantity.text(limits.deadLetterBytes)) + \(limits.deadLetterRecords) x \(Self.entry)B")
+        add(
+            .unsettled, owner, stage.maxWorkers * limits.unsettledRecords * Self.entry,
+            "\(stage.maxWorkers) workers x \(limits.unsettledRecords) x \(Self.entry)B")
+    }
+
+    // MARK: Sessions
+
+    private mutating func addSessions(of stage: StageDefinition, _ limits: PipelineLimits) {
+        let workers = stage.maxWorkers
+        let frame = Self.frame(limits)
+        add(.receiving, stage.name, workers * frame, "\(workers) workers x \(Quantity.text(frame))")
+        let unwritten = Self.unwritten(limits)
+        add(.unwritten, stage.name, workers * unwritten, "\(workers) workers x \(Quantity.text(unwritten))")
+    }
+
+    /// The largest frame that the broker reads: the default, or what a record of the largest size needs.
+    static func frame(_ limits: PipelineLimits) -> Int {
+        max(Limits.defaultFrame, limits.maxRecord + Limits.frameOverhead)
+    }
+
+    /// One `Deliver` may follow when all but a byte of what may stand unwritten does; and answers may
+    /// pile up to the ceiling at which the connection closes.
+    static func unwritten(_ limits: PipelineLimits) -> Int {
+        let deliver = max(Limits.deliverTarget, limits.maxRecord + Limits.frameOverhead)
+        return max(Limits.unwritten + deliver, Limits.unwrittenCeiling)
+    }
+
+    private mutating func addPartitions(of stage: StageDefinition) {
+        let each = Limits.partition + Limits.checkpoint + Self.entry
+        add(
+            .partitions, stage.name, Limits.partitions * each,
+            "\(Limits.partitions) x (\(Quantity.text(Limits.checkpoint)) + \(Limits.partition + Self.entry)B)")
+    }
+
+    private mutating func addBroker() {
+        add(
+            .handshakes, "", Limits.unauthenticated * Limits.handshakeFrame,
+            "\(Limits.unauthenticated) connections x \(Quantity.text(Limits.handshakeFrame))")
+        // Stage, version, instance and language of each.
+        let run = 4 * Limits.name + Self.entry
+        add(.runs, "", Limits.runs * run, "\(Limits.runs) x \(run)B")
+    }
+}
+
+extension Budget {
+    /// The budget for a person: what, whose, how much, why; the sum last.
+    public var table: String {
+        var rows = lines.map {
+            [$0.item.rawValue, $0.owner.isEmpty ? "(broker)" : $0.owner, Self.mebibytes($0.bytes), $0.reason]
+        }
+        rows.insert(["what", "of", "at most", "because"], at: 0)
+        rows.append(["sum", "", Self.mebibytes(total), ""])
+        let widths = (0..<3).map { column in rows.map { $0[column].count }.max() ?? 0 }
+        let text = rows.map { row in
+            let cells = (0..<3).map { column in
+                let space = String(repeating: " ", count: widths[column] - row[column].count)
+                // Figures to the right, so that their points stand below each other.
+                return column == 2 ? space + row[column] : row[column] + space
+            }
+            var line = (cells + [row[3]]).joined(separator: "  ")
+            while line.last == " " { line.removeLast() }
+            return line
+        }
+        return text.joined(separator: "\n")
+    }
+
+    /// "12.5 MiB", rounded up: a bound is not to look smaller than it is.
+    private static func mebibytes(_ bytes: Int) -> String {
+        let tenths = (bytes * 10 + (1 << 20) - 1) >> 20
+        return "\(tenths / 10).\(tenths % 10) MiB"
+    }
+}
