@@ -1,5 +1,12 @@
 """Write a Stagewire stage in Python: decorate a function, hand it to `run`."""
 
+try:
+    import google.protobuf  # noqa: F401
+except ImportError:
+    raise ImportError(
+        "stagewire needs the protobuf package: pip install protobuf, or apt install python3-protobuf"
+    ) from None
+
 from .configuration import ConfigurationError
 from .producer import Partition
 from .records import Emission, Hop, Record, emission

@@ -23,3 +23,9 @@ MAX_TEXT = 8 * 1024  # bytes of a message to a person
 MAX_CHECKPOINT = 64 * 1024  # bytes
 MAX_PARTITION = 255  # bytes
 MAX_FRAME = 64 * 1024 * 1024  # bytes: the protocol's ceiling, the broker chooses what is below it
+
+
+def printable(text: str) -> str:
+    """A text from the other side, cut and with control characters escaped (LM-5)."""
+    cut = text[:MAX_TEXT]
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in cut)

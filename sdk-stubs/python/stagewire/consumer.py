@@ -31,7 +31,8 @@ def run_consumer(stage: Stage, session: Session, config) -> None:
 
 
 def _drains_for_shutdown(session: Session) -> bool:
-    return session.drain is not None and session.drain.reason == pb.DRAIN_REASON_SHUTDOWN
+    # A reason of later versions counts as a shutdown (EN-3).
+    return session.drain is not None and session.drain.reason != pb.DRAIN_REASON_INPUT_ENDED
 
 
 class _PerDelivery:

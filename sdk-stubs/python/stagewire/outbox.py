@@ -7,7 +7,9 @@ from .records import Emission
 from .session import Session
 from .stages import Release
 
-FRAME_TARGET = 256 * 1024  # bytes of a Settle; an outcome that is larger still goes whole
+# Bytes of a Settle; a larger outcome still goes whole. Under the 256 KiB that a frame may have beyond the byte
+# credit (LM-4).
+FRAME_TARGET = 240 * 1024
 _NOTHING = (0, 0)
 SLACK = 1024  # bytes between the largest frame and what is put into one
 
@@ -50,8 +52,8 @@ class OutputCredit:
             records, total = charge.get(number, (0, 0))
             charge[number] = (records + 1, total + size)
             parents = each.parents if known is not None else ()
-            if parents and not known.issuperset(parents):
-                raise ValueError("an emission names a parent that is not a record of this batch")
+            if parents and not (known.issuperset(parents) and len(set(parents)) == len(parents)):
+                raise ValueError("an emission's parents are records of this batch, each named once")
             encoded.append(frames.emission(number, each.output, parents, each.trace))
         self._check_step(charge, sum(map(len, encoded)))
         return encoded, charge
@@ -98,10 +100,6 @@ class Outbox:
     def __init__(self, session: Session):
         self.session = session
         self.credit = OutputCredit(session)
-        # How far, after a delivery that was not accepted, the broker may have voided others (PROTOCOL.md,
-        # order per key): it never has more unsettled than this. Ids are consecutive.
-        self._reach = sum(each.max_unsettled_records for each in session.welcome.inputs)
-        self._apart_through = 0  # deliveries up to here get outcomes of their own
         self._outcomes: list[bytes] = []
         self._bytes = 0
         self._deliveries = 0  # that `_outcomes` settle
@@ -109,16 +107,8 @@ class Outbox:
         self._limit = min(FRAME_TARGET, (session.welcome.max_frame or codes.MAX_FRAME) - SLACK)
 
     def filter(self, first: int, last: int) -> None:
-        """Accepted, and nothing comes of it. Neighbours share an outcome, unless one of them may have been
-        voided: an outcome is ignored as a whole."""
-        if first <= self._apart_through:
-            end = min(last, self._apart_through)
-            self._close_run()
-            for delivery in range(first, end + 1):
-                self._add(frames.accepted([(delivery, delivery)], []), 1)
-            first = end + 1
-        if first > last:
-            return
+        """Accepted, and nothing comes of it. Neighbours share an outcome, which is allowed where some may
+        be void: an outcome without emissions still applies to the rest (OR-4)."""
         if self._run and self._run[1] + 1 == first:
             self._run = (self._run[0], last)
         else:
@@ -152,14 +142,15 @@ class Outbox:
         self._add(frames.accepted(ranges, encoded), count)
 
     def release(self, ranges: list, count: int) -> None:
-        self._not_accepted(ranges, count, frames.released(ranges))
+        self._close_run()
+        self._add(frames.released(ranges), count)
 
     def fail(
         self, ranges: list, count: int, kind: int, code: int, message: str, delay_ms=0, indefinite=False
     ) -> None:
         """REJECTED or RETRY."""
-        outcome = frames.failed(ranges, kind, code, message, delay_ms, indefinite)
-        self._not_accepted(ranges, count, outcome)
+        self._close_run()
+        self._add(frames.failed(ranges, kind, code, message, delay_ms, indefinite), count)
 
     def flush(self) -> None:
         """Sends what was collected."""
@@ -168,11 +159,6 @@ class Outbox:
             outcomes, deliveries = self._outcomes, self._deliveries
             self._outcomes, self._bytes, self._deliveries = [], 0, 0
             self.session.send(frames.settle_frame(outcomes), deliveries)
-
-    def _not_accepted(self, ranges: list, count: int, outcome: bytes) -> None:
-        self._close_run()
-        self._apart_through = max(self._apart_through, ranges[-1][1] + self._reach)
-        self._add(outcome, count)
 
     def _await_credit(self, charge: dict) -> None:
         """The broker grants once downstream has consumed what this worker sent: so send first."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 import collections
 import json
 import sys
+import threading
 import time
 from dataclasses import dataclass
 
 from . import codes, frames
+from .codes import printable
 from .outbox import OutputCredit
 from .records import Emission
 from .session import Session
@@ -61,14 +63,12 @@ class Producer:
     def __init__(self, stage: Stage):
         self.stage = stage
         self._progress: dict[str, _Progress] = {}
+        self._idle = False  # there is nothing to read for this instance
 
     def run(self, session: Session, config) -> None:
         """Emits until the session is over: returns when this worker is to say Close(0)."""
         credit = OutputCredit(session)
-        names = self.stage.partitions
-        for name in names(config) if callable(names) else names:
-            if not 1 <= len(name.encode()) <= codes.MAX_PARTITION:
-                raise ValueError(f"partition {name!r}: 1 to {codes.MAX_PARTITION} bytes")
+        for name in self._names(session, config):
             self._progress.setdefault(name, _Progress(name))
         for each in self._progress.values():
             session.send(frames.frame(claim=pb.Claim(partition=each.name)))
@@ -80,6 +80,17 @@ class Producer:
             if not any(moved):
                 self._rest(session, commits)
         self._leave(session)
+
+    def _names(self, session: Session, config) -> list[str]:
+        """The partitions to claim. Without any, one that is finished at once says that there is no work for
+        this instance: the stage ends when each has said so (SO-7)."""
+        names = self.stage.partitions
+        names = list(names(config) if callable(names) else names)
+        for name in names:
+            if not 1 <= len(name.encode()) <= codes.MAX_PARTITION or "\0" in name:
+                raise ValueError(f"partition {name!r}: 1 to {codes.MAX_PARTITION} bytes, none of them 0")
+        self._idle = not names
+        return names or [session.welcome.instance]
 
     @staticmethod
     def _leaving(session: Session) -> bool:
@@ -106,7 +117,7 @@ class Producer:
         progress.emit_id = claimed.last_emit_id
         progress.exhausted = False
         partition = Partition(progress.name, claimed.checkpoint)
-        progress.steps = iter(self.stage.bound(config)(partition))
+        progress.steps = iter(() if self._idle else self.stage.bound(config)(partition))
 
     def _step(self, progress: _Progress, session: Session, credit: OutputCredit) -> bool:
         """One step of one partition; False when there was nothing to do."""
@@ -155,7 +166,7 @@ class Producer:
             partition, refusal = session.refused.pop(0)
             print(
                 f"stagewire: step {refusal.id} of partition {partition!r} was refused and is not part of the "
-                f"stream: {refusal.error.message} ({refusal.error.code})",
+                f"stream: {printable(refusal.error.message)} ({refusal.error.code})",
                 file=sys.stderr,
             )
 
@@ -170,7 +181,7 @@ class Producer:
     def _leave(self, session: Session) -> None:
         """Waits for what was sent to be committed, as long as the drain allows."""
         seconds = session.drain.deadline_ms / 1000 if session.drain else DEFAULT_DEADLINE
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + (seconds or threading.TIMEOUT_MAX)  # 0: none
         for each in self._progress.values():
             _close(each.steps)
             last = each.kept[-1].emit_id if each.kept else 0

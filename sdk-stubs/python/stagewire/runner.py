@@ -139,9 +139,9 @@ class _Worker:
 
     def _give_up_if_final(self, reason: Exception) -> None:
         if isinstance(reason, Closed) and reason.code not in codes.RETRYABLE:
-            _fail(EXIT_USAGE, f"{reason.message} ({reason.code})")
+            _fail(EXIT_USAGE, f"{codes.printable(reason.message)} ({reason.code})")
         if self.stop_requested:
-            _fail(EXIT_RUNTIME, f"ended without the broker: {reason}")
+            _fail(EXIT_RUNTIME, f"ended without the broker: {codes.printable(str(reason))}")
         if self.spawned and not isinstance(reason, Closed):
             _fail(EXIT_RUNTIME, f"lost the broker at {self.address}: {reason}")
 
@@ -152,7 +152,7 @@ class _Worker:
         return EXIT_RUNTIME
 
     def _pause(self, seconds: float, reason: Exception) -> None:
-        print(f"stagewire: {reason}; trying again in {seconds:.1f} s", file=sys.stderr)
+        print(f"stagewire: {codes.printable(str(reason))}; trying again in {seconds:.1f} s", file=sys.stderr)
         deadline = time.monotonic() + seconds
         while not self.stop_requested and time.monotonic() < deadline:
             time.sleep(min(0.1, max(0.0, deadline - time.monotonic())))

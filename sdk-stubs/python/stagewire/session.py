@@ -105,7 +105,6 @@ class Session:
         self._queue: collections.deque[Batch] = collections.deque()
         self._changed = threading.Condition()
         self._sending = threading.Lock()
-        self._closing = False
         self._thread: threading.Thread | None = None
         self._left = threading.Event()  # the main thread knows that it is over
         self._reader = frames.FrameReader(codes.MAX_FRAME)
@@ -153,8 +152,7 @@ class Session:
         """Says Close, the last frame, and reads on (bounded) until the broker hangs up."""
         self._left.set()
         try:
-            self.send(frames.frame(close=pb.Close(code=code, message=message[: codes.MAX_TEXT // 4])))
-            self._closing = True
+            self._write_close(code, message)
             self.connection.shutdown(socket.SHUT_WR)
             self.connection.settimeout(CLOSING_SECONDS)
             deadline = time.monotonic() + CLOSING_SECONDS
@@ -181,8 +179,8 @@ class Session:
         """Writes one whole frame. `settles`: how many deliveries it settles."""
         try:
             with self._sending:
-                if self._closing:
-                    raise Lost("closed already")
+                if self.ended:
+                    raise self.ended
                 self.connection.sendall(frame)
         except OSError as error:
             # The broker may have said why before it hung up: the reader finds that.
@@ -273,8 +271,14 @@ class Session:
             self._refuse(codes.MALFORMED_FRAME, f"the broker sent what is not a frame: {error}")
 
     def _refuse(self, code: int, message: str) -> None:
-        self.send(frames.frame(close=pb.Close(code=code, message=message)))
+        self._write_close(code, message)
         self._end(Lost(message))
+
+    def _write_close(self, code: int, message: str) -> None:
+        with self._sending:
+            close = pb.Close(code=code, message=message[: codes.MAX_TEXT // 4])
+            self.connection.sendall(frames.frame(close=close))
+            self.ended = self.ended or Lost("closed")  # nothing is sent after it
 
     def _end(self, reason: Exception) -> None:
         with self._changed:
@@ -286,15 +290,18 @@ class Session:
             self._handle_deliver(content)
             return
         envelope = pb.Envelope.FromString(content)
-        if envelope.version // 1000 != codes.PROTOCOL_VERSION // 1000:
-            raise ValueError(f"version {envelope.version}; this worker speaks {codes.PROTOCOL_VERSION}")
         kind = envelope.WhichOneof("message")
-        if kind == "deliver":
+        if kind == "close":  # of any version: it may say that ours will not do (VR-2)
+            self._end(Closed(envelope.close.code, envelope.close.message))
+        elif envelope.version // 1000 != codes.PROTOCOL_VERSION // 1000:
+            self._refuse(
+                codes.UNSUPPORTED_VERSION,
+                f"version {envelope.version}; this worker speaks {codes.PROTOCOL_VERSION}",
+            )
+        elif kind == "deliver":
             self._handle_deliver(content)
         elif kind == "ping":
             self.send(frames.frame(pong=pb.Pong(nonce=envelope.ping.nonce)))
-        elif kind == "close":
-            self._end(Closed(envelope.close.code, envelope.close.message))
         elif kind in _HANDLERS:
             with self._changed:
                 _HANDLERS[kind](self, getattr(envelope, kind))

@@ -46,6 +46,7 @@ class Peer:
     def __init__(self, connection: socket.socket):
         self.connection = connection
         connection.settimeout(SECONDS)
+        self.send_version = 1000
         self.delivered = 0
         self.credit: dict[int, tuple[int, int]] = {}  # granted by the worker
         self.charged = [0, 0]  # of the worker's credit on input 0
@@ -56,7 +57,7 @@ class Peer:
     # ---- Out ----
 
     def send(self, **message) -> None:
-        body = pb.Envelope(version=1000, **message).SerializeToString()
+        body = pb.Envelope(version=self.send_version, **message).SerializeToString()
         self.connection.sendall(struct.pack(">I", len(body)) + body)
 
     def welcome(self, **changes) -> pb.Hello:

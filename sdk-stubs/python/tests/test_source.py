@@ -183,6 +183,19 @@ class Sources(unittest.TestCase):
 
         self.assertEqual(work(stage, script).code, 0)
 
+    def test_an_instance_without_work_says_so(self):
+        @stagewire.source(partitions=lambda config: [])
+        def stage(partition, config):
+            raise AssertionError("there is nothing to read")
+
+        def script(peer):
+            claims = Claims(peer)
+            self.assertEqual(claims.partition, "one")
+            self.assertEqual(peer.expect("finished").partition, "one")
+            peer.close()
+
+        self.assertEqual(work(stage, script).code, 0)
+
     def test_fenced(self):
         def script(peer):
             Claims(peer)

@@ -59,10 +59,6 @@ class Outcomes(unittest.TestCase):
         found, _ = self.settle(double, ["filter"] * 5 + ["a"] + ["filter"] * 2)
         self.assertEqual([ids_of(each) for each in found], [[1, 2, 3, 4, 5], [6], [7, 8]])
 
-    def test_they_do_not_where_the_broker_may_have_voided_some(self):
-        found, _ = self.settle(double, ["filter", "filter", "retry", "filter", "filter"])
-        self.assertEqual([ids_of(each) for each in found], [[1, 2], [3], [4], [5]])
-
     def test_single_emission_list_and_nothing(self):
         @stagewire.transform
         def stage(record):
@@ -266,6 +262,15 @@ class Ending(unittest.TestCase):
         run = work(double, lambda peer: peer.close(200, "no stage named 'scor'; did you mean 'score'?"))
         self.assertEqual(run.code, 2)
         self.assertIn("did you mean 'score'?", run.stderr)
+
+    def test_a_close_of_another_version(self):
+        def script(peer):
+            peer.send_version = 2000
+            peer.close(102, "this broker speaks 2.0:\x1b[31m update the SDK")
+
+        run = work(double, script)
+        self.assertEqual(run.code, 2)
+        self.assertIn("2.0:\\x1b[31m update the SDK (102)", run.stderr)
 
     def test_a_spawned_worker_ends_with_its_broker(self):
         def script(peer):
