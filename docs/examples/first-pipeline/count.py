@@ -27,7 +27,7 @@ class Ledger:
         self.seen: set[str] = set()  # 16 bytes of identity per reading: fine for a file, not for a year
         self.sensors: Counter = Counter()
         self.redelivered = self.incomplete = 0
-        self.last_line: dict[str, int] = {}  # of each sensor's input
+        self.last: dict = {}  # each sensor's last line of input, or time
         self.out_of_order = 0
         self.file = open(settings.output, "a+b")
         self._read_back()
@@ -49,9 +49,11 @@ class Ledger:
         hops = [f"{hop.stage}/{hop.version}/{hop.instance}" for hop in record.hops]
         complete = len(hops) == 2 and all(all(hop.split("/", 2)) for hop in hops)
         line = {
-            "sensor": reading["sensor"], "line": reading["line"], "time": reading["time"],
-            "celsius": reading["celsius"], "id": record.id, "hops": hops, "complete": complete,
+            "sensor": reading["sensor"], "time": reading["time"], "celsius": reading["celsius"],
+            "id": record.id, "hops": hops, "complete": complete,
         }
+        if "line" in reading:
+            line["line"] = reading["line"]
         self._count(line)
         return json.dumps(line).encode() + b"\n"
 
@@ -60,8 +62,10 @@ class Ledger:
         self.seen.add(line["id"])
         self.sensors[sensor] += 1
         self.incomplete += not line["complete"]
-        self.out_of_order += line["line"] <= self.last_line.get(sensor, 0)
-        self.last_line[sensor] = line["line"]
+        # Times alone are not enough where clocks are set back: then the input's line decides.
+        position = line.get("line", line["time"])
+        self.out_of_order += position < self.last.get(sensor, position)
+        self.last[sensor] = position
 
     def write(self, lines: list[bytes]) -> None:
         """Into the kernel's hands before the records are settled: a crash of this process loses nothing."""

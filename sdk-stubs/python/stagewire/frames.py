@@ -124,6 +124,10 @@ def _more(ranges) -> bytes:
     return content
 
 
+class FrameTooLarge(ValueError):
+    """A length above the limit in force."""
+
+
 class FrameReader:
     """Cuts a byte stream into frames. Holds at most one unfinished frame and one read beyond it."""
 
@@ -132,14 +136,14 @@ class FrameReader:
         self._buffer = bytearray()
 
     def feed(self, data: bytes):
-        """Yields the content of every frame that `data` completes; ValueError over the limit."""
+        """Yields the content of every frame that `data` completes; FrameTooLarge at the prefix of one over the limit."""
         self._buffer += data
         start, end = 0, len(self._buffer)
         try:
             while end - start >= 4:
                 (length,) = _PREFIX.unpack_from(self._buffer, start)
                 if length > self.limit:
-                    raise ValueError(f"a frame of {length} bytes; the limit is {self.limit}")
+                    raise FrameTooLarge(f"a frame of {length} bytes; the limit is {self.limit}")
                 if end - start - 4 < length:
                     break
                 with memoryview(self._buffer) as view:

@@ -139,7 +139,10 @@ class Session:
             self.send(window.take(0, 0))
 
     def _shake_hands(self, hello: pb.Hello) -> None:
-        self.send(frames.frame(hello=hello))
+        try:
+            self.send(frames.frame(hello=hello))
+        except Lost:
+            pass  # refused before it was read: the Close says why
         deadline = time.monotonic() + HANDSHAKE_SECONDS
         while not self.welcome.version:
             if not select.select([self.connection], [], [], max(0, deadline - time.monotonic()))[0]:
@@ -246,7 +249,7 @@ class Session:
                 if any(descriptor != self._wakeup for descriptor, _ in ready):
                     self._receive()
                 self._renew_lease(lease / 3)
-            except (OSError, Lost, Closed) as error:
+            except Exception as error:  # whatever it is: the main thread waits for this one
                 self._end(self.ended or Lost(str(error)))
         if self._orphan_exit and not self._left.wait(CLOSING_SECONDS):
             os._exit(self._orphan_exit(self.ended))
@@ -267,6 +270,8 @@ class Session:
                 self._handle(content)
                 if self.ended:
                     return
+        except frames.FrameTooLarge as error:
+            self._refuse(codes.FRAME_TOO_LARGE, str(error))
         except (DecodeError, ValueError) as error:
             self._refuse(codes.MALFORMED_FRAME, f"the broker sent what is not a frame: {error}")
 

@@ -346,6 +346,22 @@ class Ending(unittest.TestCase):
 
         self.assertEqual(work(double, script).code, 1)
 
+    def test_a_broker_that_sends_too_much(self):
+        def script(peer):
+            peer.welcome()
+            peer.connection.sendall(b"\x7f\0\0\0abc")
+            self.assertEqual(peer.expect("close").code, 101)
+
+        self.assertEqual(work(double, script).code, 1)
+
+    def test_refused_before_hello_was_read(self):
+        def script(peer):
+            peer.send(close=pb.Close(code=106, message="your user may not"))
+
+        run = work(double, script)
+        self.assertEqual(run.code, 2, run.stderr)
+        self.assertIn("your user may not", run.stderr)
+
     def test_without_a_socket(self):
         from fake_broker import _run
 
