@@ -26,7 +26,7 @@ class Ledger:
         self.settings = settings
         self.seen: set[str] = set()  # 16 bytes of identity per reading: fine for a file, not for a year
         self.sensors: Counter = Counter()
-        self.redelivered = self.incomplete = 0
+        self.incomplete = 0
         self.last: dict = {}  # each sensor's last line of input, or time
         self.out_of_order = 0
         self.file = open(settings.output, "a+b")
@@ -43,7 +43,6 @@ class Ledger:
     def add(self, record: stagewire.Record) -> bytes:
         """The line for `record`; empty when it has been written already."""
         if record.id in self.seen:
-            self.redelivered += 1
             return b""
         reading = record.json()
         hops = [f"{hop.stage}/{hop.version}/{hop.instance}" for hop in record.hops]
@@ -76,7 +75,6 @@ class Ledger:
         summary = {
             "readings": sum(self.sensors.values()), "sensors": dict(sorted(self.sensors.items())),
             "out_of_order": self.out_of_order, "incomplete_lineage": self.incomplete,
-            "redelivered": self.redelivered,
         }
         with open(self.settings.summary + ".new", "w") as file:
             json.dump(summary, file, indent=2)

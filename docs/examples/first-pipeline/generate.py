@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 SENSORS = {"boiler": (150.0, 9.0), "cellar": (55.0, 1.5), "greenhouse": (75.0, 14.0), "roof": (62.0, 18.0)}
 BEGIN = datetime(2024, 3, 1)
 STEP = timedelta(minutes=5)
-MALFORMED = 0.005  # share of lines
+MALFORMED = 0.0005  # share of lines
 
 
 def readings(chance: random.Random, mean: float, swing: float, number: int):

@@ -114,7 +114,7 @@ def verify(output: str, inputs: list[str]) -> str:
     lines = [f"ok: {total:,} readings, each exactly once, in order per sensor, with complete lineage"]
     lines += [f"    {sensor:42} {len(readings):>7,}" for sensor, readings in expected.items()]
     lines += [f"    malformed lines, left out {'':16} {malformed:>7,}"]
-    lines += [f"    handled by {worker:31} {number:>7,}" for worker, number in sorted(workers.items())]
+    lines += [f"    handled by {'normalise/' + worker:31} {number:>7,}" for worker, number in sorted(workers.items())]
     return "\n".join(lines)
 
 
