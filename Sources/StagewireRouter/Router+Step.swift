@@ -76,7 +76,7 @@ extension Router {
                 return fault.error
             }
             try emitAll(outcome.emissions, of: batch, frame: frame, slot: slot, at: now)
-            acceptAll(slot, isFiltered: outcome.emissions.isEmpty, at: now)
+            acceptAll(slot, isFiltered: outcome.emissions.isEmpty && hasSubscribers(sessions[slot]!.stage), at: now)
         case .rejected:
             buryAll(slot, .rejected, error(of: outcome, batch, "Rejected without a reason."), at: now)
         case .retry:
@@ -168,6 +168,11 @@ extension Router {
             subscriptions[subscription].counters.accepted += 1
             if isFiltered { subscriptions[subscription].counters.filtered += 1 }
         }
+    }
+
+    /// A sink emits nothing, which is not filtering.
+    private func hasSubscribers(_ stage: Int) -> Bool {
+        stages[stage].streams.contains { !streams[$0].subscribers.isEmpty }
     }
 
     private mutating func buryAll(_ slot: Int, _ reason: Code, _ error: DeliveryError, at now: Moment) {
