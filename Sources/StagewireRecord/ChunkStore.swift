@@ -28,22 +28,34 @@ final class ChunkStore {
         for slab in spare { slab.free() }
     }
 
-    /// Reserves `length` bytes for the record with sequence `last`, lets `fill` write them and returns their address.
+    /// Lets `fill` write the `length` bytes of the record with sequence `last`, and returns their address.
     @inline(__always)
-    func write(_ length: Int, last: UInt64, _ fill: (Slab, Int) -> Void) -> UnsafeRawPointer {
+    func write(_ length: Int, last: UInt64, _ fill: (inout SlabWriter) -> Void) -> UnsafeRawPointer {
+        let slab: Slab
+        let offset: Int
         if length > Self.largestShared {
-            let slab = allocate(length)
-            fill(slab, 0)
+            slab = allocate(length)
+            offset = 0
             large.append(Chunk(slab: slab, used: length, last: last))
-            return slab.address(0, count: length)
+        } else {
+            (slab, offset) = reserve(length, last: last)
         }
-        if open == nil || open!.used + length > open!.slab.capacity { openChunk() }
-        let slab = open!.slab
-        let offset = open!.used
-        fill(slab, offset)
-        open!.used = offset + length
-        open!.last = last
+        var writer = SlabWriter(slab, at: offset)
+        fill(&writer)
+        precondition(writer.offset == offset + length, "a record has the length that was reserved for it")
         return slab.address(offset, count: length)
+    }
+
+    /// A part of the open chunk.
+    @inline(__always)
+    private func reserve(_ length: Int, last: UInt64) -> (Slab, Int) {
+        var chunk = open
+        if chunk == nil || length > chunk!.slab.capacity - chunk!.used { chunk = nextChunk() }
+        let offset = chunk!.used
+        chunk!.used = offset + length
+        chunk!.last = last
+        open = chunk
+        return (chunk!.slab, offset)
     }
 
     /// Takes back the memory of every record before `tail`.
@@ -60,9 +72,10 @@ final class ChunkStore {
         if let chunk = open, chunk.used > 0, chunk.last < tail { open!.used = 0 }
     }
 
-    private func openChunk() {
+    @inline(never)
+    private func nextChunk() -> Chunk {
         if let chunk = open { full.append(chunk) }
-        open = Chunk(slab: spare.popLast() ?? allocate(Self.chunkBytes), used: 0, last: 0)
+        return Chunk(slab: spare.popLast() ?? allocate(Self.chunkBytes), used: 0, last: 0)
     }
 
     private func recycle(_ slab: Slab) {

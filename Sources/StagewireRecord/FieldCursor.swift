@@ -2,13 +2,15 @@
 /// of numbers and can be stored and copied freely.
 ///
 /// It is stricter than protobuf's own readers: tags and lengths have to be minimal, and groups do not exist.
-/// Invariant: position <= end <= byteCount of the span.
+/// Invariant: 0 <= position <= end <= byteCount of the span, which is the one that `init` was given. So a
+/// byte at `position < end` is read without a further check, and sums of the two cannot overflow.
 struct FieldCursor {
-    var position: Int
+    private(set) var position: Int
     let end: Int
 
     @inline(__always)
-    init(_ range: Range<Int>) {
+    init(_ range: Range<Int>, in bytes: RawSpan) {
+        precondition(range.lowerBound >= 0 && range.upperBound <= bytes.byteCount, "a message inside its bytes")
         position = range.lowerBound
         end = range.upperBound
     }
@@ -19,10 +21,11 @@ struct FieldCursor {
     /// The next field's tag: field number << 3 | wire type (0, 1, 2 or 5).
     @inline(__always)
     mutating func tag(_ bytes: RawSpan) throws(Malformed) -> UInt32 {
-        let first = bytes.byte(position)
+        guard position < end else { throw Malformed(.truncated, position) }
+        let first = bytes.byte(unchecked: position)
         // Fields 1...15 with a wire type that exists: 0x08...0x7d without the types 3, 4, 6 and 7.
         if first >= 8, first < 0x80, (0b0010_0111 >> (first & 7)) & 1 == 1 {
-            position += 1
+            position &+= 1
             return UInt32(first)
         }
         return try longTag(bytes)
@@ -40,13 +43,31 @@ struct FieldCursor {
     /// Any varint of up to 64 bits; padding is allowed, as in protobuf.
     @inline(__always)
     mutating func varint(_ bytes: RawSpan) throws(Malformed) -> UInt64 {
-        guard position < end else { throw Malformed(.truncated, position) }
-        let first = bytes.byte(position)
-        if first < 0x80 {
-            position += 1
-            return UInt64(first)
-        }
+        if let short = shortVarint(bytes) { return short }
         return try longVarint(bytes)
+    }
+
+    /// A varint in the fewest bytes: its last byte is not zero, unless it is the only one.
+    @inline(__always)
+    mutating func minimalVarint(_ bytes: RawSpan) throws(Malformed) -> UInt64 {
+        if let short = shortVarint(bytes) { return short }
+        return try longMinimalVarint(bytes)
+    }
+
+    /// A minimal varint of one or two bytes: most tags, lengths and numbers.
+    @inline(__always)
+    private mutating func shortVarint(_ bytes: RawSpan) -> UInt64? {
+        guard position < end else { return nil }
+        let first = UInt64(bytes.byte(unchecked: position))
+        if first < 0x80 {
+            position &+= 1
+            return first
+        }
+        guard position &+ 1 < end else { return nil }
+        let second = UInt64(bytes.byte(unchecked: position &+ 1))
+        guard second < 0x80, second != 0 else { return nil }
+        position &+= 2
+        return first & 0x7f | second &<< 7
     }
 
     @inline(never)
@@ -55,26 +76,19 @@ struct FieldCursor {
         var value: UInt64 = 0
         var shift: UInt64 = 0
         while position < end {
-            let byte = bytes.byte(position)
+            let byte = bytes.byte(unchecked: position)
             // The tenth byte carries bit 63 alone.
             guard shift < 63 || byte <= 1 else { throw Malformed(.overflow, start) }
-            position += 1
-            value |= UInt64(byte & 0x7f) << shift
+            position &+= 1
+            value |= UInt64(byte & 0x7f) &<< shift
             if byte < 0x80 { return value }
-            shift += 7
+            shift &+= 7
         }
         throw Malformed(.truncated, start)
     }
 
-    /// A varint in the fewest bytes: its last byte is not zero, unless it is the only one.
-    @inline(__always)
-    mutating func minimalVarint(_ bytes: RawSpan) throws(Malformed) -> UInt64 {
-        guard position < end else { throw Malformed(.truncated, position) }
-        let first = bytes.byte(position)
-        if first < 0x80 {
-            position += 1
-            return UInt64(first)
-        }
+    @inline(never)
+    private mutating func longMinimalVarint(_ bytes: RawSpan) throws(Malformed) -> UInt64 {
         let start = position
         let value = try longVarint(bytes)
         guard bytes.byte(position - 1) != 0 else { throw Malformed(.nonMinimal, start) }
@@ -104,8 +118,8 @@ struct FieldCursor {
     mutating func delimited(_ bytes: RawSpan) throws(Malformed) -> Range<Int> {
         let start = position
         let length = try minimalVarint(bytes)
-        guard length <= UInt64(end - position) else { throw Malformed(.truncated, start) }
-        let content = position..<(position + Int(length))
+        guard length <= UInt64(truncatingIfNeeded: end &- position) else { throw Malformed(.truncated, start) }
+        let content = Range(uncheckedBounds: (position, position &+ Int(truncatingIfNeeded: length)))
         position = content.upperBound
         return content
     }
@@ -121,8 +135,8 @@ struct FieldCursor {
     /// Steps over `count` bytes of a fixed-width field.
     @inline(__always)
     mutating func fixed(_ count: Int) throws(Malformed) {
-        guard count <= end - position else { throw Malformed(.truncated, position) }
-        position += count
+        guard count <= end &- position else { throw Malformed(.truncated, position) }
+        position &+= count
     }
 
     /// Steps over a field that this version does not know. A field number up to `known` with another wire
@@ -146,13 +160,20 @@ extension RawSpan {
     /// ASCII, so eight bytes are looked at at a time before the full check is made.
     @inline(__always)
     func isUTF8(_ range: Range<Int>) -> Bool {
+        let nonASCII: UInt64 = 0x8080_8080_8080_8080
         var position = range.lowerBound
-        while position + 8 <= range.upperBound {
-            if word(position) & 0x8080_8080_8080_8080 != 0 { return isUnicode(position..<range.upperBound) }
-            position += 8
+        var bits: UInt64 = 0
+        while range.upperBound &- position >= 8 {
+            bits |= word(position)
+            position &+= 8
         }
-        var rest: UInt8 = 0
-        for offset in position..<range.upperBound { rest |= byte(offset) }
-        return rest < 0x80 || isUnicode(position..<range.upperBound)
+        if position < range.upperBound {
+            if range.count >= 8 {
+                bits |= word(range.upperBound &- 8)  // overlaps what was looked at before
+            } else {
+                for offset in position..<range.upperBound { bits |= UInt64(byte(offset)) }
+            }
+        }
+        return bits & nonASCII == 0 || isUnicode(range)
     }
 }

@@ -27,7 +27,7 @@ public final class LineageStamp {
     /// before the content, when its length is known.
     private static let prefix = 4
 
-    private let slab = Slab.allocate(LineageStamp.bound(hops: Limits.depth))
+    private let slab = Slab.allocate(LineageStamp.bound(hops: Limits.depth) + 10)
     private var start = LineageStamp.prefix
     private var end = LineageStamp.prefix
 
@@ -45,18 +45,19 @@ public final class LineageStamp {
     ///   - run: the source's number in the run table.
     public func source(id: RecordID, trace: RawSpan, ingestTime: UInt64, run: UInt32) {
         precondition(trace.byteCount <= Self.traceLimit, "the scanner bounds trace contexts")
-        begin(id)
+        var writer = SlabWriter(slab, at: Self.prefix)
+        writer.put(LineageTag.id, id)
         if trace.byteCount > 0 {
-            append(byte: LineageTag.trace)
-            append(varint: UInt64(trace.byteCount))
-            append(trace)
+            writer.put(byte: LineageTag.trace)
+            writer.put(varint: UInt64(trace.byteCount))
+            writer.put(trace)
         }
         if ingestTime != 0 {
-            append(byte: LineageTag.ingest)
-            append(word: ingestTime)
+            writer.put(byte: LineageTag.ingest)
+            writer.put(word: ingestTime)
         }
-        appendHop(run: run, delta: 0, attempt: 1)
-        finish()
+        writer.putHop(run: run, delta: 0, attempt: 1)
+        finish(at: writer.offset)
     }
 
     /// A record with one parent.
@@ -65,13 +66,14 @@ public final class LineageStamp {
     ///   - attempt: of the delivery that led to it, from 1.
     ///   - wall: microseconds since 1970; a clock behind the ingest time counts as no distance.
     public func derived(id: RecordID, parent: RecordRef, run: UInt32, attempt: UInt32, wall: UInt64) {
-        begin(id)
+        var writer = SlabWriter(slab, at: Self.prefix)
+        writer.put(LineageTag.id, id)
         parent.withWire { bytes in
             let lineage = LineageView(bytes)
-            append(LineageTag.parent, bytes.id(lineage.id))
-            carry(lineage, bytes, run: run, attempt: attempt, wall: wall)
+            writer.put(LineageTag.parent, bytes.id(lineage.id))
+            writer.carry(lineage, bytes, run: run, attempt: attempt, wall: wall)
         }
-        finish()
+        finish(at: writer.offset)
     }
 
     /// A record with several parents; root, trace, ingest time and hops are those of the first.
@@ -83,86 +85,70 @@ public final class LineageStamp {
         wall: UInt64
     ) {
         precondition(parents.count <= Limits.parents, "the caller cuts the parents off")
-        begin(id)
-        for parent in parents { append(LineageTag.parent, parent) }
+        var writer = SlabWriter(slab, at: Self.prefix)
+        writer.put(LineageTag.id, id)
+        for parent in parents { writer.put(LineageTag.parent, parent) }
         if truncated {
-            append(byte: LineageTag.truncated)
-            append(byte: 1)
+            writer.put(byte: LineageTag.truncated)
+            writer.put(byte: 1)
         }
         first.withWire { bytes in
-            carry(LineageView(bytes), bytes, run: run, attempt: attempt, wall: wall)
+            writer.carry(LineageView(bytes), bytes, run: run, attempt: attempt, wall: wall)
         }
-        finish()
+        finish(at: writer.offset)
     }
 
     /// The field as it stands.
-    func withField<Result>(_ body: (Slab, Range<Int>) -> Result) -> Result { body(slab, start..<end) }
+    @inline(__always)
+    func put(into writer: inout SlabWriter) { writer.put(slab, start..<end) }
 
-    private func carry(_ lineage: LineageView, _ bytes: RawSpan, run: UInt32, attempt: UInt32, wall: UInt64) {
-        append(LineageTag.root, bytes.id(lineage.root))
-        append(bytes.extracting(lineage.carried))
+    /// Writes tag and length, now that the length is known.
+    @inline(__always)
+    private func finish(at end: Int) {
+        let content = UInt64(end - Self.prefix)
+        self.end = end
+        start = Self.prefix - 1 - Varint.size(content)
+        var writer = SlabWriter(slab, at: start)
+        writer.put(byte: UInt8(Field.lineage))
+        writer.put(varint: content)
+    }
+}
+
+extension SlabWriter {
+    @inline(__always)
+    fileprivate mutating func put(_ tag: UInt8, _ id: RecordID) {
+        put(tag: tag, low: id.low, high: id.high)
+    }
+
+    /// Root, trace, ingest time and hops of a parent, and one hop more.
+    @inline(__always)
+    fileprivate mutating func carry(
+        _ lineage: LineageView, _ bytes: RawSpan, run: UInt32, attempt: UInt32, wall: UInt64
+    ) {
+        put(LineageTag.root, bytes.id(lineage.root))
+        put(bytes.extracting(lineage.carried))
         let ingestTime = lineage.ingestTime(bytes)
-        appendHop(run: run, delta: wall > ingestTime ? wall - ingestTime : 0, attempt: attempt)
+        putHop(run: run, delta: wall > ingestTime ? wall - ingestTime : 0, attempt: attempt)
     }
 
     /// Zeros are left out, as proto3 does; so is an attempt of 1.
-    private func appendHop(run: UInt32, delta: UInt64, attempt: UInt32) {
-        let head = end
-        append(byte: LineageTag.hop)
-        append(byte: 0)
+    @inline(__always)
+    fileprivate mutating func putHop(run: UInt32, delta: UInt64, attempt: UInt32) {
+        let head = offset
+        put(byte: LineageTag.hop)
+        put(byte: 0)
         if run != 0 {
-            append(byte: LineageTag.run)
-            append(varint: UInt64(run))
+            put(byte: LineageTag.run)
+            put(varint: UInt64(run))
         }
         if delta != 0 {
-            append(byte: LineageTag.delta)
-            append(varint: delta)
+            put(byte: LineageTag.delta)
+            put(varint: delta)
         }
         if attempt > 1 {
-            append(byte: LineageTag.attempt)
-            append(varint: UInt64(attempt))
+            put(byte: LineageTag.attempt)
+            put(varint: UInt64(attempt))
         }
-        slab.write(UInt8(end - head - 2), at: head + 1)
-    }
-
-    private func begin(_ id: RecordID) {
-        end = Self.prefix
-        append(LineageTag.id, id)
-    }
-
-    private func finish() {
-        let content = end - Self.prefix
-        start = Self.prefix - 1 - Varint.size(UInt64(content))
-        slab.write(UInt8(Field.lineage), at: start)
-        _ = slab.write(varint: UInt64(content), at: start + 1)
-    }
-
-    @inline(__always)
-    private func append(_ tag: UInt8, _ id: RecordID) {
-        append(byte: tag)
-        append(byte: 16)
-        append(word: id.low)
-        append(word: id.high)
-    }
-
-    @inline(__always)
-    private func append(byte: UInt8) {
-        slab.write(byte, at: end)
-        end += 1
-    }
-
-    @inline(__always)
-    private func append(word: UInt64) {
-        slab.write(word, at: end)
-        end += 8
-    }
-
-    @inline(__always)
-    private func append(varint value: UInt64) { end = slab.write(varint: value, at: end) }
-
-    @inline(__always)
-    private func append(_ bytes: RawSpan) {
-        slab.write(bytes, at: end)
-        end += bytes.byteCount
+        patch(UInt8(offset - head - 2), at: head + 1)
     }
 }

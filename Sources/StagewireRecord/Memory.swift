@@ -1,7 +1,7 @@
 // The one file of this module that touches memory by address.
 //
 // Invariant: every read and write lies inside [base, base + capacity) of a live `Slab`, or inside the
-// span it is given. Reads through `RawSpan` are checked by the span; writes through `Slab` are checked by
+// span it is given. Reads through `RawSpan` are checked by the span, or have been checked by `FieldCursor`; writes through `Slab` are checked by
 // `Slab.check`, in release builds too. A `RecordRef` is made by `StreamLog` and `RecordBlock` only, over
 // bytes that they wrote, and is valid until its owner releases them.
 
@@ -9,6 +9,10 @@ extension RawSpan {
     /// The byte at `offset`; traps outside the span.
     @inline(__always)
     func byte(_ offset: Int) -> UInt8 { unsafeLoad(fromByteOffset: offset, as: UInt8.self) }
+
+    /// The byte at `offset`, which the caller has compared with the span's end: see `FieldCursor`'s invariant.
+    @inline(__always)
+    func byte(unchecked offset: Int) -> UInt8 { unsafeLoad(fromUncheckedByteOffset: offset, as: UInt8.self) }
 
     /// Eight bytes from `offset`, little-endian; traps unless all lie inside the span.
     @inline(__always)
@@ -55,55 +59,94 @@ struct Slab {
         precondition(offset >= 0 && count >= 0 && count <= capacity - offset, "write outside of a slab")
     }
 
-    @inline(__always)
-    func write(_ byte: UInt8, at offset: Int) {
-        check(offset, 1)
-        base.storeBytes(of: byte, toByteOffset: offset, as: UInt8.self)
-    }
-
-    @inline(__always)
-    func write(_ word: UInt64, at offset: Int) {
-        check(offset, 8)
-        base.storeBytes(of: word.littleEndian, toByteOffset: offset, as: UInt64.self)
-    }
-
-    /// Writes a varint in the fewest bytes and returns the offset behind it.
-    @inline(__always)
-    func write(varint value: UInt64, at offset: Int) -> Int {
-        check(offset, Varint.size(value))
-        var rest = value
-        var at = offset
-        while rest >= 0x80 {
-            base.storeBytes(of: UInt8(truncatingIfNeeded: rest) | 0x80, toByteOffset: at, as: UInt8.self)
-            rest >>= 7
-            at += 1
-        }
-        base.storeBytes(of: UInt8(truncatingIfNeeded: rest), toByteOffset: at, as: UInt8.self)
-        return at + 1
-    }
-
-    @inline(__always)
-    func write(_ bytes: RawSpan, at offset: Int) {
-        check(offset, bytes.byteCount)
-        bytes.withUnsafeBytes { source in
-            guard let from = source.baseAddress else { return }
-            (base + offset).copyMemory(from: from, byteCount: source.count)
-        }
-    }
-
-    /// Copies a part of another slab; they do not overlap.
-    @inline(__always)
-    func write(_ other: Slab, from start: Int, count: Int, at offset: Int) {
-        check(offset, count)
-        other.check(start, count)
-        (base + offset).copyMemory(from: other.base + start, byteCount: count)
-    }
-
     /// The address of `count` bytes that were written at `offset`.
     @inline(__always)
     func address(_ offset: Int, count: Int) -> UnsafeRawPointer {
         check(offset, count)
         return UnsafeRawPointer(base + offset)
+    }
+}
+
+/// Writes one piece after the other into a slab. Kept in a local variable, it lives in registers.
+struct SlabWriter {
+    private let base: UnsafeMutableRawPointer
+    private let limit: Int
+    /// Where the next byte goes.
+    private(set) var offset: Int
+
+    @inline(__always)
+    init(_ slab: Slab, at offset: Int) {
+        slab.check(offset, 0)
+        base = slab.base
+        limit = slab.capacity
+        self.offset = offset
+    }
+
+    @inline(__always)
+    private func check(_ count: Int) { precondition(count <= limit &- offset, "write outside of a slab") }
+
+    @inline(__always)
+    mutating func put(byte: UInt8) {
+        check(1)
+        base.storeBytes(of: byte, toByteOffset: offset, as: UInt8.self)
+        offset &+= 1
+    }
+
+    @inline(__always)
+    mutating func put(word: UInt64) {
+        check(8)
+        base.storeBytes(of: word.littleEndian, toByteOffset: offset, as: UInt64.self)
+        offset &+= 8
+    }
+
+    /// A tag, a length byte and two words: one check for all.
+    @inline(__always)
+    mutating func put(tag: UInt8, low: UInt64, high: UInt64) {
+        check(18)
+        base.storeBytes(of: (UInt16(tag) | 16 << 8).littleEndian, toByteOffset: offset, as: UInt16.self)
+        base.storeBytes(of: low.littleEndian, toByteOffset: offset &+ 2, as: UInt64.self)
+        base.storeBytes(of: high.littleEndian, toByteOffset: offset &+ 10, as: UInt64.self)
+        offset &+= 18
+    }
+
+    /// A varint in the fewest bytes. It asks for the room of the longest, since more always follows.
+    @inline(__always)
+    mutating func put(varint value: UInt64) {
+        check(10)
+        var rest = value
+        while rest >= 0x80 {
+            base.storeBytes(of: UInt8(truncatingIfNeeded: rest) | 0x80, toByteOffset: offset, as: UInt8.self)
+            offset &+= 1
+            rest &>>= 7
+        }
+        base.storeBytes(of: UInt8(truncatingIfNeeded: rest), toByteOffset: offset, as: UInt8.self)
+        offset &+= 1
+    }
+
+    @inline(__always)
+    mutating func put(_ bytes: RawSpan) {
+        check(bytes.byteCount)
+        bytes.withUnsafeBytes { source in
+            guard let from = source.baseAddress else { return }
+            (base + offset).copyMemory(from: from, byteCount: source.count)
+        }
+        offset &+= bytes.byteCount
+    }
+
+    /// A part of another slab.
+    @inline(__always)
+    mutating func put(_ other: Slab, _ part: Range<Int>) {
+        check(part.count)
+        other.check(part.lowerBound, part.count)
+        (base + offset).copyMemory(from: other.base + part.lowerBound, byteCount: part.count)
+        offset &+= part.count
+    }
+
+    /// Replaces a byte that was put earlier.
+    @inline(__always)
+    func patch(_ byte: UInt8, at earlier: Int) {
+        precondition(earlier >= 0 && earlier < offset, "a byte that was put before")
+        base.storeBytes(of: byte, toByteOffset: earlier, as: UInt8.self)
     }
 }
 

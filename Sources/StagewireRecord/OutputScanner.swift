@@ -8,7 +8,7 @@ import StagewireModel
 enum OutputScanner {
     /// Scans an encoded `Record` and returns the key's bytes (empty: no key).
     static func scan(_ bytes: RawSpan, _ record: Range<Int>) throws(Malformed) -> Range<Int> {
-        var cursor = FieldCursor(record)
+        var cursor = FieldCursor(record, in: bytes)
         var key = record.lowerBound..<record.lowerBound
         var sawHeader = false
         var sawPayload = false
@@ -35,7 +35,7 @@ enum OutputScanner {
     }
 
     private static func scanHeader(_ bytes: RawSpan, _ header: Range<Int>) throws(Malformed) -> Range<Int> {
-        var cursor = FieldCursor(header)
+        var cursor = FieldCursor(header, in: bytes)
         var key = header.lowerBound..<header.lowerBound
         var seen = SeenFields()
         var attributes = 0
@@ -68,7 +68,7 @@ enum OutputScanner {
     }
 
     private static func scanAttribute(_ bytes: RawSpan, _ attribute: Range<Int>) throws(Malformed) {
-        var cursor = FieldCursor(attribute)
+        var cursor = FieldCursor(attribute, in: bytes)
         var sawName = false
         var sawValue = false
         while !cursor.isAtEnd {
@@ -104,7 +104,7 @@ struct SeenFields {
 
     @inline(__always)
     mutating func insert(_ tag: UInt32, at offset: Int) throws(Malformed) {
-        let bit: UInt32 = 1 << (tag >> 3)
+        let bit: UInt32 = 1 &<< (tag &>> 3)
         guard bits & bit == 0 else { throw Malformed(.repeated, offset) }
         bits |= bit
     }

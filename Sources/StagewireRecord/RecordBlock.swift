@@ -7,12 +7,13 @@ public final class RecordBlock {
     public init(copying record: RecordRef) {
         slab = .allocate(record.wireLength)
         keyHash = record.keyHash
-        record.withWire { bytes in slab.write(bytes, at: 0) }
+        var writer = SlabWriter(slab, at: 0)
+        record.withWire { bytes in writer.put(bytes) }
     }
 
     deinit { slab.free() }
 
-    /// The copy; valid as long as the block is.
+    /// The copy; valid as long as the block is, so hold the block in a variable or a collection while using it.
     public var ref: RecordRef {
         RecordRef(
             start: slab.address(0, count: slab.capacity), wireLength: slab.capacity, keyHash: keyHash)

@@ -17,15 +17,11 @@ public enum RecordIdentity {
             state.mix(bytes.word(offset), bytes.word(offset + 8))
             offset += 16
         }
-        var tail: (UInt64, UInt64) = (0, 0)
-        let rest = count - blocks
-        if rest >= 8 {
-            tail.0 = bytes.word(blocks)
-            tail.1 = bytes.partialWord(blocks + 8, count: rest - 8)
-        } else if rest > 0 {
-            tail.0 = bytes.partialWord(blocks, count: rest)
-        }
-        return state.finish(tail: tail.0, tail.1, count: count)
+        // A rest of at least eight bytes is read as whole words; the last one overlaps, and is shifted into place.
+        let rest = count & 15
+        let low = rest >= 8 ? bytes.word(blocks) : bytes.ending(at: count, rest)
+        let high = rest > 8 ? bytes.ending(at: count, rest &- 8) : 0
+        return state.finish(tail: low, high, count: count)
     }
 
     /// The hash by which records of one key are kept in order: the low half of `hash`, with 1 in the place
@@ -37,11 +33,13 @@ public enum RecordIdentity {
 }
 
 extension RawSpan {
-    /// Up to seven bytes from `offset`, little-endian, the missing ones zero.
+    /// The last `count` (0 to 7) bytes before `end`, little-endian, the missing ones zero.
     @inline(__always)
-    fileprivate func partialWord(_ offset: Int, count: Int) -> UInt64 {
+    fileprivate func ending(at end: Int, _ count: Int) -> UInt64 {
+        if count == 0 { return 0 }
+        if end >= 8 { return word(end &- 8) &>> UInt64(64 &- 8 &* count) }
         var word: UInt64 = 0
-        for index in 0..<count { word |= UInt64(byte(offset + index)) << UInt64(index * 8) }
+        for offset in (end &- count..<end).reversed() { word = word &<< 8 | UInt64(byte(offset)) }
         return word
     }
 }

@@ -21,7 +21,7 @@ extension RecordRef {
 
     public var schemaVersion: UInt32 {
         find(Field.schemaVersion) { content, bytes in
-            var cursor = FieldCursor(content)
+            var cursor = FieldCursor(content, in: bytes)
             return try? cursor.number32(bytes)
         } ?? 0
     }
@@ -59,7 +59,7 @@ extension RecordRef {
     private static func first<Result>(
         _ wanted: UInt32, in message: Range<Int>, _ bytes: RawSpan, _ body: (Range<Int>) -> Result?
     ) -> Result? {
-        var cursor = FieldCursor(message)
+        var cursor = FieldCursor(message, in: bytes)
         while !cursor.isAtEnd {
             guard let tag = try? cursor.tag(bytes) else { return nil }
             var content = cursor.position..<cursor.position
@@ -94,7 +94,7 @@ extension RecordRef {
     }
 
     private static func number(_ bytes: RawSpan, _ content: Range<Int>) -> UInt64? {
-        var cursor = FieldCursor(content)
+        var cursor = FieldCursor(content, in: bytes)
         return try? cursor.varint(bytes)
     }
 }

@@ -24,7 +24,7 @@ public struct RecordRef {
     /// Bytes of the record without tag and length: what credit charges for a delivery.
     public var recordLength: Int { wireLength - 1 - Varint.lengthSize(wire: wireLength) }
 
-    public var id: RecordID { withLineage { lineage, bytes in bytes.id(lineage.id) } }
+    public var id: RecordID { withWire { bytes in bytes.id(LineageView.content(bytes).lowerBound + 2) } }
 
     /// The id of the source's record from which this one descends; its own when it is one.
     public var root: RecordID { withLineage { lineage, bytes in bytes.id(lineage.root) } }
@@ -35,10 +35,11 @@ public struct RecordRef {
     /// Stages that have emitted this record and its ancestors.
     public var hopCount: Int {
         withLineage { lineage, bytes in
-            var cursor = FieldCursor(lineage.hops(bytes))
+            let hops = lineage.hops(bytes)
+            var at = hops.lowerBound
             var count = 0
-            while !cursor.isAtEnd {
-                cursor.position += 2 + Int(bytes.byte(cursor.position + 1))
+            while at < hops.upperBound {
+                at += 2 + Int(bytes.byte(at + 1))
                 count += 1
             }
             return count
@@ -83,14 +84,10 @@ struct LineageView {
 
     @inline(__always)
     init(_ bytes: RawSpan) {
-        precondition(bytes.byte(0) == Varint.recordTag, "wire-ready bytes begin with the tag of Deliver.records")
-        var at = 1 + Varint.lengthSize(wire: bytes.byteCount)
-        precondition(bytes.byte(at) == UInt8(Field.lineage), "the broker's lineage comes first")
-        at += 1
-        let length = Int(Varint.read(bytes, &at))
-        let end = at + length
-        id = at + 2
-        at += 18
+        let content = LineageView.content(bytes)
+        let end = content.upperBound
+        id = content.lowerBound + 2
+        var at = content.lowerBound + 18
         let firstParent = at
         while at < end, bytes.byte(at) == LineageTag.parent { at += 18 }
         parents = firstParent..<at
@@ -114,7 +111,19 @@ struct LineageView {
         ingest = at
     }
 
+    /// Where the lineage's content lies.
+    @inline(__always)
+    static func content(_ bytes: RawSpan) -> Range<Int> {
+        precondition(bytes.byte(0) == Varint.recordTag, "wire-ready bytes begin with the tag of Deliver.records")
+        var at = 1 + Varint.lengthSize(wire: bytes.byteCount)
+        precondition(bytes.byte(at) == UInt8(Field.lineage), "the broker's lineage comes first")
+        at += 1
+        let length = Int(Varint.read(bytes, &at))
+        return at..<(at + length)
+    }
+
     /// Absent means 0.
+    @inline(__always)
     func ingestTime(_ bytes: RawSpan) -> UInt64 { hasIngest(bytes) ? bytes.word(ingest + 1) : 0 }
 
     func hops(_ bytes: RawSpan) -> Range<Int> { (hasIngest(bytes) ? ingest + 9 : ingest)..<carried.upperBound }
@@ -143,31 +152,37 @@ enum Varint {
     /// Field 4 of `Deliver`, length-delimited.
     static let recordTag: UInt8 = 0x22
 
-    /// Bytes that `value` takes.
+    /// Bytes that `value` takes: its bits divided by seven, rounded up. 9/64 stands for 1/7, which is exact
+    /// enough for 64 bits and needs no division.
     @inline(__always)
     static func size(_ value: UInt64) -> Int {
-        (70 - (value | 1).leadingZeroBitCount) / 7
+        ((63 &- (value | 1).leadingZeroBitCount) &* 9 &+ 73) &>> 6
     }
 
-    /// Bytes of the length prefix in `wire` bytes of tag, length and record.
+    /// Bytes of the length prefix in `wire` bytes of tag, length and record: a length of n bytes tells up to
+    /// 128^n - 1, and stands for that many bytes more than itself and the tag.
     @inline(__always)
     static func lengthSize(wire: Int) -> Int {
-        var size = 1
-        while wire - 1 - size >= 1 << (7 * size) { size += 1 }
-        return size
+        if wire < 0x80 + 2 { return 1 }
+        if wire < 0x4000 + 3 { return 2 }
+        if wire < 0x20_0000 + 4 { return 3 }
+        precondition(wire < 0x1000_0000 + 5, "records are within the frame ceiling")
+        return 4
     }
 
     /// Reads one that the broker wrote.
     @inline(__always)
     static func read(_ bytes: RawSpan, _ at: inout Int) -> UInt64 {
-        var value = UInt64(bytes.byte(at) & 0x7f)
+        var byte = bytes.byte(at)
+        var value = UInt64(byte & 0x7f)
         var shift: UInt64 = 7
-        while bytes.byte(at) >= 0x80 {
-            at += 1
-            value |= UInt64(bytes.byte(at) & 0x7f) << shift
-            shift += 7
+        at &+= 1
+        while byte >= 0x80 {
+            byte = bytes.byte(at)
+            value |= UInt64(byte & 0x7f) &<< shift
+            shift &+= 7
+            at &+= 1
         }
-        at += 1
         return value
     }
 }

@@ -5,7 +5,7 @@ extension StepBatch {
     /// `trace` hold is the emission's own affair, and a flaw there is noted in it.
     mutating func scanEmission(_ bytes: RawSpan, _ content: Range<Int>) throws(Malformed) {
         guard emissions.count < Self.entryLimit else { throw Malformed(.entries, content.lowerBound) }
-        var cursor = FieldCursor(content)
+        var cursor = FieldCursor(content, in: bytes)
         var seen = SeenFields()
         let parentStart = parents.count
         var port: UInt32 = 0
@@ -21,7 +21,7 @@ extension StepBatch {
             case 0x10:
                 try append(parent: try cursor.varint(bytes), at: start)
             case 0x12:  // packed; both forms may be mixed
-                var packed = FieldCursor(try cursor.delimited(bytes))
+                var packed = FieldCursor(try cursor.delimited(bytes), in: bytes)
                 while !packed.isAtEnd { try append(parent: try packed.varint(bytes), at: start) }
             case 0x1a:
                 try seen.insert(tag, at: start)
@@ -57,7 +57,7 @@ extension StepBatch {
     /// may stand in it as far as the known ones leave room.
     private func scanTrace(_ bytes: RawSpan, _ trace: Range<Int>) throws(Malformed) {
         guard trace.count <= LineageStamp.traceLimit else { throw Malformed(.traceSize, trace.lowerBound) }
-        var cursor = FieldCursor(trace)
+        var cursor = FieldCursor(trace, in: bytes)
         var seen = SeenFields()
         while !cursor.isAtEnd {
             let start = cursor.position

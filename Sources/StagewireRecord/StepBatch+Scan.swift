@@ -53,7 +53,7 @@ extension StepBatch {
     public mutating func scanSettle(_ frame: RawSpan, at message: Range<Int>) throws(CloseReason) {
         removeAll()
         do {
-            try scanSettle(frame, FieldCursor(checked(message, in: frame)))
+            try scanSettle(frame, start(of: message, in: frame))
         } catch {
             throw error.reason("Settle")
         }
@@ -63,16 +63,15 @@ extension StepBatch {
     public mutating func scanEmit(_ frame: RawSpan, at message: Range<Int>) throws(CloseReason) {
         removeAll()
         do {
-            try scanEmit(frame, FieldCursor(checked(message, in: frame)))
+            try scanEmit(frame, start(of: message, in: frame))
         } catch {
             throw error.reason("Emit")
         }
     }
 
-    private func checked(_ message: Range<Int>, in frame: RawSpan) -> Range<Int> {
-        precondition(message.lowerBound >= 0 && message.upperBound <= frame.byteCount, "a message inside its frame")
+    private func start(of message: Range<Int>, in frame: RawSpan) -> FieldCursor {
         precondition(frame.byteCount <= Limits.ceilingFrame, "a frame within the ceiling")
-        return message
+        return FieldCursor(message, in: frame)
     }
 
     private mutating func scanSettle(_ bytes: RawSpan, _ start: FieldCursor) throws(ScanFailure) {
@@ -130,7 +129,7 @@ extension StepBatch {
     private mutating func scanFields(
         _ bytes: RawSpan, _ content: Range<Int>, _ raw: inout RawOutcome
     ) throws(Malformed) {
-        var cursor = FieldCursor(content)
+        var cursor = FieldCursor(content, in: bytes)
         var seen = SeenFields()
         while !cursor.isAtEnd {
             let start = cursor.position
@@ -170,7 +169,7 @@ extension StepBatch {
     }
 
     private mutating func scanRange(_ bytes: RawSpan, _ content: Range<Int>) throws(Malformed) {
-        var cursor = FieldCursor(content)
+        var cursor = FieldCursor(content, in: bytes)
         var seen = SeenFields()
         var range = DeliveryRange(first: 0, last: 0)
         while !cursor.isAtEnd {
@@ -193,7 +192,7 @@ extension StepBatch {
     }
 
     private mutating func scanError(_ bytes: RawSpan, _ content: Range<Int>) throws(Malformed) {
-        var cursor = FieldCursor(content)
+        var cursor = FieldCursor(content, in: bytes)
         var seen = SeenFields()
         var error = DeliveryError(code: 0, message: "")
         while !cursor.isAtEnd {

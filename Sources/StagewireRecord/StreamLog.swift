@@ -49,14 +49,11 @@ public struct StreamLog {
         let wireLength = 1 + Varint.size(UInt64(length)) + length
         if count == index.count { resizeIndex(max(Self.smallestIndex, index.count * 2)) }
         let sequence = end
-        let start = chunks.write(wireLength, last: sequence) { slab, offset in
-            slab.write(Varint.recordTag, at: offset)
-            var at = slab.write(varint: UInt64(length), at: offset + 1)
-            stamp.withField { field, range in
-                slab.write(field, from: range.lowerBound, count: range.count, at: at)
-                at += range.count
-            }
-            slab.write(output, at: at)
+        let start = chunks.write(wireLength, last: sequence) { writer in
+            writer.put(byte: Varint.recordTag)
+            writer.put(varint: UInt64(length))
+            stamp.put(into: &writer)
+            writer.put(output)
         }
         index[position(sequence)] = Entry(start: start, keyHash: keyHash, wireLength: UInt32(wireLength))
         end = sequence + 1

@@ -134,7 +134,9 @@ extension Router {
         stages[stage].sessions.append(slot)
         for stream in stages[stage].streams { streams[stream].needsGrant = true }
         effects.append(.send(connection, .welcome(welcome(slot, features: features))))
-        effects.append(.log(Notice(.info, stage: stage, instance: instance, "attached (\(hello.language) \(hello.sdk))")))
+        let origin = [hello.language, hello.sdk].filter { !$0.isEmpty }.joined(separator: ", ")
+        effects.append(
+            .log(Notice(.info, stage: stage, instance: instance, origin.isEmpty ? "attached" : "attached (\(origin))")))
         timers.arm(.liveness(connection), at: now.uptime + pipeline.limits.heartbeat.nanoseconds)
         nextSession += 1
         endingIsDue = true

@@ -13,7 +13,7 @@ extension Router {
         }
         // What was skipped goes at once; what was delivered above is still needed, so no segment moves.
         releaseStreams()
-        grant()
+        grant(at: now)
         advanceEnding(at: now)
     }
 
@@ -89,8 +89,8 @@ extension Router {
             .log(
                 Notice(
                     .warning, stage: subscriptions[index].stage,
-                    "blocked: \(subscriptions[index].parking.count) records wait behind keys that are retried, the "
-                        + "latest of key \"\(name)\"")))
+                    "blocked: its parking is full, \(subscriptions[index].parking.waiting) records wait behind their keys, "
+                        + "the latest of key \"\(name)\"")))
     }
 
     // MARK: Records that come again

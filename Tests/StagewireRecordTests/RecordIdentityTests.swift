@@ -16,11 +16,12 @@ import Testing
         #expect(UInt32(truncatingIfNeeded: last.low) == 0x6384_ba69)
     }
 
-    @Test(arguments: [
-        ("", 0, 0),
-        ("hello", 0xcbd8_a7b3_41bd_9b02, 0x5b1e_906a_48ae_1d19),
-        ("The quick brown fox jumps over the lazy dog", 0xe34b_bc7b_bc07_1b6c, 0x7a43_3ca9_c49a_9347),
-    ] as [(String, UInt64, UInt64)])
+    @Test(
+        arguments: [
+            ("", 0, 0),
+            ("hello", 0xcbd8_a7b3_41bd_9b02, 0x5b1e_906a_48ae_1d19),
+            ("The quick brown fox jumps over the lazy dog", 0xe34b_bc7b_bc07_1b6c, 0x7a43_3ca9_c49a_9347),
+        ] as [(String, UInt64, UInt64)])
     func knownHashes(text: String, low: UInt64, high: UInt64) {
         let utf8 = Array(text.utf8)
         #expect(RecordIdentity.hash(utf8.span.bytes) == RecordID(low: low, high: high))
@@ -35,10 +36,13 @@ import Testing
         for ordinal: UInt64 in [0, 1, 255, 1 << 40, .max] {
             let tail = littleEndian(ordinal)
             #expect(made.derived(parent: parents[0], ordinal: ordinal) == hash(origin + bytes(of: parents[0]) + tail))
-            #expect(made.derived(parents: [parents[0]], ordinal: ordinal) == made.derived(parent: parents[0], ordinal: ordinal))
+            #expect(
+                made.derived(parents: [parents[0]], ordinal: ordinal)
+                    == made.derived(parent: parents[0], ordinal: ordinal))
             for count in [0, 2, 3, 16, 17, 40] {
                 let chosen = Array(parents[..<count])
-                #expect(made.derived(parents: chosen, ordinal: ordinal) == hash(origin + chosen.flatMap(bytes(of:)) + tail))
+                #expect(
+                    made.derived(parents: chosen, ordinal: ordinal) == hash(origin + chosen.flatMap(bytes(of:)) + tail))
             }
             #expect(made.source(emitID: 7, ordinal: ordinal) == hash(origin + littleEndian(7) + tail))
         }
