@@ -38,10 +38,10 @@ import Testing
         }
         try await BrokerFixture.with(pipeline) { fixture in
             let path = fixture.path
+            let greedy = try Peer(path)
+            _ = try greedy.attach("transform", instance: "greedy")
+            try greedy.send(.credit(CreditLimit(records: .max, bytes: .max)))
             try await onThread {
-                let greedy = try Peer(path)
-                _ = try greedy.attach("transform", instance: "greedy")
-                try greedy.send(.credit(CreditLimit(records: .max, bytes: .max)))
                 let source = try TestWorker(path, stage: "source")
                 _ = try source.claim("p")
                 let payload = [UInt8](repeating: 7, count: 60_000)
@@ -55,6 +55,7 @@ import Testing
             #expect(unwritten >= Limits.unwritten)
             let summary = await fixture.broker.summary()
             #expect((summary?.stages[1].inFlight ?? 0) < 60)
+            withExtendedLifetime(greedy) {}
         }
     }
 
