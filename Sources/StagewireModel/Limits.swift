@@ -15,6 +15,10 @@ public enum Limits {
     public static let frameOverhead = 64 * 1024
     /// A frame longer than the sender's remaining byte credit plus this is refused at its prefix, bytes.
     public static let controlAllowance = 256 * 1024
+    /// A control message other than Hello, bytes: what decoding it may allocate follows from this.
+    public static let controlMessage = 64 * 1024
+    /// Outcomes, emissions, parents or ranges in one frame, each.
+    public static let entries = 262_144
     /// Nesting depth of protobuf messages that the scanner follows.
     public static let nesting = 16
 
@@ -51,6 +55,8 @@ public enum Limits {
     public static let partitions = 4096
     /// Runs (stage, version, instance, language) that one broker remembers.
     public static let runs = 65_536
+    /// Records that may be done with behind one that is not before that one is copied out of its stream.
+    public static let straggling = 1024
     /// Times a record may be released before a further release counts as an attempt.
     public static let releases = 100
 }

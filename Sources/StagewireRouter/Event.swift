@@ -13,7 +13,7 @@ public enum Event: Sendable {
     case violated(ConnectionID, CloseReason)
     /// The peer's end of stream, or a broken connection. The last event of a connection.
     case disconnected(ConnectionID)
-    /// So many bytes of earlier `.send` and `.deliver` effects have left for the kernel.
+    /// Deliveries left for the kernel: the sum of their `Delivery.bytes` (prefixes and control frames not counted).
     case wrote(ConnectionID, bytes: Int)
     /// The host is about to start a worker and gave it this token.
     case expectWorker(stage: Int, instance: String, token: [UInt8])

@@ -1,0 +1,61 @@
+import StagewireModel
+
+extension Predicate {
+    /// The expression as a file would write it, with no more parentheses than it needs. Reading it again gives
+    /// an equal predicate, provided that its numbers are finite and no list is empty.
+    public var expression: String { text(within: .either) }
+
+    /// How tightly the surroundings bind.
+    private enum Binding: Int { case either, both, unary }
+
+    private func text(within outer: Binding) -> String {
+        let (binding, text): (Binding, String) =
+            switch self {
+            case .compare(let name, let comparison, let literal):
+                (.unary, "\(Self.text(name)) \(comparison.rawValue) \(literal.literal)")
+            case .isIn(let name, let literals):
+                (.unary, "\(Self.text(name)) in [\(literals.map(\.literal).joined(separator: ", "))]")
+            case .exists(let name): (.unary, "exists \(Self.text(name))")
+            case .not(let inner): (.unary, "not \(inner.text(within: .unary))")
+            // Both operators are read from the left, so the right side is the one that needs parentheses.
+            case .and(let a, let b): (.both, "\(a.text(within: .both)) and \(b.text(within: .unary))")
+            case .or(let a, let b): (.either, "\(a.text(within: .either)) or \(b.text(within: .both))")
+            }
+        return binding.rawValue < outer.rawValue ? "(\(text))" : text
+    }
+
+    private static func text(_ name: String) -> String {
+        let scalars = name.unicodeScalars
+        let isPlain = scalars.first.map(PredicateLexer.isNameStart) ?? false
+        if isPlain, scalars.allSatisfy(PredicateLexer.isNamePart), PredicateLexer.keywords[name] == nil { return name }
+        return AttributeValue.delimited(name, by: "`")
+    }
+}
+
+extension AttributeValue {
+    /// As a `when` expression writes it.
+    var literal: String {
+        switch self {
+        case .text(let text): Self.delimited(text, by: "\"")
+        case .integer(let integer): String(integer)
+        case .number(let number): number.description
+        case .flag(let flag): String(flag)
+        }
+    }
+
+    static func delimited(_ text: String, by quote: Unicode.Scalar) -> String {
+        var result = String.UnicodeScalarView([quote])
+        for scalar in text.unicodeScalars {
+            let escape = PredicateLexer.escapes.first { $0.meaning == scalar }
+            // The other sorts of quotes stand for themselves.
+            if let escape, scalar == quote || !["\"", "'", "`"].contains(scalar) {
+                result.append("\\")
+                result.append(escape.letter)
+            } else {
+                result.append(scalar)
+            }
+        }
+        result.append(quote)
+        return String(result)
+    }
+}

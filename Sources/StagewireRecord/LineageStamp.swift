@@ -1,0 +1,154 @@
+import StagewireModel
+
+/// The lineage field of the record that is being made, encoded: scratch memory that one router reuses for
+/// record after record.
+///
+/// A class, because it is a buffer of some kilobytes with an address: as a struct it would be copied, or
+/// its memory allocated anew, wherever it is passed along.
+///
+/// Stages that derive one record from one do not decode its lineage: the parent's trace, ingest time and hops
+/// are copied as they are, one hop is added.
+public final class LineageStamp {
+    /// Bytes of an encoded `TraceContext`, which the scanner enforces: two tags, lengths of one and two bytes, texts.
+    public static let traceLimit = 2 + Limits.traceparent + 3 + Limits.tracestate
+
+    /// The longest lineage field with `hops` hops, bytes, tag and length included. `PipelineDefinition.stampReserve`
+    /// is never less. Each term is the field at its largest, tag and length included.
+    public static func bound(hops: Int) -> Int {
+        let ids = 18 + Limits.parents * 18 + 18
+        let flags = 2
+        let trace = 3 + traceLimit
+        let ingest = 9
+        let hop = 2 + 6 + 11 + 6
+        return Self.prefix + ids + flags + trace + ingest + hops * hop
+    }
+
+    /// Room for the lineage's own tag and length. Content begins behind it, and the two are written last, right
+    /// before the content, when its length is known.
+    private static let prefix = 4
+
+    private let slab = Slab.allocate(LineageStamp.bound(hops: Limits.depth) + 10)
+    private var start = LineageStamp.prefix
+    private var end = LineageStamp.prefix
+
+    public init() {}
+
+    deinit { slab.free() }
+
+    /// Bytes of the lineage field: tag, length and content.
+    public var length: Int { end - start }
+
+    /// A source's record: it is its own root, with one hop at no distance.
+    /// - Parameters:
+    ///   - trace: an encoded `TraceContext` that the scanner accepted; may be empty.
+    ///   - ingestTime: microseconds since 1970.
+    ///   - run: the source's number in the run table.
+    public func source(id: RecordID, trace: RawSpan, ingestTime: UInt64, run: UInt32) {
+        precondition(trace.byteCount <= Self.traceLimit, "the scanner bounds trace contexts")
+        var writer = SlabWriter(slab, at: Self.prefix)
+        writer.put(LineageTag.id, id)
+        if trace.byteCount > 0 {
+            writer.put(byte: LineageTag.trace)
+            writer.put(varint: UInt64(trace.byteCount))
+            writer.put(trace)
+        }
+        if ingestTime != 0 {
+            writer.put(byte: LineageTag.ingest)
+            writer.put(word: ingestTime)
+        }
+        writer.putHop(run: run, delta: 0, attempt: 1)
+        finish(at: writer.offset)
+    }
+
+    /// A record with one parent.
+    /// - Parameters:
+    ///   - run: the emitting worker's number in the run table.
+    ///   - attempt: of the delivery that led to it, from 1.
+    ///   - wall: microseconds since 1970; a clock behind the ingest time counts as no distance.
+    public func derived(id: RecordID, parent: RecordRef, run: UInt32, attempt: UInt32, wall: UInt64) {
+        var writer = SlabWriter(slab, at: Self.prefix)
+        writer.put(LineageTag.id, id)
+        parent.withWire { bytes in
+            let lineage = LineageView(bytes)
+            writer.put(LineageTag.parent, bytes.id(lineage.id))
+            writer.carry(lineage, bytes, run: run, attempt: attempt, wall: wall)
+        }
+        finish(at: writer.offset)
+    }
+
+    /// A record with several parents; root, trace, ingest time and hops are those of the first.
+    /// - Parameters:
+    ///   - parents: what lineage names, the first one's id included; at most `Limits.parents`.
+    ///   - truncated: there were more.
+    public func derived(
+        id: RecordID, parent first: RecordRef, parents: [RecordID], truncated: Bool, run: UInt32, attempt: UInt32,
+        wall: UInt64
+    ) {
+        precondition(parents.count <= Limits.parents, "the caller cuts the parents off")
+        var writer = SlabWriter(slab, at: Self.prefix)
+        writer.put(LineageTag.id, id)
+        for parent in parents { writer.put(LineageTag.parent, parent) }
+        if truncated {
+            writer.put(byte: LineageTag.truncated)
+            writer.put(byte: 1)
+        }
+        first.withWire { bytes in
+            writer.carry(LineageView(bytes), bytes, run: run, attempt: attempt, wall: wall)
+        }
+        finish(at: writer.offset)
+    }
+
+    /// The field as it stands.
+    @inline(__always)
+    func put(into writer: inout SlabWriter) { writer.put(slab, start..<end) }
+
+    /// Writes tag and length, now that the length is known.
+    @inline(__always)
+    private func finish(at end: Int) {
+        let content = UInt64(end - Self.prefix)
+        self.end = end
+        start = Self.prefix - 1 - Varint.size(content)
+        var writer = SlabWriter(slab, at: start)
+        writer.put(byte: UInt8(Field.lineage))
+        writer.put(varint: content)
+    }
+}
+
+extension SlabWriter {
+    @inline(__always)
+    fileprivate mutating func put(_ tag: UInt8, _ id: RecordID) {
+        put(tag: tag, low: id.low, high: id.high)
+    }
+
+    /// Root, trace, ingest time and hops of a parent, and one hop more.
+    @inline(__always)
+    fileprivate mutating func carry(
+        _ lineage: LineageView, _ bytes: RawSpan, run: UInt32, attempt: UInt32, wall: UInt64
+    ) {
+        put(LineageTag.root, bytes.id(lineage.root))
+        put(bytes.extracting(lineage.carried))
+        let ingestTime = lineage.ingestTime(bytes)
+        putHop(run: run, delta: wall > ingestTime ? wall - ingestTime : 0, attempt: attempt)
+    }
+
+    /// Zeros are left out, as proto3 does; so is an attempt of 1.
+    @inline(__always)
+    fileprivate mutating func putHop(run: UInt32, delta: UInt64, attempt: UInt32) {
+        let head = offset
+        put(byte: LineageTag.hop)
+        put(byte: 0)
+        if run != 0 {
+            put(byte: LineageTag.run)
+            put(varint: UInt64(run))
+        }
+        if delta != 0 {
+            put(byte: LineageTag.delta)
+            put(varint: delta)
+        }
+        if attempt > 1 {
+            put(byte: LineageTag.attempt)
+            put(varint: UInt64(attempt))
+        }
+        patch(UInt8(offset - head - 2), at: head + 1)
+    }
+}

@@ -1,0 +1,21 @@
+/// An owned copy of one record, for those that outlive their stream: parked behind a key, waiting for a retry,
+/// dead letters. Freed with its last reference.
+public final class RecordBlock {
+    private let slab: Slab
+    private let keyHash: UInt64
+
+    public init(copying record: RecordRef) {
+        slab = .allocate(record.wireLength)
+        keyHash = record.keyHash
+        var writer = SlabWriter(slab, at: 0)
+        record.withWire { bytes in writer.put(bytes) }
+    }
+
+    deinit { slab.free() }
+
+    /// The copy; valid as long as the block is, so hold the block in a variable or a collection while using it.
+    public var ref: RecordRef {
+        RecordRef(
+            start: slab.address(0, count: slab.capacity), wireLength: slab.capacity, keyHash: keyHash)
+    }
+}

@@ -1,0 +1,97 @@
+import StagewireModel
+import StagewireRecord
+
+/// The end of work: a source that has nothing more, a pipeline that drains from its sources downward.
+extension Router {
+    mutating func shutDown(within deadline: Duration, at now: Moment) {
+        guard !isShuttingDown else { return }
+        isShuttingDown = true
+        shutdownDeadline = now.uptime &+ deadline.nanoseconds
+        timers.arm(.drainDeadline, at: shutdownDeadline)
+        for stage in stages.indices where stages[stage].definition.isSource {
+            for slot in stages[stage].sessions { sendDrain(slot, at: now) }
+        }
+    }
+
+    mutating func sendDrain(_ slot: Int, at now: Moment) {
+        let stage = sessions[slot]!.stage
+        guard !sessions[slot]!.isDraining, stages[stage].definition.isSource || stages[stage].phase == .draining else {
+            return
+        }
+        sessions[slot]!.isDraining = true
+        // 0: no deadline; a finite pipeline takes the time that its records need.
+        let left = isShuttingDown ? shutdownDeadline - min(shutdownDeadline, now.uptime) : 0
+        let reason: DrainReason = isShuttingDown && stages[stage].definition.isSource ? .shutdown : .inputEnded
+        effects.append(
+            .send(sessions[slot]!.connection, .drain(reason, deadlineMS: UInt32(clamping: left / 1_000_000))))
+    }
+
+    /// Moves every stage on whose inputs have ended. Stages stand in topological order, so one pass is enough.
+    mutating func advanceEnding(at now: Moment) {
+        guard !hasEnded else { return }
+        for stage in stages.indices {
+            switch stages[stage].phase {
+            case .ended: continue
+            case .running:
+                if stages[stage].definition.isSource {
+                    if isSourceDone(stage) { end(stage, at: now) }
+                } else if inputsEnded(stage), isHandedOut(stage) {
+                    stages[stage].phase = .draining
+                    for slot in stages[stage].sessions { sendDrain(slot, at: now) }
+                    endIfSettled(stage, at: now)
+                }
+            case .draining: endIfSettled(stage, at: now)
+            }
+        }
+        guard stages.allSatisfy({ $0.phase == .ended }) else { return }
+        hasEnded = true
+        effects.append(.pipelineEnded)
+    }
+
+    private func isSourceDone(_ stage: Int) -> Bool {
+        let state = stages[stage]
+        for stream in state.streams where streams[stream].visibleEnd != streams[stream].log.end { return false }
+        if isShuttingDown { return state.sessions.isEmpty }
+        guard !options.keepRunning else { return false }
+        let needed = state.definition.launch == nil ? 1 : state.definition.workers
+        return state.finishedInstances.count >= needed && state.partitions.allSatisfy(\.isFinished)
+    }
+
+    private func inputsEnded(_ stage: Int) -> Bool {
+        stages[stage].definition.inputs.allSatisfy { stages[$0.stage].phase == .ended }
+    }
+
+    private func isHandedOut(_ stage: Int) -> Bool {
+        stages[stage].subscriptions.allSatisfy {
+            subscriptions[$0].isHandedOut(at: streams[subscriptions[$0].stream].log.end)
+        }
+    }
+
+    private mutating func endIfSettled(_ stage: Int, at now: Moment) {
+        for index in stages[stage].subscriptions
+        where !subscriptions[index].isIdle(at: streams[subscriptions[index].stream].log.end) { return }
+        for stream in stages[stage].streams where streams[stream].visibleEnd != streams[stream].log.end { return }
+        end(stage, at: now)
+    }
+
+    private mutating func end(_ stage: Int, at now: Moment) {
+        stages[stage].phase = .ended
+        for slot in stages[stage].sessions {
+            close(sessions[slot]!.connection, CloseReason(.ok, "Everything is settled."), at: now)
+        }
+        effects.append(.stageEnded(stage: stage))
+    }
+
+    /// The drain took too long: what is unsettled counts as released, and in memory it is gone.
+    mutating func cutOff(at now: Moment) {
+        guard !hasEnded else { return }
+        for slot in sessions.indices {
+            guard let session = sessions[slot] else { continue }
+            close(
+                session.connection, CloseReason(.drainDeadline, "The pipeline stops and its drain deadline has passed."),
+                at: now, as: .released)
+        }
+        hasEnded = true
+        effects.append(.pipelineEnded)
+    }
+}

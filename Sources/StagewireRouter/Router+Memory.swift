@@ -1,0 +1,203 @@
+import StagewireModel
+import StagewireRecord
+
+/// Stream memory: what is given back, what is moved out of the way, who may send more.
+extension Router {
+    /// Releases what no subscription needs.
+    mutating func releaseStreams() {
+        for stream in streams.indices { release(stream) }
+    }
+
+    private mutating func release(_ stream: Int) {
+        // Invisible records are not released, even with nobody to read them: their step is not durable yet.
+        var needed = streams[stream].visibleEnd
+        for subscriber in streams[stream].subscribers { needed = min(needed, subscriptions[subscriber].progress.low) }
+        guard needed > streams[stream].log.tail else { return }
+        streams[stream].log.release(before: needed)
+        streams[stream].needsGrant = true
+    }
+
+    /// A stream that fills up because of one subscription: its stragglers move into the parking, and what its
+    /// overflow policy gives up goes.
+    mutating func relieve(_ stream: Int, at now: Moment) {
+        guard isUnderPressure(stream) else { return }
+        for subscriber in streams[stream].subscribers {
+            while isUnderPressure(stream), subscriptions[subscriber].progress.low == streams[stream].log.tail {
+                guard yield(subscriber, at: now) else { break }
+                release(stream)
+            }
+        }
+    }
+
+    private func isUnderPressure(_ stream: Int) -> Bool {
+        let bytes = streams[stream].bytes.window
+        let records = streams[stream].records.window
+        return streams[stream].log.bytes >= bytes - bytes / 4 || streams[stream].log.count >= records - records / 4
+    }
+
+    /// Makes one subscription need its oldest record less. False: it cannot.
+    private mutating func yield(_ index: Int, at now: Moment) -> Bool {
+        let low = subscriptions[index].progress.low
+        let stream = subscriptions[index].stream
+        guard low < subscriptions[index].progress.cursor else {
+            guard low < streams[stream].visibleEnd else { return false }
+            return giveUp(low, index)
+        }
+        // Only a straggler is worth a copy: a worker that is merely slow would have every record copied.
+        let isWaiting = subscriptions[index].parking[low].map { $0.state != .inFlight } ?? false
+        guard isWaiting || subscriptions[index].progress.stranded > Limits.straggling else { return false }
+        return moveIntoParking(low, index, at: now)
+    }
+
+    private mutating func moveIntoParking(_ sequence: UInt64, _ index: Int, at now: Moment) -> Bool {
+        let record = streams[subscriptions[index].stream].log.ref(sequence)
+        guard subscriptions[index].parking.hasRoom(bytes: record.wireLength) else { return false }
+        if subscriptions[index].parking[sequence] == nil {
+            guard let entry = entryInFlight(sequence, index) else { preconditionFailure("a needed record is in flight") }
+            subscriptions[index].parking.insert(
+                ParkedRecord(
+                    state: .inFlight, key: entry.key, attempt: entry.attempt, firstAttempt: entry.delivered, block: nil),
+                at: sequence)
+        }
+        subscriptions[index].parking.move(sequence, into: RecordBlock(copying: record))
+        subscriptions[index].progress.finish(sequence)
+        return true
+    }
+
+    /// Who has this record; a search, for stragglers only.
+    private func entryInFlight(_ sequence: UInt64, _ index: Int) -> InFlight? {
+        for slot in stages[subscriptions[index].stage].sessions {
+            var found: InFlight?
+            sessions[slot]!.deliveries.forEachOwed { _, entry in
+                if entry.sequence == sequence, Int(entry.input) == subscriptions[index].input, entry.state == .unsettled {
+                    found = entry
+                }
+            }
+            if let found { return found }
+        }
+        return nil
+    }
+
+    /// An undelivered record of a subscription that is in the way.
+    private mutating func giveUp(_ sequence: UInt64, _ index: Int) -> Bool {
+        switch subscriptions[index].overflow {
+        case .block: return false
+        case .dropOldest: break
+        case .dropNewest:
+            // What is kept is the oldest: it moves into the parking as long as that has room.
+            if park(undelivered: sequence, index) { return true }
+        }
+        subscriptions[index].progress.skip()
+        subscriptions[index].counters.dropped += 1
+        return true
+    }
+
+    private mutating func park(undelivered sequence: UInt64, _ index: Int) -> Bool {
+        let record = streams[subscriptions[index].stream].log.ref(sequence)
+        if let when = subscriptions[index].when, !when.matches(record.attribute) {
+            subscriptions[index].progress.skip()
+            subscriptions[index].counters.unmatched += 1
+            return true
+        }
+        guard !subscriptions[index].parking.isFull,
+            subscriptions[index].parking.hasRoom(bytes: record.wireLength)
+        else { return false }
+        let key = subscriptions[index].orderingKey(record.keyHash)
+        subscriptions[index].progress.skip()
+        subscriptions[index].parking.insert(
+            ParkedRecord(
+                state: .waiting, key: key, attempt: 1, firstAttempt: 0, block: RecordBlock(copying: record)),
+            at: sequence)
+        if key == 0 {
+            subscriptions[index].parking.ready.append(.record(sequence))
+        } else {
+            subscriptions[index].parking.enqueue(sequence, key: key, due: 0)
+            subscriptions[index].parking.makeReady(key: key)
+        }
+        return true
+    }
+
+    // MARK: Credit for emissions
+
+    mutating func grant(at now: Moment) {
+        for stream in streams.indices where streams[stream].needsGrant {
+            streams[stream].needsGrant = false
+            grant(stream, at: now)
+        }
+    }
+
+    private mutating func grant(_ stream: Int, at now: Moment) {
+        let stage = streams[stream].stage
+        let port = streams[stream].port
+        let attached = stages[stage].sessions.count
+        let bytePolicy = streams[stream].bytes
+        let recordPolicy = streams[stream].records
+        let occupiedBytes = streams[stream].log.bytes
+        let occupiedRecords = streams[stream].log.count
+        var reserved = reserves(stream)
+        for slot in stages[stage].sessions {
+            let old = sessions[slot]!.outputs[port]
+            reserved.bytes -= bytePolicy.reserve(outstanding: old.outstandingBytes)
+            reserved.records -= recordPolicy.reserve(outstanding: old.outstandingRecords)
+            let bytes = bytePolicy.increase(
+                outstanding: old.outstandingBytes, occupied: occupiedBytes, reserved: reserved.bytes, attached: attached)
+            let records = recordPolicy.increase(
+                outstanding: old.outstandingRecords, occupied: occupiedRecords, reserved: reserved.records,
+                attached: attached)
+            if bytes > 0 || records > 0 { extend(slot, port: port, records: records, bytes: bytes, at: now) }
+            let new = sessions[slot]!.outputs[port]
+            reserved.bytes += bytePolicy.reserve(outstanding: new.outstandingBytes)
+            reserved.records += recordPolicy.reserve(outstanding: new.outstandingRecords)
+        }
+    }
+
+    /// What all sessions that may exist keep of a stream's budget; checks that the budget holds.
+    private func reserves(_ stream: Int) -> (bytes: Int, records: Int) {
+        let stage = streams[stream].stage
+        let absent = streams[stream].bytes.sessions - stages[stage].sessions.count
+        var reserved = (bytes: absent * streams[stream].bytes.step, records: absent * streams[stream].records.step)
+        var bytes = streams[stream].log.bytes
+        var records = streams[stream].log.count
+        for slot in stages[stage].sessions {
+            let grant = sessions[slot]!.outputs[streams[stream].port]
+            bytes += grant.outstandingBytes
+            records += grant.outstandingRecords
+            reserved.bytes += streams[stream].bytes.reserve(outstanding: grant.outstandingBytes)
+            reserved.records += streams[stream].records.reserve(outstanding: grant.outstandingRecords)
+        }
+        precondition(
+            bytes <= streams[stream].bytes.capacity && records <= streams[stream].records.capacity,
+            "a stream and what may still be sent to it stay within its budget")
+        return reserved
+    }
+
+    private mutating func extend(_ slot: Int, port: Int, records: Int, bytes: Int, at now: Moment) {
+        let wasWaiting = waitsForCredit(slot)
+        sessions[slot]!.outputs[port].extend(records: records, bytes: bytes)
+        let raised = sessions[slot]!.outputs[port]
+        effects.append(
+            .send(
+                sessions[slot]!.connection,
+                .credit(CreditLimit(number: UInt32(port), records: raised.grantedRecords, bytes: raised.grantedBytes))))
+        if wasWaiting && !waitsForCredit(slot) { sessions[slot]!.lastProgress = now.uptime }
+    }
+
+    /// Whether a step of the largest size would not fit this session's credit now: then its lease stands still.
+    func waitsForCredit(_ slot: Int) -> Bool {
+        sessions[slot]!.outputs.contains {
+            $0.outstandingBytes < pipeline.limits.maxStepBytes || $0.outstandingRecords < pipeline.limits.maxStepRecords
+        }
+    }
+
+    /// A worker can take more.
+    mutating func raiseCredit(_ slot: Int, _ limit: CreditLimit, at now: Moment) {
+        let connection = sessions[slot]!.connection
+        guard Int(limit.number) < sessions[slot]!.inputs.count else {
+            return close(
+                connection,
+                CloseReason(.unknownPort, "Credit for input \(limit.number): this stage has \(sessions[slot]!.inputs.count)."),
+                at: now)
+        }
+        _ = sessions[slot]!.inputs[Int(limit.number)].credit.raise(to: limit)
+    }
+}

@@ -1,0 +1,142 @@
+import StagewireModel
+import StagewireRecord
+
+/// Sources: partitions, emissions, positions.
+extension Router {
+    mutating func claim(_ name: String, slot: Int, at now: Moment) {
+        let session = sessions[slot]!
+        let stage = session.stage
+        guard stages[stage].definition.isSource else {
+            return close(
+                session.connection,
+                CloseReason(.notClaimed, "Stage \(stages[stage].definition.name) is no source: it has nothing to claim."),
+                at: now)
+        }
+        guard let index = partition(named: name, stage: stage) else {
+            return close(
+                session.connection,
+                CloseReason(.invalidPartition, "A source has at most \(Limits.partitions) partitions."), at: now)
+        }
+        if let owner = stages[stage].partitions[index].owner, owner != session.connection {
+            close(
+                owner,
+                CloseReason(.fenced, "Partition \"\(name)\" was claimed by instance \(session.instance)."), at: now,
+                as: .released)
+        }
+        if stages[stage].partitions[index].owner != session.connection {
+            stages[stage].partitions[index].owner = session.connection
+            stages[stage].partitions[index].epoch += 1
+            sessions[slot]!.claims.append(index)
+        }
+        stages[stage].partitions[index].isFinished = false
+        let partition = stages[stage].partitions[index]
+        // Through the group of steps: what it tells of earlier emissions has to be durable.
+        open.confirm(
+            session.connection,
+            .claimed(
+                partition: name, epoch: partition.epoch, lastEmitID: partition.lastEmitID,
+                checkpoint: partition.checkpoint))
+    }
+
+    private mutating func partition(named name: String, stage: Int) -> Int? {
+        if let known = stages[stage].partitionIndex[name] { return known }
+        guard stages[stage].partitions.count < Limits.partitions else { return nil }
+        let origin = OriginID(pipeline: pipeline.name, stage: stages[stage].definition.name, partition: name)
+        stages[stage].partitions.append(Partition(name: name, origin: origin))
+        let index = stages[stage].partitions.count - 1
+        stages[stage].partitionIndex[name] = index
+        return index
+    }
+
+    public mutating func emit(_ connection: ConnectionID, _ batch: borrowing StepBatch, frame: RawSpan, at now: Moment) {
+        guard let slot = slot(of: connection) else { return refuseEarly(connection, at: now) }
+        heard(slot, at: now)
+        do throws(CloseReason) {
+            let partition = try claimedPartition(batch, frame, slot)
+            for index in batch.emissions.indices where !batch.emissions[index].parents.isEmpty {
+                throw CloseReason(.invalidOutcome, "A source's emission has no parents.")
+            }
+            try charge(slot, batch)
+            try apply(batch, frame: frame, slot: slot, partition: partition, at: now)
+        } catch {
+            close(connection, error, at: now)
+        }
+    }
+
+    private func claimedPartition(_ batch: borrowing StepBatch, _ frame: RawSpan, _ slot: Int) throws(CloseReason) -> Int {
+        let session = sessions[slot]!
+        let name = text(batch.partition, frame)
+        guard let index = stages[session.stage].partitionIndex[name],
+            stages[session.stage].partitions[index].owner == session.connection
+        else {
+            throw CloseReason(.notClaimed, "Emit for partition \"\(name)\", which this session has not claimed.")
+        }
+        return index
+    }
+
+    private func text(_ range: ByteRange, _ frame: RawSpan) -> String {
+        String(decoding: bytes(range, frame), as: UTF8.self)
+    }
+
+    private func bytes(_ range: ByteRange, _ frame: RawSpan) -> [UInt8] {
+        let start = Int(range.offset)
+        return frame.extracting(start..<start + Int(range.length)).withUnsafeBytes { Array($0) }
+    }
+
+    private mutating func apply(
+        _ batch: borrowing StepBatch, frame: RawSpan, slot: Int, partition: Int, at now: Moment
+    ) throws(CloseReason) {
+        let session = sessions[slot]!
+        let stage = session.stage
+        let state = stages[stage].partitions[partition]
+        guard batch.emitID > state.lastEmitID else {
+            // Sent again after a reconnect: it was applied the first time.
+            return open.confirm(
+                session.connection, .committed(partition: state.name, through: state.lastEmitID, refused: []))
+        }
+        guard batch.emitID == state.lastEmitID + 1 else {
+            throw CloseReason(
+                .emitOutOfSequence,
+                "Emit \(batch.emitID) of partition \"\(state.name)\" follows \(state.lastEmitID): ids are consecutive.")
+        }
+        stages[stage].partitions[partition].lastEmitID = batch.emitID
+        if let error = check(batch, 0..<batch.emissions.count)?.error {
+            effects.append(
+                .log(
+                    Notice(
+                        .warning, stage: stage, instance: session.instance,
+                        "refused emit \(batch.emitID) of \(state.name): \(error.message)")))
+            return open.confirm(
+                session.connection,
+                .committed(
+                    partition: state.name, through: batch.emitID, refused: [Refusal(id: batch.emitID, error: error)]))
+        }
+        for (ordinal, emission) in batch.emissions.enumerated() {
+            let trace = Int(emission.trace.offset)
+            stamp.source(
+                id: state.origin.source(emitID: batch.emitID, ordinal: UInt64(ordinal)),
+                trace: frame.extracting(trace..<trace + Int(emission.trace.length)), ingestTime: now.wall,
+                run: session.run)
+            append(emission, frame: frame, stage: stage)
+        }
+        stages[stage].partitions[partition].checkpoint = bytes(batch.checkpoint, frame)
+        open.confirm(session.connection, .committed(partition: state.name, through: batch.emitID, refused: []))
+    }
+
+    mutating func finish(_ name: String, slot: Int, at now: Moment) {
+        let session = sessions[slot]!
+        let stage = session.stage
+        guard let index = stages[stage].partitionIndex[name],
+            stages[stage].partitions[index].owner == session.connection
+        else {
+            return close(
+                session.connection,
+                CloseReason(.notClaimed, "Finished for partition \"\(name)\", which this session has not claimed."), at: now)
+        }
+        stages[stage].partitions[index].isFinished = true
+        stages[stage].partitions[index].owner = nil
+        sessions[slot]!.claims.removeAll { $0 == index }
+        stages[stage].finishedInstances.insert(session.instance)
+        open.changed()
+    }
+}

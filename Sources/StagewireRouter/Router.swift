@@ -1,0 +1,266 @@
+import DequeModule
+import StagewireModel
+import StagewireRecord
+
+/// The core of the broker: who gets which record, who may send how much, what becomes of every delivery.
+///
+/// A pure value: events and the time go in, effects come out, nothing else is read or touched. One turn of the
+/// shell is: any number of `handle`, `settle` and `emit`; `seal`; (the journal, when there is one); `commit`;
+/// `pump`; then perform `effects` in order and `clearEffects`.
+///
+/// Durable before visible: what a step emitted becomes deliverable, and its confirmation becomes an effect, in
+/// `commit` and nowhere else; `commit` takes the ticket that `seal` gave out.
+public struct Router {
+    public struct Options: Sendable {
+        /// Sources that finish do not end the pipeline.
+        public var keepRunning = false
+        public init() {}
+    }
+
+    let pipeline: PipelineDefinition
+    let options: Options
+    /// Most that one source or derived record grows by; `PipelineDefinition.stampReserve`.
+    let stampReserve: Int
+    var stages: [Stage] = []
+    var streams: [Stream] = []
+    var subscriptions: [Subscription] = []
+
+    var connections: [ConnectionID: Connection] = [:]
+    var handshaking = 0
+    /// Slots; a free one holds `nil`.
+    var sessions: [Session?] = []
+    var freeSlots: [Int] = []
+    var nextSession: UInt64 = 1
+    /// Tokens that the host gave out.
+    var tokens: [(token: [UInt8], stage: Int, instance: String)] = []
+    var runs: [Run] = []
+    var runNumbers: [Run: UInt32] = [:]
+
+    var timers = Timers()
+    var isShuttingDown = false
+    var shutdownDeadline: UInt64 = .max
+    var hasEnded = false
+    var endingIsDue = true
+
+    var open = CommitGroup()
+    var sealed: Deque<(ticket: CommitTicket, group: CommitGroup)> = []
+    var nextTicket: UInt64 = 1
+
+    /// What the shell has to do, in order; valid until the next call.
+    public internal(set) var effects: [Effect] = []
+    /// What `Delivery.segments` refers to.
+    public internal(set) var segments: [UnsafeRawBufferPointer] = []
+    /// What `Delivery.attempts` refers to.
+    public internal(set) var attempts: [UInt32] = []
+
+    var stamp = LineageStamp()
+    var scratch = Scratch()
+    public internal(set) var counters = RouterCounters()
+
+    /// Buffers that are reused from call to call.
+    struct Scratch {
+        var deliveries: [UInt64] = []
+        var parents: [RecordID] = []
+        var ordinals: [OrdinalKey: UInt64] = [:]
+        var portOrdinals: [UInt64] = []
+        var portRecords: [Int] = []
+        var portBytes: [Int] = []
+    }
+
+    enum Connection: Equatable {
+        /// Connected, no Hello yet.
+        case handshaking
+        /// Attached: slot in `sessions`.
+        case attached(Int)
+        /// Close is written; frames are ignored until it is gone.
+        case closing
+    }
+
+    public init(_ pipeline: PipelineDefinition, options: Options = Options()) {
+        self.pipeline = pipeline
+        self.options = options
+        stampReserve = pipeline.stampReserve
+        precondition(
+            pipeline.limits.maxStepBytes >= pipeline.limits.maxRecord,
+            "a step has room for one record of the largest size")
+        for index in pipeline.stages.indices { addStage(index) }
+    }
+
+    private mutating func addStage(_ index: Int) {
+        let definition = pipeline.stages[index]
+        var own: [Int] = []
+        for (number, input) in definition.inputs.enumerated() {
+            precondition(input.stage < index, "stages stand in topological order")
+            let stream = stages[input.stage].streams[input.port]
+            let workers = pipeline.stages[input.stage].maxWorkers
+            streams[stream].subscribers.append(subscriptions.count)
+            own.append(subscriptions.count)
+            subscriptions.append(
+                Subscription(
+                    input, stage: index, input: number, stream: stream, ordering: definition.ordering,
+                    parking: Parking(
+                        records: pipeline.limits.parkingRecords(workers: workers),
+                        bytes: pipeline.limits.parkingBytes(workers: workers)),
+                    dead: DeadLetters(
+                        records: pipeline.limits.deadLetterRecords, bytes: pipeline.limits.deadLetterBytes)))
+        }
+        let ports = definition.ports.indices.map { port -> Int in
+            streams.append(
+                Stream(
+                    stage: index, port: port,
+                    origin: OriginID(pipeline: pipeline.name, stage: definition.name, port: definition.ports[port]),
+                    limits: pipeline.limits, maxWorkers: definition.maxWorkers))
+            return streams.count - 1
+        }
+        stages.append(Stage(definition: definition, subscriptions: own, streams: ports))
+    }
+
+    // MARK: Events
+
+    public mutating func handle(_ event: Event, at now: Moment) {
+        switch event {
+        case .connected(let connection, let uid): connect(connection, uid: uid, at: now)
+        case .received(let connection, let message): receive(message, from: connection, at: now)
+        case .receivedUnknown(let connection):
+            counters.unknownMessages += 1
+            if let slot = slot(of: connection) { heard(slot, at: now) }
+        case .violated(let connection, let reason): close(connection, reason, at: now)
+        case .disconnected(let connection): disconnect(connection, at: now)
+        case .wrote(let connection, let bytes):
+            guard let slot = slot(of: connection) else { return }
+            sessions[slot]!.unwritten -= bytes
+            precondition(sessions[slot]!.unwritten >= 0, "only what was delivered is reported as written")
+        case .expectWorker(let stage, let instance, let token):
+            tokens.append((token, stage, instance))
+        case .forgetWorker(let token):
+            tokens.removeAll { $0.token == token }
+        case .drain(let deadline): shutDown(within: deadline, at: now)
+        case .tick: fireTimers(at: now)
+        }
+    }
+
+    private mutating func receive(_ message: ControlMessage, from connection: ConnectionID, at now: Moment) {
+        switch connections[connection] {
+        case .handshaking?:
+            guard case .hello(let hello) = message else {
+                return close(connection, CloseReason(.unexpectedMessage, "The first frame has to be Hello."), at: now)
+            }
+            attach(connection, hello, at: now)
+        case .attached(let slot)?:
+            heard(slot, at: now)
+            receive(message, from: connection, slot: slot, at: now)
+        case .closing?, nil: return
+        }
+    }
+
+    private mutating func receive(_ message: ControlMessage, from connection: ConnectionID, slot: Int, at now: Moment) {
+        switch message {
+        case .credit(let limit): raiseCredit(slot, limit, at: now)
+        case .ping(let nonce): effects.append(.send(connection, .pong(nonce: nonce)))
+        case .pong: sessions[slot]!.pinged = false
+        case .extend: sessions[slot]!.lastProgress = now.uptime
+        case .claim(let partition): claim(partition, slot: slot, at: now)
+        case .finished(let partition): finish(partition, slot: slot, at: now)
+        case .close(let reason): leave(connection, slot: slot, reason, at: now)
+        case .hello, .welcome, .committed, .settled, .drain, .runs, .claimed:
+            close(
+                connection,
+                CloseReason(.unexpectedMessage, "A worker sends no such message after its handshake."), at: now)
+        }
+    }
+
+    func slot(of connection: ConnectionID) -> Int? {
+        guard case .attached(let slot)? = connections[connection] else { return nil }
+        return slot
+    }
+
+    /// Largest frame to accept from this connection now, bytes: never more than what its credit can account for.
+    public func frameLimit(of connection: ConnectionID) -> Int {
+        guard let slot = slot(of: connection), let session = sessions[slot] else { return Limits.handshakeFrame }
+        var allowance = Limits.controlAllowance
+        for grant in session.outputs { allowance += grant.outstandingBytes }
+        return min(session.maxFrame, allowance)
+    }
+
+    public mutating func clearEffects() {
+        effects.removeAll(keepingCapacity: true)
+        segments.removeAll(keepingCapacity: true)
+        attempts.removeAll(keepingCapacity: true)
+    }
+
+    // MARK: Groups of steps
+
+    /// Closes the open group of steps; `nil` when nothing is in it.
+    public mutating func seal() -> CommitTicket? {
+        guard !open.isEmpty else { return nil }
+        let ticket = CommitTicket(number: nextTicket)
+        nextTicket += 1
+        for stream in open.streams { open.ends.append((stream, streams[stream].log.end)) }
+        sealed.append((ticket, open))
+        open = CommitGroup()
+        return ticket
+    }
+
+    /// The group is durable: what it emitted becomes visible, what it confirms is sent.
+    public mutating func commit(_ ticket: CommitTicket) {
+        precondition(sealed.first?.ticket == ticket, "groups are committed in the order in which they were sealed")
+        let group = sealed.removeFirst().group
+        for (stream, end) in group.ends { streams[stream].visibleEnd = end }
+        for confirmation in group.confirmations {
+            guard let connection = confirmation.connection, slot(of: connection) != nil else { continue }
+            effects.append(.send(connection, confirmation.message))
+        }
+        endingIsDue = true
+    }
+}
+
+/// A closed group of steps that is not durable yet.
+public struct CommitTicket: Equatable, Sendable {
+    let number: UInt64
+}
+
+/// What one group of steps makes visible once it is durable.
+struct CommitGroup {
+    struct Confirmation {
+        var connection: ConnectionID?
+        var message: ControlMessage
+    }
+
+    /// Streams appended to, each once.
+    private(set) var streams: [Int] = []
+    var ends: [(stream: Int, end: UInt64)] = []
+    private(set) var confirmations: [Confirmation] = []
+    private(set) var isEmpty = true
+
+    mutating func appended(to stream: Int) {
+        isEmpty = false
+        if !streams.contains(stream) { streams.append(stream) }
+    }
+
+    mutating func changed() { isEmpty = false }
+
+    /// Confirms to a worker. A further confirmation of the same partition or session replaces the one before, for
+    /// both are cumulative.
+    mutating func confirm(_ connection: ConnectionID, _ message: ControlMessage) {
+        isEmpty = false
+        if let last = confirmations.last, last.connection == connection {
+            switch (last.message, message) {
+            case (.committed(let a, _, let refused), .committed(let b, let through, let more)) where a == b:
+                confirmations[confirmations.count - 1].message = .committed(
+                    partition: b, through: through, refused: refused + more)
+                return
+            case (.settled(_, let refused), .settled(let through, let more)):
+                confirmations[confirmations.count - 1].message = .settled(through: through, refused: refused + more)
+                return
+            default: break
+            }
+        }
+        confirmations.append(Confirmation(connection: connection, message: message))
+    }
+}
+
+/// Emissions that share an ordinal sequence: the same port and parents.
+struct OrdinalKey: Hashable {
+    var port: UInt32
+    var parents: [RecordID]
+}

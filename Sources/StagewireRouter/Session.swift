@@ -1,0 +1,105 @@
+import StagewireModel
+import StagewireRecord
+
+/// One attached worker: what it may send, what it holds, when it was last heard of.
+struct Session {
+    let connection: ConnectionID
+    /// Index into `Router.stages`.
+    let stage: Int
+    let instance: String
+    let run: UInt32
+    let features: SessionFeatures
+    let maxFrame: Int
+    /// Started by the host (it had a token), so that the host hears of its loss.
+    let token: [UInt8]?
+
+    var inputs: [InputState]
+    var outputs: [GrantWindow]
+    var deliveries = DeliveryTable()
+    /// Uptime of the last Settle or Extend.
+    var lastProgress: UInt64
+    var lastReceived: UInt64
+    /// A Ping is unanswered.
+    var pinged = false
+    var isLeaseArmed = false
+    /// Bytes of deliveries that have not left for the kernel.
+    var unwritten = 0
+    /// Runs announced so far: the first so many of `Router.runs`.
+    var announcedRuns = 0
+    var isDraining = false
+    /// Gets nothing but a suspect group, once it holds nothing.
+    var trial = Trial.none
+    /// Source partitions claimed, by index into the stage's partitions.
+    var claims: [Int] = []
+    /// Sources: a partition was finished by this session.
+    var hasFinished = false
+    var batch = DeliveryBatch()
+
+    enum Trial: Equatable {
+        case none
+        /// Gets nothing more, until it holds nothing and can try a suspect group.
+        case reserved
+        /// Holds a suspect group and nothing else.
+        case running
+    }
+
+    struct InputState {
+        /// Index into `Router.subscriptions`.
+        let subscription: Int
+        var credit = SendWindow()
+        var unsettledRecords = 0
+        var unsettledBytes = 0
+    }
+}
+
+struct SessionFeatures: OptionSet {
+    let rawValue: UInt8
+    static let singleThreaded = SessionFeatures(rawValue: 1)
+    static let holds = SessionFeatures(rawValue: 2)
+    static let settleConfirm = SessionFeatures(rawValue: 4)
+
+    init(rawValue: UInt8) { self.rawValue = rawValue }
+
+    init(named names: [String]) {
+        self = []
+        if names.contains(Feature.singleThreaded) { insert(.singleThreaded) }
+        if names.contains(Feature.holds) { insert(.holds) }
+        if names.contains(Feature.settleConfirm) { insert(.settleConfirm) }
+    }
+}
+
+/// The records that one pump gathers for one session and input; adjacent ones become one segment.
+struct DeliveryBatch {
+    private(set) var segments: [UnsafeRawBufferPointer] = []
+    private(set) var attempts: [UInt32] = []
+    private(set) var bytes = 0
+    private(set) var first: UInt64 = 0
+    private(set) var hasRetries = false
+    private(set) var input = 0
+
+    var count: Int { attempts.count }
+    var isEmpty: Bool { attempts.isEmpty }
+
+    mutating func add(_ record: RecordRef, id: UInt64, attempt: UInt32, input: Int) {
+        if attempts.isEmpty {
+            first = id
+            self.input = input
+        }
+        precondition(self.input == input && id == first + UInt64(attempts.count), "a batch is of one input, its ids consecutive")
+        bytes += record.wireLength
+        attempts.append(attempt)
+        if attempt != 1 { hasRetries = true }
+        if let last = segments.last, let base = last.baseAddress, base + last.count == record.start {
+            segments[segments.count - 1] = UnsafeRawBufferPointer(start: base, count: last.count + record.wireLength)
+        } else {
+            segments.append(UnsafeRawBufferPointer(start: record.start, count: record.wireLength))
+        }
+    }
+
+    mutating func clear() {
+        segments.removeAll(keepingCapacity: true)
+        attempts.removeAll(keepingCapacity: true)
+        bytes = 0
+        hasRetries = false
+    }
+}

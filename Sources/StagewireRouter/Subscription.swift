@@ -1,0 +1,93 @@
+import StagewireModel
+import StagewireRecord
+
+/// A stage's position in one stream: what it still needs of it, what waits, what was given up on.
+struct Subscription {
+    let stage: Int
+    /// Index among the stage's inputs.
+    let input: Int
+    /// Index into `Router.streams`.
+    let stream: Int
+    let when: Predicate?
+    let overflow: Overflow
+    let ordering: Ordering
+
+    var progress: Progress
+    var lanes = KeyLanes()
+    var parking: Parking
+    var dead: DeadLetters
+    /// Bytes of records that are done with but stand behind one that is not.
+    var inFlight = 0
+    var counters = Counters()
+    /// A person was told that this subscription is blocked; not again until it moves.
+    var saidBlocked = false
+
+    struct Counters {
+        var delivered: UInt64 = 0
+        var accepted: UInt64 = 0
+        var filtered: UInt64 = 0
+        var retried: UInt64 = 0
+        var voided: UInt64 = 0
+        var released: UInt64 = 0
+        var dropped: UInt64 = 0
+        var unmatched: UInt64 = 0
+    }
+
+    init(_ definition: InputDefinition, stage: Int, input: Int, stream: Int, ordering: Ordering, parking: Parking, dead: DeadLetters) {
+        self.stage = stage
+        self.input = input
+        self.stream = stream
+        self.when = definition.when
+        self.overflow = definition.overflow
+        self.ordering = ordering
+        self.progress = Progress(at: 0)
+        self.parking = parking
+        self.dead = dead
+    }
+
+    /// The key by which this subscription orders a record: 0 when nothing orders it.
+    func orderingKey(_ keyHash: UInt64) -> UInt64 {
+        switch ordering {
+        case .key: keyHash
+        case .none: 0
+        case .total: 1
+        }
+    }
+
+    /// Nothing is in flight, waiting or undelivered before `end`.
+    func isIdle(at end: UInt64) -> Bool {
+        progress.cursor == end && inFlight == 0 && parking.isEmpty
+    }
+
+    /// Everything before `end` has been handed out at least once and nothing waits to go again.
+    func isHandedOut(at end: UInt64) -> Bool {
+        progress.cursor == end && parking.waiting == 0
+    }
+}
+
+/// What one output port of a stage produces.
+struct Stream {
+    let stage: Int
+    let port: Int
+    let origin: OriginID
+    var log = StreamLog()
+    /// Records before this sequence are durable and may be delivered.
+    var visibleEnd: UInt64 = 0
+    /// Indices into `Router.subscriptions`.
+    var subscribers: [Int] = []
+    let bytes: GrantPolicy
+    let records: GrantPolicy
+    /// Something was released or appended: sessions may be granted more.
+    var needsGrant = true
+
+    init(stage: Int, port: Int, origin: OriginID, limits: PipelineLimits, maxWorkers: Int) {
+        self.stage = stage
+        self.port = port
+        self.origin = origin
+        bytes = GrantPolicy(window: limits.windowBytes, step: limits.maxStepBytes, sessions: maxWorkers)
+        records = GrantPolicy(window: limits.windowRecords, step: limits.maxStepRecords, sessions: maxWorkers)
+    }
+
+    /// Over its shared window: deliveries to the stage that feeds it pause.
+    var isOverWindow: Bool { log.bytes >= bytes.window || log.count >= records.window }
+}

@@ -1,0 +1,327 @@
+import StagewireModel
+@testable import StagewireRecord
+@testable import StagewireRouter
+
+/// Random workers over a pipeline of a source, a transform and two sinks: they accept, fail, release, reject and
+/// die at random moments; afterwards a naive oracle says what must have arrived.
+///
+///     source (2 partitions) -> transform (0 to 2 outputs a record) -> sink
+///                           -> audit (another ordering)
+final class Chaos {
+    let rig: Rig
+    var random: SeededGenerator
+    let options: Options
+    private var workers: [RigWorker] = []
+    private var nextEmit: [String: UInt64] = [:]
+    private var emitted: [String] = []
+    private var unconfirmed: [String: [(id: UInt64, payloads: [String])]] = [:]
+    /// When each record was last accepted, by stage and payload.
+    private var lastAccepted: [[String: Int]]
+    private var seen: [[String: Set<String>]]
+    private var clock = 0
+    private var finished: Set<String> = []
+
+    struct Options {
+        var records = 300
+        var keys = 4
+        var workers = 2
+        var deathPercent = 2
+        var retryPercent = 5
+        var releasePercent = 3
+        var rejectPercent = 1
+        var transformOrdering = Ordering.key
+        var auditOrdering = Ordering.total
+        var auditOverflow = Overflow.block
+        var holds = false
+    }
+
+    static let source = 0
+    static let transform = 1
+    static let sink = 2
+    static let audit = 3
+
+    init(seed: UInt64, _ options: Options = Options()) {
+        random = SeededGenerator(seed: seed)
+        self.options = options
+        rig = Rig(Self.pipeline(options))
+        lastAccepted = Array(repeating: [:], count: 4)
+        seen = Array(repeating: [:], count: 4)
+    }
+
+    static func pipeline(_ options: Options) -> PipelineDefinition {
+        var source = StageDefinition(name: "source", isSource: true)
+        source.maxWorkers = 2
+        var transform = StageDefinition(name: "transform", inputs: [InputDefinition(stage: 0)])
+        transform.ordering = options.transformOrdering
+        transform.maxWorkers = 4
+        var sink = StageDefinition(name: "sink", inputs: [InputDefinition(stage: 1)])
+        sink.ordering = options.transformOrdering
+        sink.maxWorkers = 4
+        var audit = StageDefinition(name: "audit", inputs: [InputDefinition(stage: 0, overflow: options.auditOverflow)])
+        audit.ordering = options.auditOrdering
+        audit.maxWorkers = 4
+        var stages = [source, transform, sink, audit]
+        for index in stages.indices {
+            stages[index].retry.attempts = 1000
+            stages[index].retry.maxAge = nil
+            stages[index].crashLimit = 1000
+        }
+        var pipeline = PipelineDefinition(name: "chaos", stages: stages)
+        pipeline.limits.maxRecord = 4096
+        pipeline.limits.maxStepBytes = 12_000
+        pipeline.limits.maxStepRecords = 16
+        pipeline.limits.windowBytes = 24_000
+        pipeline.limits.windowRecords = 64
+        pipeline.limits.unsettledRecords = 12
+        pipeline.limits.unsettledBytes = 4096
+        return pipeline
+    }
+
+    // MARK: The run
+
+    /// Returns what went wrong; empty: nothing.
+    func run() -> [String] {
+        for stage in ["source", "transform", "sink", "audit"] { ensureWorkers(stage) }
+        var rounds = 0
+        while emitted.count < options.records {
+            act()
+            rounds += 1
+            if rounds > 200_000 { return ["no progress while emitting: \(emitted.count) of \(options.records)"] }
+        }
+        rounds = 0
+        while !rig.hasEnded {
+            calmDown()
+            rounds += 1
+            if rounds > 20_000 { return ["the pipeline does not end: \(rig.router.summary())"] }
+        }
+        return verdicts()
+    }
+
+    private func act() {
+        let roll = Int.random(in: 0..<100, using: &random)
+        if roll < options.deathPercent, let victim = workers.randomElement(using: &random) {
+            remove(victim)
+        } else if roll < 10 {
+            rig.advance(milliseconds: UInt64.random(in: 1...400, using: &random))
+        } else if roll < 35 {
+            emitSome()
+        } else if let worker = workers.randomElement(using: &random) {
+            work(worker, isCalm: false)
+        }
+        for stage in ["source", "transform", "sink", "audit"] where Int.random(in: 0..<20, using: &random) == 0 {
+            ensureWorkers(stage)
+        }
+        check()
+    }
+
+    /// No more faults: everything has to come to its end.
+    private func calmDown() {
+        for stage in ["source", "transform", "sink", "audit"] { ensureWorkers(stage) }
+        for worker in workers where worker.closed == nil {
+            if worker.stage == Self.source { finishPartitions(worker) } else { work(worker, isCalm: true) }
+        }
+        rig.advance(milliseconds: 200)
+        check()
+    }
+
+    private func ensureWorkers(_ stage: String) {
+        workers.removeAll { $0.closed != nil }
+        let index = rig.pipeline.stages.firstIndex { $0.name == stage }!
+        guard rig.router.stages[index].phase != .ended else { return }
+        let wanted = index == Self.source ? 1 : options.workers
+        while workers.filter({ $0.stage == index }).count < wanted {
+            let worker = rig.attach(stage, features: options.holds ? [Feature.holds] : [])
+            workers.append(worker)
+            if worker.closed != nil { return }
+            if index == Self.source { for partition in ["p", "q"] { claim(worker, partition) } } else { topUp(worker) }
+        }
+    }
+
+    private func remove(_ worker: RigWorker) {
+        workers.removeAll { $0 === worker }
+        rig.kill(worker)
+    }
+
+    private func topUp(_ worker: RigWorker) {
+        guard worker.closed == nil else { return }
+        let limit = worker.grantedIn[0]?.records ?? 0
+        if limit < (worker.receivedRecords[0] ?? 0) + 20 {
+            rig.grant(worker, records: UInt64.random(in: 1...30, using: &random))
+        }
+    }
+
+    // MARK: Source
+
+    private func claim(_ worker: RigWorker, _ partition: String) {
+        rig.send(worker, .claim(partition: partition))
+        let last = worker.claimed.last!.lastEmitID
+        // What was not applied before the crash is sent again, under the same id.
+        let again = (unconfirmed[partition] ?? []).filter { $0.id > last }
+        unconfirmed[partition] = again
+        nextEmit[partition] = last + 1
+    }
+
+    private func emitSome() {
+        guard let worker = workers.first(where: { $0.stage == Self.source }), worker.closed == nil else { return }
+        let partition = Bool.random(using: &random) ? "p" : "q"
+        let id = nextEmit[partition]!
+        if let again = unconfirmed[partition]?.first(where: { $0.id == id }) {
+            return send(worker, partition, id, again.payloads, isNew: false)
+        }
+        let count = Int.random(in: 1...3, using: &random)
+        let payloads = (0..<count).map { "\(partition)\(id).\($0)" }
+        send(worker, partition, id, payloads, isNew: true)
+    }
+
+    private func send(_ worker: RigWorker, _ partition: String, _ id: UInt64, _ payloads: [String], isNew: Bool) {
+        let emissions = payloads.map { payload in
+            TestEmission(output: StepBytes.output(key: key(of: payload), payload: payload))
+        }
+        guard worker.affords(emissions) else { return }
+        if isNew {
+            emitted += payloads
+            unconfirmed[partition, default: []].append((id, payloads))
+        }
+        nextEmit[partition] = id + 1
+        rig.emit(worker, partition, id, emissions)
+    }
+
+    private func finishPartitions(_ worker: RigWorker) {
+        for partition in ["p", "q"] {
+            while let next = unconfirmed[partition]?.first(where: { $0.id >= nextEmit[partition]! }) {
+                let before = nextEmit[partition]!
+                send(worker, partition, next.id, next.payloads, isNew: false)
+                if nextEmit[partition]! == before { return }
+            }
+        }
+        for partition in ["p", "q"] where worker.closed == nil { rig.send(worker, .finished(partition: partition)) }
+    }
+
+    /// The same for a record and for everything derived from it.
+    private func key(of payload: String) -> String {
+        let origin = payload.split(separator: "/")[0]
+        let number = origin.utf8.reduce(0) { ($0 &* 31 &+ Int($1)) & 0xffff }
+        let key = number % (options.keys + 1)
+        // One in so many has no key. A partition has keys of its own, for between partitions there is no order.
+        return key == options.keys ? "" : "\(payload.prefix(1))\(key)"
+    }
+
+    static func outputs(of payload: String) -> [String] {
+        let number = payload.utf8.reduce(7) { ($0 &* 33 &+ Int($1)) & 0xffff }
+        return (0..<(number % 3)).map { "\(payload)/\($0)" }
+    }
+
+    // MARK: Workers
+
+    private func work(_ worker: RigWorker, isCalm: Bool) {
+        topUp(worker)
+        guard worker.closed == nil, worker.stage != Self.source, !worker.held.isEmpty else { return }
+        var outcomes: [TestOutcome] = []
+        var planned: [TestEmission] = []
+        let count = isCalm ? worker.held.count : Int.random(in: 1...4, using: &random)
+        for received in pickInOrder(worker, count) {
+            let outcome = verdict(received, worker, isCalm: isCalm)
+            guard worker.affords(planned + outcome.emissions) else { break }
+            planned += outcome.emissions
+            outcomes.append(outcome)
+            clock += 1
+            if outcome.kind == .accepted { lastAccepted[worker.stage][received.payload] = clock }
+            if outcome.kind == .rejected { lastAccepted[worker.stage][received.payload] = nil }
+            seen[worker.stage][received.payload, default: []].insert("\(received.block.ref.id)")
+        }
+        if !outcomes.isEmpty { rig.settle(worker, outcomes) }
+    }
+
+    /// Deliveries in an order that keeps each key's: a random start, skipping what has an earlier one of its key.
+    private func pickInOrder(_ worker: RigWorker, _ count: Int) -> [Received] {
+        var picked: [Received] = []
+        var blocked: Set<String> = []
+        let ordering = rig.pipeline.stages[worker.stage].ordering
+        for received in worker.held {
+            guard picked.count < count else { break }
+            let key = ordering == .total ? "all" : received.key
+            let isFree = ordering == .none || key.isEmpty || !blocked.contains(key)
+            if isFree && Int.random(in: 0..<4, using: &random) > 0 {
+                picked.append(received)
+            } else {
+                blocked.insert(key)
+            }
+        }
+        return picked
+    }
+
+    private func verdict(_ received: Received, _ worker: RigWorker, isCalm: Bool) -> TestOutcome {
+        let roll = isCalm ? 99 : Int.random(in: 0..<100, using: &random)
+        if roll < options.retryPercent { return TestOutcome(received.delivery, .retry) }
+        if roll < options.retryPercent + options.releasePercent { return TestOutcome(received.delivery, .released) }
+        if roll < options.retryPercent + options.releasePercent + options.rejectPercent {
+            return TestOutcome(received.delivery, .rejected)
+        }
+        guard worker.stage == Self.transform else { return TestOutcome(received.delivery, .accepted) }
+        let emissions = Self.outputs(of: received.payload).map { payload in
+            TestEmission(output: StepBytes.output(key: key(of: payload), payload: payload))
+        }
+        return TestOutcome(received.delivery, .accepted, emissions)
+    }
+
+    // MARK: What must hold
+
+    private func check() {
+        for stream in rig.router.streams {
+            precondition(stream.log.bytes <= stream.bytes.capacity && stream.log.count <= stream.records.capacity, "budget")
+        }
+        for session in rig.router.sessions { session?.deliveries.check() }
+        for subscription in rig.router.subscriptions {
+            precondition(subscription.parking.bytes <= subscription.parking.byteLimit, "parking stays within its budget")
+        }
+    }
+
+    private func verdicts() -> [String] {
+        var faults: [String] = []
+        let dead = (0..<4).map { stage in
+            Set(rig.router.deadLetters(stage: stage).map { String(decoding: $0.record.ref.payload, as: UTF8.self) })
+        }
+        let expectedAtSink = emitted.filter { !dead[Self.transform].contains($0) }.flatMap(Self.outputs)
+        faults += compare("transform", Self.transform, emitted, dead[Self.transform])
+        faults += compare("sink", Self.sink, expectedAtSink, dead[Self.sink])
+        if options.auditOverflow == .block { faults += compare("audit", Self.audit, emitted, dead[Self.audit]) }
+        let summary = rig.router.summary()
+        if summary.stages[Self.transform].emitted != UInt64(expectedAtSink.count) {
+            faults.append("transform emitted \(summary.stages[Self.transform].emitted), expected \(expectedAtSink.count)")
+        }
+        if summary.bytes != dead.indices.reduce(0, { $0 + rig.router.deadLetters(stage: $1).reduce(0) { $0 + $1.record.ref.wireLength } }) {
+            faults.append("memory is still held at the end: \(summary.bytes) bytes")
+        }
+        for stage in [Self.transform, Self.sink] { faults += orderFaults(stage) }
+        return faults
+    }
+
+    private func compare(_ name: String, _ stage: Int, _ expected: [String], _ dead: Set<String>) -> [String] {
+        var faults: [String] = []
+        let accepted = Set(lastAccepted[stage].keys).subtracting(dead)
+        let wanted = Set(expected).subtracting(dead)
+        if accepted != wanted {
+            faults.append(
+                "\(name): lost \(wanted.subtracting(accepted).sorted().prefix(5)), unexpected "
+                    + "\(accepted.subtracting(wanted).sorted().prefix(5))")
+        }
+        for (payload, ids) in seen[stage].sorted(by: { $0.key < $1.key }) where ids.count > 1 {
+            faults.append("\(name): \(payload) came under \(ids.count) ids")
+        }
+        return faults
+    }
+
+    /// Per key, what counted was accepted in the order in which the source emitted it.
+    private func orderFaults(_ stage: Int) -> [String] {
+        guard rig.pipeline.stages[stage].ordering == .key else { return [] }
+        let sequence = stage == Self.transform ? emitted : emitted.flatMap(Self.outputs)
+        var last: [String: (time: Int, payload: String)] = [:]
+        var faults: [String] = []
+        for payload in sequence {
+            guard let time = lastAccepted[stage][payload], case let key = key(of: payload), !key.isEmpty else { continue }
+            if let before = last[key], before.time > time { faults.append("stage \(stage): \(before.payload) after \(payload)") }
+            last[key] = (time, payload)
+        }
+        return faults
+    }
+}

@@ -1,0 +1,324 @@
+import StagewireModel
+@testable import StagewireRecord
+@testable import StagewireRouter
+
+/// A record as a worker got it.
+struct Received {
+    var input: Int
+    var delivery: UInt64
+    var attempt: UInt32
+    var block: RecordBlock
+
+    var key: String { String(decoding: block.ref.key, as: UTF8.self) }
+    var payload: String { String(decoding: block.ref.payload, as: UTF8.self) }
+}
+
+/// A worker without a socket: what it was sent, and the credit it lives on.
+final class RigWorker {
+    let name: String
+    let connection: ConnectionID
+    let stage: Int
+    var welcome: Welcome?
+    /// Deliveries it has not settled.
+    var held: [Received] = []
+    var closed: CloseReason?
+    var drain: DrainReason?
+    var runs: [Run] = []
+    var claimed: [(partition: String, lastEmitID: UInt64, checkpoint: [UInt8])] = []
+    var committed: UInt64 = 0
+    var refused: [Refusal] = []
+    var settledThrough: UInt64 = 0
+    var pings: [UInt64] = []
+    /// Granted by the broker, per output, and used of it.
+    var granted: [UInt32: CreditLimit] = [:]
+    var usedRecords: [UInt32: UInt64] = [:]
+    var usedBytes: [UInt32: UInt64] = [:]
+    /// Granted to the broker, per input, and used of it.
+    var grantedIn: [UInt32: CreditLimit] = [:]
+    var receivedRecords: [UInt32: UInt64] = [:]
+    var receivedBytes: [UInt32: UInt64] = [:]
+    var nextDelivery: UInt64 = 1
+
+    init(name: String, connection: ConnectionID, stage: Int) {
+        self.name = name
+        self.connection = connection
+        self.stage = stage
+    }
+
+    func charge(_ emission: TestEmission) -> UInt64 { UInt64(emission.output.count) + (welcome?.stampReserve ?? 0) }
+
+    /// Whether the credit is enough for these, all ports together.
+    func affords(_ emissions: [TestEmission]) -> Bool {
+        var records = usedRecords
+        var bytes = usedBytes
+        for emission in emissions {
+            let port = UInt32(emission.port)
+            records[port, default: 0] += 1
+            bytes[port, default: 0] += charge(emission)
+            let limit = granted[port] ?? CreditLimit(records: 0, bytes: 0)
+            if records[port]! > limit.records || bytes[port]! > limit.bytes { return false }
+        }
+        return true
+    }
+
+    func spend(_ emissions: [TestEmission]) {
+        for emission in emissions {
+            usedRecords[UInt32(emission.port), default: 0] += 1
+            usedBytes[UInt32(emission.port), default: 0] += charge(emission)
+        }
+    }
+}
+
+/// The router with its shell played by the test: a turn is seal, commit, pump, perform.
+final class Rig {
+    let pipeline: PipelineDefinition
+    var router: Router
+    var now = Moment(uptime: 1_000_000_000, wall: 1_700_000_000_000_000)
+    var workers: [ConnectionID: RigWorker] = [:]
+    private(set) var lines: [String] = []
+    private(set) var ended: [Int] = []
+    private(set) var hasEnded = false
+    private(set) var lost: [(stage: Int, instance: String, shrinking: Bool)] = []
+    private(set) var notices: [Notice] = []
+    /// Told to the router as unwritten until `flushWrites`.
+    var writesAtOnce = true
+    private var unwritten: [(ConnectionID, Int)] = []
+    private var nextConnection: UInt64 = 1
+    private var batch = StepBatch()
+
+    init(_ pipeline: PipelineDefinition, options: Router.Options = Router.Options()) {
+        self.pipeline = pipeline
+        router = Router(pipeline, options: options)
+    }
+
+    func advance(milliseconds: UInt64) {
+        now.uptime += milliseconds * 1_000_000
+        now.wall += milliseconds * 1000
+        router.handle(.tick, at: now)
+        turn()
+    }
+
+    // MARK: Workers
+
+    func attach(_ stage: String, name: String = "", features: [String] = [], maxFrame: UInt64 = 0) -> RigWorker {
+        let connection = ConnectionID(nextConnection)
+        nextConnection += 1
+        let index = pipeline.stages.firstIndex { $0.name == stage } ?? -1
+        let worker = RigWorker(name: name.isEmpty ? "\(connection)" : name, connection: connection, stage: index)
+        workers[connection] = worker
+        router.handle(.connected(connection, uid: 0), at: now)
+        var hello = Hello()
+        hello.stage = stage
+        hello.instance = name
+        hello.stageVersion = "1"
+        hello.language = "test"
+        hello.offered = features
+        hello.maxFrame = maxFrame
+        router.handle(.received(connection, .hello(hello)), at: now)
+        turn()
+        return worker
+    }
+
+    func grant(_ worker: RigWorker, records: UInt64, bytes: UInt64 = 1 << 40, input: UInt32 = 0) {
+        let old = worker.grantedIn[input] ?? CreditLimit(records: 0, bytes: 0)
+        let limit = CreditLimit(number: input, records: old.records + records, bytes: max(old.bytes, bytes))
+        worker.grantedIn[input] = limit
+        send(worker, .credit(limit))
+    }
+
+    func send(_ worker: RigWorker, _ message: ControlMessage) {
+        router.handle(.received(worker.connection, message), at: now)
+        turn()
+    }
+
+    func kill(_ worker: RigWorker) {
+        workers[worker.connection] = nil
+        router.handle(.disconnected(worker.connection), at: now)
+        turn()
+    }
+
+    func settle(_ worker: RigWorker, _ outcomes: [TestOutcome]) {
+        for outcome in outcomes {
+            worker.spend(outcome.emissions)
+            for range in outcome.ranges { worker.held.removeAll { range.contains($0.delivery) } }
+        }
+        let bytes = StepBytes.build { step in for outcome in outcomes { step.nested(1, outcome.bytes) } }
+        deliver(worker, bytes) { (router, batch, frame) throws(CloseReason) in
+            try batch.scanSettle(frame, at: 0..<bytes.count)
+            router.settle(worker.connection, batch, frame: frame, at: self.now)
+        }
+    }
+
+    func emit(_ worker: RigWorker, _ partition: String, _ id: UInt64, _ emissions: [TestEmission], checkpoint: String = "") {
+        worker.spend(emissions)
+        let bytes = StepBytes.build { step in
+            step.nested(1, Array(partition.utf8))
+            step.number(2, id)
+            for emission in emissions { step.nested(3, emission.bytes) }
+            if !checkpoint.isEmpty { step.nested(4, Array(checkpoint.utf8)) }
+        }
+        deliver(worker, bytes) { (router, batch, frame) throws(CloseReason) in
+            try batch.scanEmit(frame, at: 0..<bytes.count)
+            router.emit(worker.connection, batch, frame: frame, at: self.now)
+        }
+    }
+
+    private func deliver(
+        _ worker: RigWorker, _ bytes: [UInt8],
+        _ body: (inout Router, inout StepBatch, RawSpan) throws(CloseReason) -> Void
+    ) {
+        do throws(CloseReason) {
+            try body(&router, &batch, bytes.span.bytes)
+        } catch {
+            router.handle(.violated(worker.connection, error), at: now)
+        }
+        turn()
+    }
+
+    // MARK: The shell's turn
+
+    func turn() {
+        if let ticket = router.seal() { router.commit(ticket) }
+        router.pump(at: now)
+        perform()
+        if writesAtOnce { flushWrites() }
+    }
+
+    func flushWrites() {
+        let writes = unwritten
+        unwritten = []
+        for (connection, bytes) in writes { router.handle(.wrote(connection, bytes: bytes), at: now) }
+    }
+
+    private func perform() {
+        let effects = router.effects
+        for effect in effects {
+            switch effect {
+            case .send(let connection, let message): receive(connection, message)
+            case .deliver(let connection, let delivery): receive(connection, delivery)
+            case .close(let connection, let reason):
+                note("\(name(connection)) <- close \(reason.code) \(reason.message)")
+                workers[connection]?.closed = reason
+                workers[connection] = nil
+            case .workerLost(let stage, let instance, let shrinking):
+                lost.append((stage, instance, shrinking))
+                note("host: lost \(instance)\(shrinking ? " (suspects shrink)" : "")")
+            case .stageEnded(let stage):
+                ended.append(stage)
+                note("stage \(pipeline.stages[stage].name) has ended")
+            case .pipelineEnded:
+                hasEnded = true
+                note("the pipeline has ended")
+            case .log(let notice):
+                notices.append(notice)
+                note("log: \(notice.text)")
+            }
+        }
+        router.clearEffects()
+    }
+
+    private func receive(_ connection: ConnectionID, _ message: ControlMessage) {
+        guard let worker = workers[connection] else { return }
+        switch message {
+        case .welcome(let welcome): worker.welcome = welcome
+        case .credit(let limit):
+            let old = worker.granted[limit.number]
+            precondition(limit.records >= (old?.records ?? 0) && limit.bytes >= (old?.bytes ?? 0), "credit never shrinks")
+            worker.granted[limit.number] = limit
+        case .ping(let nonce):
+            worker.pings.append(nonce)
+            note("\(worker.name) <- ping")
+        case .pong(let nonce): note("\(worker.name) <- pong \(nonce)")
+        case .drain(let reason, _):
+            worker.drain = reason
+            note("\(worker.name) <- drain \(reason)")
+        case .runs(let runs): worker.runs += runs
+        case .claimed(let partition, let epoch, let lastEmitID, let checkpoint):
+            worker.claimed.append((partition, lastEmitID, checkpoint))
+            let text = String(decoding: checkpoint, as: UTF8.self)
+            note("\(worker.name) <- claimed \(partition) epoch \(epoch) last \(lastEmitID) checkpoint \"\(text)\"")
+        case .committed(let partition, let through, let refused):
+            worker.committed = through
+            worker.refused += refused
+            let faults = refused.map { " refused \($0.id): \($0.error.code)" }.joined()
+            note("\(worker.name) <- committed \(partition) through \(through)\(faults)")
+        case .settled(let through, let refused):
+            worker.settledThrough = through
+            worker.refused += refused
+            note("\(worker.name) <- settled through \(through)")
+        case .hello, .close, .extend, .claim, .finished: preconditionFailure("the broker sends no such message")
+        }
+    }
+
+    private func receive(_ connection: ConnectionID, _ delivery: Delivery) {
+        unwritten.append((connection, delivery.bytes))
+        guard let worker = workers[connection] else { return }
+        var blocks: [RecordBlock] = []
+        for index in delivery.segments { blocks += split(router.segments[index]) }
+        precondition(blocks.count == delivery.count, "segments hold as many records as the delivery says")
+        precondition(delivery.first == worker.nextDelivery, "delivery ids are consecutive")
+        worker.nextDelivery += UInt64(delivery.count)
+        let attempts = router.attempts[delivery.attempts]
+        precondition(attempts.isEmpty || attempts.count == blocks.count)
+        for (offset, block) in blocks.enumerated() {
+            let received = Received(
+                input: Int(delivery.input), delivery: delivery.first + UInt64(offset),
+                attempt: attempts.isEmpty ? 1 : attempts[attempts.startIndex + offset], block: block)
+            worker.held.append(received)
+            worker.receivedRecords[delivery.input, default: 0] += 1
+            worker.receivedBytes[delivery.input, default: 0] += UInt64(block.ref.recordLength)
+            let again = received.attempt > 1 ? " attempt \(received.attempt)" : ""
+            note("\(worker.name) <- #\(received.delivery) \(received.key):\(received.payload)\(again)")
+        }
+        let limit = worker.grantedIn[delivery.input] ?? CreditLimit(records: 0, bytes: 0)
+        precondition(
+            worker.receivedRecords[delivery.input]! <= limit.records && worker.receivedBytes[delivery.input]! <= limit.bytes,
+            "sent <= granted, always")
+    }
+
+    /// The records of one segment, each copied out.
+    private func split(_ segment: UnsafeRawBufferPointer) -> [RecordBlock] {
+        var blocks: [RecordBlock] = []
+        var offset = 0
+        while offset < segment.count {
+            precondition(segment[offset] == 0x22, "each record has its tag")
+            var length = 0
+            var shift = 0
+            var at = offset + 1
+            while true {
+                length |= Int(segment[at] & 0x7f) << shift
+                shift += 7
+                at += 1
+                if segment[at - 1] < 0x80 { break }
+            }
+            let wireLength = at + length - offset
+            let ref = RecordRef(start: segment.baseAddress! + offset, wireLength: wireLength, keyHash: 0)
+            blocks.append(RecordBlock(copying: ref))
+            offset += wireLength
+        }
+        precondition(offset == segment.count, "a segment ends with a record")
+        return blocks
+    }
+
+    private func name(_ connection: ConnectionID) -> String { workers[connection]?.name ?? "\(connection)" }
+
+    func note(_ line: String) { lines.append(line) }
+
+    func takeLines() -> [String] {
+        defer { lines = [] }
+        return lines
+    }
+}
+
+/// Deterministic random numbers (SplitMix64, Steele, Lea, Flood 2014), so that a printed seed replays a failure.
+struct SeededGenerator: RandomNumberGenerator {
+    private var state: UInt64
+    init(seed: UInt64) { state = seed }
+    mutating func next() -> UInt64 {
+        state &+= 0x9e37_79b9_7f4a_7c15
+        var z = state
+        z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
+        z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
+        return z ^ (z >> 31)
+    }
+}

@@ -1,0 +1,19 @@
+"""Write a Stagewire stage in Python: decorate a function, hand it to `run`."""
+
+try:
+    import google.protobuf  # noqa: F401
+except ImportError:
+    raise ImportError(
+        "stagewire needs the protobuf package: pip install protobuf, or apt install python3-protobuf"
+    ) from None
+
+from .configuration import ConfigurationError
+from .producer import Partition
+from .records import Emission, Hop, Record, emission
+from .runner import run
+from .stages import Reject, Release, Retry, Stage, batch, sink, source, transform
+
+__all__ = [
+    "ConfigurationError", "Emission", "Hop", "Partition", "Record", "Reject", "Release", "Retry", "Stage",
+    "batch", "emission", "run", "sink", "source", "transform",
+]

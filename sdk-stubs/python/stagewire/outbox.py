@@ -1,0 +1,184 @@
+"""What a worker has to say about deliveries, cut into frames that stay within credit."""
+
+from __future__ import annotations
+
+from . import codes, frames
+from .records import Emission
+from .session import Session
+from .stages import Release
+
+# Bytes of a Settle; a larger outcome still goes whole. Under the 256 KiB that a frame may have beyond the byte
+# credit (LM-4).
+FRAME_TARGET = 240 * 1024
+_NOTHING = (0, 0)
+SLACK = 1024  # bytes between the largest frame and what is put into one
+
+
+class Refused(Exception):
+    """These emissions can never be sent: the code and the sentence of a dead letter."""
+
+    def __init__(self, code: int, message: str):
+        super().__init__(message)
+        self.code, self.message = code, message
+
+
+class OutputCredit:
+    """Credit that the broker granted, over all outputs, and what was spent of it."""
+
+    def __init__(self, session: Session):
+        self.session = session
+        self.ports = {each.port: each.number for each in session.welcome.outputs}
+        self.ports[None] = session.welcome.outputs[0].number if session.welcome.outputs else 0
+        self.reserve = session.welcome.stamp_reserve
+        # The largest charge of an output that is a step of its own, bytes.
+        self.largest = min(session.welcome.max_record, session.welcome.max_step_bytes)
+        self.spent: dict[int, list[int]] = {number: [0, 0] for number in self.ports.values()}
+
+    def encode(self, emissions: list[Emission], known=None) -> tuple[list[bytes], dict]:
+        """The emissions as they go on the wire, and their charge per output. `known`: the deliveries that
+        may be named as parents; None: leave parents out. Refused when no credit could ever suffice."""
+        welcome, charge, encoded = self.session.welcome, {}, []
+        for each in emissions:
+            if not isinstance(each, Emission):
+                raise TypeError(f"a handler gives emissions, not {type(each).__name__}: use record.emit()")
+            number = self.number(each.port)
+            size = len(each.output) + self.reserve
+            if size > welcome.max_record:
+                raise Refused(
+                    codes.OUTPUT_TOO_LARGE,
+                    f"an output of {len(each.output)} bytes; with {self.reserve} for the broker's stamp "
+                    f"a record may have {welcome.max_record}",
+                )
+            records, total = charge.get(number, (0, 0))
+            charge[number] = (records + 1, total + size)
+            parents = each.parents if known is not None else ()
+            if parents and not (known.issuperset(parents) and len(set(parents)) == len(parents)):
+                raise ValueError("an emission's parents are records of this batch, each named once")
+            encoded.append(frames.emission(number, each.output, parents, each.trace))
+        self._check_step(charge, sum(map(len, encoded)))
+        return encoded, charge
+
+    def number(self, port: str | None) -> int:
+        try:
+            return self.ports[port]
+        except KeyError:
+            known = ", ".join(sorted(filter(None, self.ports))) or "none"
+            raise ValueError(f"this stage has no output named {port!r}; it has: {known}") from None
+
+    def _check_step(self, charge: dict, size: int) -> None:
+        welcome = self.session.welcome
+        records = sum(each[0] for each in charge.values())
+        total = sum(each[1] for each in charge.values())
+        if records > welcome.max_step_records or total > welcome.max_step_bytes:
+            raise Refused(
+                codes.STEP_TOO_LARGE,
+                f"{records} outputs charged with {total} bytes at once; a step may have "
+                f"{welcome.max_step_records} and {welcome.max_step_bytes}",
+            )
+        if size + codes.MAX_CHECKPOINT + SLACK + 12 * records > welcome.max_frame:
+            raise Refused(
+                codes.STEP_TOO_LARGE, f"{size} bytes at once; a frame may have {welcome.max_frame}"
+            )
+
+    def fits(self, charge: dict) -> bool:
+        for number, (records, size) in charge.items():
+            granted, spent = self.session.limits.get(number, (0, 0)), self.spent[number]
+            if spent[0] + records > granted[0] or spent[1] + size > granted[1]:
+                return False
+        return True
+
+    def spend(self, charge: dict) -> None:
+        for number, (records, size) in charge.items():
+            spent = self.spent[number]
+            spent[0] += records
+            spent[1] += size
+
+
+class Outbox:
+    """Collects outcomes; sends them as Settle frames."""
+
+    def __init__(self, session: Session):
+        self.session = session
+        self.credit = OutputCredit(session)
+        self._outcomes: list[bytes] = []
+        self._bytes = 0
+        self._deliveries = 0  # that `_outcomes` settle
+        self._run: tuple[int, int] | None = None  # accepted without emissions, not yet in `_outcomes`
+        self._limit = min(FRAME_TARGET, (session.welcome.max_frame or codes.MAX_FRAME) - SLACK)
+
+    def filter(self, first: int, last: int) -> None:
+        """Accepted, and nothing comes of it. Neighbours share an outcome, which is allowed where some may
+        be void: an outcome without emissions still applies to the rest (OR-4)."""
+        if self._run and self._run[1] + 1 == first:
+            self._run = (self._run[0], last)
+        else:
+            self._close_run()
+            self._run = (first, last)
+
+    def accept_one(self, delivery: int, emission: Emission) -> None:
+        """One delivery, one emission: as `accept`, without detours."""
+        credit, output = self.credit, emission.output
+        number = credit.ports.get(emission.port)
+        size = len(output) + credit.reserve
+        if number is None or size > credit.largest:
+            self.accept([(delivery, delivery)], 1, [emission])
+            return
+        spent = credit.spent[number]
+        granted = credit.session.limits.get(number, _NOTHING)
+        if spent[0] >= granted[0] or spent[1] + size > granted[1]:
+            self._await_credit({number: (1, size)})
+        spent[0] += 1
+        spent[1] += size
+        if self._run:
+            self._close_run()
+        self._add(frames.accepted_one(delivery, number, output), 1)
+
+    def accept(self, ranges: list, count: int, emissions: list[Emission], known=None) -> None:
+        """One outcome over `count` deliveries. Refused, TypeError or ValueError: nothing was recorded."""
+        encoded, charge = self.credit.encode(emissions, known)
+        self._await_credit(charge)
+        self.credit.spend(charge)
+        self._close_run()
+        self._add(frames.accepted(ranges, encoded), count)
+
+    def release(self, ranges: list, count: int) -> None:
+        self._close_run()
+        self._add(frames.released(ranges), count)
+
+    def fail(
+        self, ranges: list, count: int, kind: int, code: int, message: str, delay_ms=0, indefinite=False
+    ) -> None:
+        """REJECTED or RETRY."""
+        self._close_run()
+        self._add(frames.failed(ranges, kind, code, message, delay_ms, indefinite), count)
+
+    def flush(self) -> None:
+        """Sends what was collected."""
+        self._close_run()
+        if self._outcomes:
+            outcomes, deliveries = self._outcomes, self._deliveries
+            self._outcomes, self._bytes, self._deliveries = [], 0, 0
+            self.session.send(frames.settle_frame(outcomes), deliveries)
+
+    def _await_credit(self, charge: dict) -> None:
+        """The broker grants once downstream has consumed what this worker sent: so send first."""
+        if self.credit.fits(charge):
+            return
+        self.flush()
+        self.session.wait(lambda: self.credit.fits(charge) or self.session.stopping)
+        if not self.credit.fits(charge):
+            raise Release  # asked to end meanwhile: somebody else may handle this one
+
+    def _close_run(self) -> None:
+        if self._run:
+            run, self._run = self._run, None
+            self._add(frames.accepted([run], []), run[1] - run[0] + 1)
+
+    def _add(self, outcome: bytes, deliveries: int) -> None:
+        if self._bytes + len(outcome) > self._limit and self._outcomes:
+            sent, count = self._outcomes, self._deliveries
+            self._outcomes, self._bytes, self._deliveries = [], 0, 0
+            self.session.send(frames.settle_frame(sent), count)
+        self._outcomes.append(outcome)
+        self._bytes += len(outcome)
+        self._deliveries += deliveries

@@ -1,0 +1,291 @@
+"""Records as a handler sees them, and what it emits."""
+
+from __future__ import annotations
+
+import json as jsonlib
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+
+from .frames import SMALL, varint
+from .v1 import record_pb2 as pb
+
+_DUMP = jsonlib.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+_JSON = "application/json"
+_TEXT = "text/plain; charset=utf-8"
+_PAYLOADS = frozenset({"payload", "json", "text"})
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """One stage's part in a record."""
+
+    stage: str
+    version: str
+    instance: str
+    language: str
+    attempt: int
+    time: int  # microseconds since 1970 at which that stage's output entered the broker
+
+
+class Emission:
+    """An output: made by `Record.emit` or `emission`, sent when the handler is done."""
+
+    __slots__ = ("output", "port", "parents", "trace")
+
+    def __init__(self, output: bytes, port: str | None, parents: tuple, trace: bytes = b""):
+        self.output = output  # an encoded Record without lineage
+        self.port = port  # None: the stage's first output
+        self.parents = parents  # delivery ids
+        self.trace = trace
+
+
+class Record:
+    """One delivered record, read-only. Header and lineage are decoded when first asked for."""
+
+    __slots__ = ("_view", "_batch", "delivery", "_header", "_lineage")
+
+    def __init__(self, view, batch, delivery: int):
+        self._view = view
+        self._batch = batch
+        self.delivery = delivery  # this delivery's id; a redelivery has another
+        self._header = None
+        self._lineage = None
+
+    # ---- what the author of the stage before wrote ----
+
+    @property
+    def payload(self) -> bytes:
+        return self._view.payload
+
+    def text(self) -> str:
+        """The payload as UTF-8 text."""
+        return self._view.payload.decode()
+
+    def json(self):
+        """The payload as a JSON value."""
+        return jsonlib.loads(self._view.payload)
+
+    @property
+    def header(self) -> pb.Header:
+        """The decoded header; changing it changes nothing."""
+        if self._header is None:
+            self._header = pb.Header.FromString(self._view.header)
+        return self._header
+
+    @property
+    def key(self) -> bytes:
+        return self.header.key
+
+    @property
+    def event_time(self) -> int:
+        """Microseconds since 1970; 0: not known."""
+        return self.header.event_time
+
+    @property
+    def schema(self) -> str:
+        return self.header.schema
+
+    @property
+    def schema_version(self) -> int:
+        return self.header.schema_version
+
+    @property
+    def content_type(self) -> str:
+        return self.header.content_type
+
+    @property
+    def attributes(self) -> dict:
+        """Names to str, int, float or bool. Of a name that stands twice the first counts."""
+        values = {}
+        for each in self.header.attributes:
+            kind = each.WhichOneof("value")
+            if kind is not None:
+                values.setdefault(each.name, getattr(each, kind))
+        return values
+
+    # ---- what the broker wrote ----
+
+    @property
+    def lineage(self) -> pb.Lineage:
+        """The decoded lineage; changing it changes nothing."""
+        if self._lineage is None:
+            self._lineage = pb.Lineage.FromString(self._view.lineage)
+        return self._lineage
+
+    @property
+    def id(self) -> str:
+        """32 hexadecimal digits; the same after a redelivery or a replay."""
+        return self.lineage.id.hex()
+
+    @property
+    def parents(self) -> list[str]:
+        return [each.hex() for each in self.lineage.parents]
+
+    @property
+    def root(self) -> str:
+        """The id of the source's record that this one descends from."""
+        return (self.lineage.root or self.lineage.id).hex()
+
+    @property
+    def ingest_time(self) -> int:
+        """Microseconds since 1970 at which the root entered the broker."""
+        return self.lineage.ingest_time
+
+    @property
+    def hops(self) -> list[Hop]:
+        """Every stage that this record went through, oldest first."""
+        runs, begin = self._batch.runs, self.lineage.ingest_time
+        hops = []
+        for hop in self.lineage.hops:
+            run = runs.get(hop.run)
+            names = (run.stage, run.version, run.instance, run.language) if run else ("",) * 4
+            hops.append(Hop(*names, attempt=hop.attempt or 1, time=begin + hop.delta))
+        return hops
+
+    @property
+    def trace(self) -> tuple[str, str]:
+        """W3C traceparent and tracestate, as the source gave them; empty when it gave none."""
+        return self.lineage.trace.traceparent, self.lineage.trace.tracestate
+
+    @property
+    def attempt(self) -> int:
+        """1 for the first delivery."""
+        attempts = self._batch.attempts
+        return attempts[self.delivery - self._batch.first] if attempts else 1
+
+    @property
+    def input(self) -> str:
+        """The stage that this record comes from."""
+        return self._batch.stage
+
+    # ---- what comes of it ----
+
+    def emit(self, *, port: str | None = None, parents=None, **fields) -> Emission:
+        """An output that descends from this record.
+
+        `fields` are one of `payload` (bytes), `text` and `json`, and any of `key` (bytes or str),
+        `event_time` (microseconds or an aware datetime), `attributes` (dict), `schema`,
+        `schema_version` and `content_type`. What is not named is taken over; `attributes` adds to the
+        record's own and None removes one. Only schema and content type describe the old payload and
+        do not go with a new one. `port` names an output of the stage; `parents`, in a batch, the
+        records that this output descends from instead of this one.
+        """
+        view = self._view
+        header, content = view.header, view.payload
+        if fields:
+            header, content = _changed(header, content, fields)
+        named = (self.delivery,) if parents is None else tuple([each.delivery for each in parents])
+        return Emission(_output(header, content), port, named)
+
+
+def emission(
+    *, port: str | None = None, parents=(), traceparent: str = "", tracestate: str = "", **fields
+) -> Emission:
+    """An output that takes nothing over: for sources, and for a batch as a whole.
+
+    `fields` as in `Record.emit`. `parents` are records of the batch; none named: all of them. A trace
+    context is for sources only.
+    """
+    content, content_type = _content(fields)
+    if content_type:
+        fields.setdefault("content_type", content_type)
+    trace = b""
+    if traceparent:
+        trace = pb.TraceContext(traceparent=traceparent, tracestate=tracestate).SerializeToString()
+    header = _header(b"", fields) if fields else b""
+    return Emission(
+        _output(header, content or b""), port, tuple([each.delivery for each in parents]), trace
+    )
+
+
+def _changed(header: bytes, content: bytes, fields: dict) -> tuple[bytes, bytes]:
+    """Header and payload of a record with `fields` put in."""
+    replaced, content_type = _content(fields)
+    if replaced is not None:
+        content = replaced
+        fields.setdefault("content_type", content_type)
+        fields.setdefault("schema", "")
+    return _header(header, fields), content
+
+
+def _content(fields: dict) -> tuple[bytes | None, str]:
+    """Takes the payload out of `fields`: its bytes (None: not named) and content type."""
+    named = _PAYLOADS & fields.keys()
+    if not named:
+        return None, ""
+    if len(named) > 1:
+        raise TypeError(f"one payload at a time, not {' and '.join(sorted(named))}")
+    name = named.pop()
+    value = fields.pop(name)
+    if name == "json":
+        return _DUMP(value).encode(), _JSON
+    if name == "text":
+        return value.encode(), _TEXT
+    if not isinstance(value, (bytes, bytearray, memoryview)):
+        raise TypeError(f"payload is bytes, not {type(value).__name__}: use text= or json=")
+    return bytes(value), ""
+
+
+def _header(old: bytes, fields: dict) -> bytes:
+    """The header `old` with `fields` put in."""
+    header = pb.Header.FromString(old)
+    if "schema" in fields:
+        header.schema = fields["schema"]
+        header.schema_version = fields.get("schema_version", 0)
+    for name, value in fields.items():
+        if name == "key":
+            header.key = value.encode() if isinstance(value, str) else value
+        elif name == "event_time":
+            header.event_time = _microseconds(value)
+        elif name == "content_type":
+            header.content_type = value
+        elif name == "attributes":
+            _put_attributes(header, value)
+        elif name == "schema_version":
+            header.schema_version = value
+        elif name != "schema":
+            raise TypeError(f"an output has no field named {name!r}")
+    return header.SerializeToString()
+
+
+def _put_attributes(header: pb.Header, changes: dict) -> None:
+    for i in reversed(range(len(header.attributes))):
+        if header.attributes[i].name in changes:
+            del header.attributes[i]
+    for name, value in changes.items():
+        if value is None:
+            continue
+        added = header.attributes.add()
+        added.name = name
+        if isinstance(value, bool):  # before int: a bool is one
+            added.flag = value
+        elif isinstance(value, int):
+            added.integer = value
+        elif isinstance(value, float):
+            added.number = value
+        elif isinstance(value, str):
+            added.text = value
+        else:
+            kind = type(value).__name__
+            raise TypeError(f"attribute {name!r} is str, int, float or bool, not {kind}")
+
+
+def _microseconds(value) -> int:
+    if isinstance(value, datetime):
+        if value.tzinfo is None:
+            raise ValueError("event_time has no time zone: say which one, for example timezone.utc")
+        return (value - _EPOCH) // timedelta(microseconds=1)
+    return value
+
+
+def _output(header: bytes, content: bytes) -> bytes:
+    """An encoded Record without lineage. Nested messages are left out when they are empty."""
+    size = len(content)
+    if header and content and size < 1 << 14 > len(header):
+        return b"\x12%b%b\x1a%b%b" % (SMALL[len(header)], header, SMALL[size], content)
+    if header and content:
+        return b"\x12%b%b\x1a%b%b" % (varint(len(header)), header, varint(size), content)
+    if content:
+        return b"\x1a%b%b" % (varint(len(content)), content)
+    return b"\x12%b%b" % (varint(len(header)), header) if header else b""

@@ -1,0 +1,179 @@
+"""`run`: attaches, works, attaches again where that can help, and ends with the right exit code."""
+
+from __future__ import annotations
+
+import os
+import platform
+import random
+import signal
+import sys
+import time
+
+from . import codes, configuration
+from .consumer import run_consumer
+from .producer import Producer
+from .session import Closed, Lost, Session
+from .stages import Stage
+from .v1 import envelope_pb2 as pb
+
+SDK = f"stagewire-python 0.1.0 (Python {platform.python_version()})"
+BACKOFF_SECONDS = (0.5, 30.0)  # first and longest; doubled in between
+JITTER = 0.2
+
+EXIT_RUNTIME, EXIT_USAGE = 1, 2
+
+
+def run(stage: Stage, *, version: str = "0.1.0", name: str | None = None, setup=None) -> None:
+    """Works as `stage` until the broker ends it. Returns after a normal end; otherwise the process ends
+    with 1 (the broker is gone) or 2 (it makes no sense to try again), the reason on stderr.
+
+    `version` is the author's own and shows up in lineage. `name` is the stage's name in the pipeline file
+    where nobody sets STAGEWIRE_STAGE; by default the function's. `setup(config)` is called once, before the
+    first record: what it returns (a model, an open file) goes to the handler in place of the configuration,
+    and its `close()`, if it has one, is called at the end.
+    """
+    if not isinstance(stage, Stage):
+        _fail(EXIT_USAGE, "run() takes a function decorated with @stagewire.transform, sink, batch or source")
+    address = os.environ.get("STAGEWIRE_SOCKET", "")
+    if not address:
+        _fail(
+            EXIT_USAGE,
+            "STAGEWIRE_SOCKET is not set: start this stage through `stagewire run`, or set it to the "
+            "broker's socket",
+        )
+    _Worker(stage, address, _hello(stage, version, name), setup).run()
+
+
+def _hello(stage: Stage, version: str, name: str | None) -> pb.Hello:
+    # Taken out of the environment, so that children do not inherit it.
+    token = os.environ.pop("STAGEWIRE_TOKEN", "")
+    try:
+        secret = bytes.fromhex(token)
+    except ValueError:
+        _fail(EXIT_USAGE, "STAGEWIRE_TOKEN is not hexadecimal: leave it to the broker to set it")
+    return pb.Hello(
+        min_version=codes.PROTOCOL_VERSION,
+        max_version=codes.PROTOCOL_VERSION,
+        stage=os.environ.get("STAGEWIRE_STAGE") or name or stage.name,
+        instance=os.environ.get("STAGEWIRE_INSTANCE", ""),
+        stage_version=version,
+        offered=["holds"] if stage.kind == "batch" else [],
+        max_frame=codes.MAX_FRAME,
+        token=secret,
+        sdk=SDK,
+        language="python",
+    )
+
+
+class _Worker:
+    def __init__(self, stage: Stage, address: str, hello: pb.Hello, setup):
+        self.stage, self.address, self.hello, self.setup = stage, address, hello, setup
+        self.state = None  # what `setup` made
+        self.spawned = bool(hello.token)
+        self.producer = Producer(stage) if stage.kind == "source" else None
+        self.stop_requested = False
+        self.session: Session | None = None
+        self._wake_read, self._wake_write = os.pipe()
+        os.set_blocking(self._wake_write, False)
+
+    def run(self) -> None:
+        self._catch_signals()
+        try:
+            self._attach_and_work()
+        finally:
+            if hasattr(self.state, "close"):
+                self.state.close()
+
+    def _attach_and_work(self) -> None:
+        delay = BACKOFF_SECONDS[0]
+        while True:
+            reason, attached = self._work_once()
+            if reason is None:
+                return
+            self._give_up_if_final(reason)
+            delay = BACKOFF_SECONDS[0] if attached else delay
+            self._pause(delay * random.uniform(1 - JITTER, 1 + JITTER), reason)
+            delay = min(delay * 2, BACKOFF_SECONDS[1])
+
+    def _work_once(self) -> tuple[Exception | None, bool]:
+        """One session. Why it ended (None: normally), and whether it had begun."""
+        try:
+            session = Session.attach(self.address, self.hello, self._wake_read)
+        except (OSError, Closed, Lost) as error:
+            return error, False
+        self.session = session
+        session.stopping = self.stop_requested
+        try:
+            config = self._configuration(session)
+            session.start(self._exit_code if self.spawned else None)
+            if self.producer:
+                self.producer.run(session, config)
+            else:
+                run_consumer(self.stage, session, config)
+            session.close()
+            return None, True
+        except Closed as error:
+            if error.code == codes.OK:
+                session.close()
+                return None, True
+            return error, True
+        except Lost as error:
+            return error, True
+        finally:
+            session.discard()
+
+    def _configuration(self, session: Session):
+        """What the handler gets as its second argument."""
+        wanted = self.stage.config_type
+        if self.setup:
+            wanted = configuration.wanted_type(self.setup, position=0)
+        try:
+            config = configuration.build(session.welcome.config, wanted)
+        except configuration.ConfigurationError as error:
+            message = f"stage {self.hello.stage}: {error}"
+            session.close(codes.APPLICATION, message)
+            _fail(EXIT_USAGE, message)
+        if self.setup and self.state is None:
+            self.state = self.setup(config)
+        return self.state if self.setup else config
+
+    def _give_up_if_final(self, reason: Exception) -> None:
+        if isinstance(reason, Closed) and reason.code not in codes.RETRYABLE:
+            _fail(EXIT_USAGE, f"{codes.printable(reason.message)} ({reason.code})")
+        if self.stop_requested:
+            _fail(EXIT_RUNTIME, f"ended without the broker: {codes.printable(str(reason))}")
+        if self.spawned and not isinstance(reason, Closed):
+            _fail(EXIT_RUNTIME, f"lost the broker at {self.address}: {reason}")
+
+    @staticmethod
+    def _exit_code(reason: Exception) -> int:
+        if isinstance(reason, Closed) and reason.code not in codes.RETRYABLE:
+            return codes.OK if reason.code == codes.OK else EXIT_USAGE
+        return EXIT_RUNTIME
+
+    def _pause(self, seconds: float, reason: Exception) -> None:
+        print(f"stagewire: {codes.printable(str(reason))}; trying again in {seconds:.1f} s", file=sys.stderr)
+        deadline = time.monotonic() + seconds
+        while not self.stop_requested and time.monotonic() < deadline:
+            time.sleep(min(0.1, max(0.0, deadline - time.monotonic())))
+        if self.stop_requested:
+            sys.exit(0)
+
+    def _catch_signals(self) -> None:
+        """SIGTERM finishes what has begun and gives back the rest. So does SIGINT, unless a broker started
+        this worker: then it gets the terminal's SIGINT as well, and its drain is what counts."""
+        signal.signal(signal.SIGTERM, self._request_stop)
+        signal.signal(signal.SIGINT, signal.SIG_IGN if self.spawned else self._request_stop)
+
+    def _request_stop(self, number: int, _frame) -> None:
+        if self.stop_requested:
+            sys.exit(128 + number)
+        self.stop_requested = True
+        if self.session:
+            self.session.stopping = True
+        os.write(self._wake_write, b"s")  # the reader thread tells whoever waits
+
+
+def _fail(code: int, message: str):
+    print(f"stagewire: {message}", file=sys.stderr)
+    sys.exit(code)
