@@ -52,6 +52,9 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: settings),
+        // The benchmark's stages and the relay it is held against, in C; bench.py drives them.
+        .executableTarget(name: "StagewireBenchWorker"),
+        .executableTarget(name: "StagewireRelay", cSettings: [.headerSearchPath("../StagewireBenchWorker")]),
         .executableTarget(
             name: "StagewireRecordBench", dependencies: ["StagewireRecord", "StagewireModel"], swiftSettings: settings),
         .testTarget(name: "StagewireModelTests", dependencies: ["StagewireModel"], swiftSettings: settings),
@@ -66,7 +69,7 @@ let package = Package(
             exclude: ["Scenarios"],
             swiftSettings: settings),
         .testTarget(
-            name: "StagewireConfigTests", dependencies: ["StagewireConfig", "StagewireModel"],
+            name: "StagewireConfigTests", dependencies: ["StagewireConfig", "StagewireModel"], exclude: ["Golden"],
             swiftSettings: settings),
         .testTarget(
             name: "StagewireBrokerTests",

@@ -12,8 +12,9 @@ public struct Budget: Equatable, Sendable {
         case parking = "parking"
         /// Dead letters of one subscription.
         case deadLetters = "dead letters"
-        /// Deliveries that sessions hold: their records stand in stream or parking, this is the account of them.
-        case unsettled = "deliveries"
+        /// Deliveries that sessions hold. Their records stand in stream or parking; should all of them fail at
+        /// once, they are parked or given up even beyond the limits of both.
+        case inFlight = "in flight"
         /// A frame of each possible session, while it arrives.
         case receiving = "receiving"
         /// What each possible session has not read yet.
@@ -35,10 +36,27 @@ public struct Budget: Equatable, Sendable {
         public var reason: String
     }
 
-    /// Bytes beside each record that a stream, a parking or a list of dead letters keeps, and beside each delivery.
-    public static let entry = 32
-    /// Bytes of a mark that a subscription keeps for each record of its stream: settled, held, parked.
-    public static let mark = 1
+    // What the broker keeps beside the bytes of records. Bounds rather than sizes: containers that double
+    // their capacity may be half empty.
+
+    /// Bytes of a stream's index per record.
+    static let indexEntry = 32
+    /// Bytes of the marks (settled, held, parked) of one subscription per record of its stream.
+    static let mark = 2
+    /// Bytes of a parked record's state, its place in a queue and its block's header.
+    static let parkedEntry = 320
+    /// Bytes of a dead letter's state beside the record and the text of its error.
+    static let letterEntry = 320
+    /// Bytes of a delivery's state, and of settled ones that stay in between (twice the unsettled).
+    static let deliveryEntry = 160
+    /// Settled deliveries that a session's table keeps behind an old unsettled one.
+    static let settledSlack = 8192
+    /// Bytes of a partition's state beside name and checkpoint, and of a run beside its four names.
+    static let partitionEntry = 256
+    static let runEntry = 128
+    /// A stream's chunks are at least seven eighths full; the first, the open one and four spare ones come on top.
+    static let chunk = 256 * 1024
+    static let extraChunks = 6
 
     public private(set) var lines: [Line] = []
 
@@ -70,14 +88,21 @@ public struct Budget: Equatable, Sendable {
             guard readers > 0 else { continue }
             let owner = stage.ports.count == 1 ? stage.name : "\(stage.name).\(name)"
             let workers = stage.maxWorkers
+            let bytes = limits.streamBytes(workers: workers)
             add(
-                .stream, owner, limits.streamBytes(workers: workers),
-                "\(Quantity.text(limits.windowBytes)) + \(workers) x \(Quantity.text(limits.maxStepBytes))")
-            let records = limits.streamRecords(workers: workers)
+                .stream, owner, bytes + (bytes + 6) / 7 + Self.extraChunks * Self.chunk,
+                "\(Quantity.text(limits.windowBytes)) + \(workers) x \(Quantity.text(limits.maxStepBytes)), chunks 7/8 full"
+            )
+            let places = Self.powerOfTwo(atLeast: limits.streamRecords(workers: workers))
             add(
-                .index, owner, records * (Self.entry + readers * Self.mark),
-                "\(records) records x (\(Self.entry)B + \(readers) x \(Self.mark)B)")
+                .index, owner, places * (Self.indexEntry + readers * Self.mark),
+                "\(places) places x (\(Self.indexEntry)B + \(readers) x \(Self.mark)B)")
         }
+    }
+
+    private static func powerOfTwo(atLeast count: Int) -> Int {
+        precondition(count > 0, "a stream has room for a record")
+        return 1 << (Int.bitWidth - (count - 1).leadingZeroBitCount)
     }
 
     private mutating func addSubscription(
@@ -89,14 +114,16 @@ public struct Budget: Equatable, Sendable {
         let parking = limits.parkingBytes(workers: upstream.maxWorkers)
         let parked = limits.parkingRecords(workers: upstream.maxWorkers)
         add(
-            .parking, owner, parking + parked * Self.entry,
-            "a quarter of the stream: \(Quantity.text(parking)) + \(parked) x \(Self.entry)B")
+            .parking, owner, parking + parked * Self.parkedEntry,
+            "a quarter of the stream: \(Quantity.text(parking)) + \(parked) x \(Self.parkedEntry)B")
+        let letter = Self.letterEntry + Limits.text
         add(
-            .deadLetters, owner, limits.deadLetterBytes + limits.deadLetterRecords * Self.entry,
-            "\(Quantity.text(limits.deadLetterBytes)) + \(limits.deadLetterRecords) x \(Self.entry)B")
+            .deadLetters, owner, limits.deadLetterBytes + limits.deadLetterRecords * letter,
+            "\(Quantity.text(limits.deadLetterBytes)) + \(limits.deadLetterRecords) x \(letter)B (error texts)")
+        let table = (limits.unsettledRecords + Self.settledSlack) * Self.deliveryEntry
         add(
-            .unsettled, owner, stage.maxWorkers * limits.unsettledRecords * Self.entry,
-            "\(stage.maxWorkers) workers x \(limits.unsettledRecords) x \(Self.entry)B")
+            .inFlight, owner, stage.maxWorkers * (limits.unsettledBytes + table),
+            "\(stage.maxWorkers) workers x (\(Quantity.text(limits.unsettledBytes)) + \(Quantity.text(table)))")
     }
 
     // MARK: Sessions
@@ -122,10 +149,10 @@ public struct Budget: Equatable, Sendable {
     }
 
     private mutating func addPartitions(of stage: StageDefinition) {
-        let each = Limits.partition + Limits.checkpoint + Self.entry
+        let each = Limits.partition + Limits.checkpoint + Self.partitionEntry
         add(
             .partitions, stage.name, Limits.partitions * each,
-            "\(Limits.partitions) x (\(Quantity.text(Limits.checkpoint)) + \(Limits.partition + Self.entry)B)")
+            "\(Limits.partitions) x (\(Quantity.text(Limits.checkpoint)) + \(Limits.partition + Self.partitionEntry)B)")
     }
 
     private mutating func addBroker() {
@@ -133,7 +160,7 @@ public struct Budget: Equatable, Sendable {
             .handshakes, "", Limits.unauthenticated * Limits.handshakeFrame,
             "\(Limits.unauthenticated) connections x \(Quantity.text(Limits.handshakeFrame))")
         // Stage, version, instance and language of each.
-        let run = 4 * Limits.name + Self.entry
+        let run = 4 * Limits.name + Self.runEntry
         add(.runs, "", Limits.runs * run, "\(Limits.runs) x \(run)B")
     }
 }

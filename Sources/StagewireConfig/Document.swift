@@ -10,6 +10,7 @@ import Yams
 struct Document {
     private(set) var errors: [(position: Position, message: String, hint: String?)] = []
     private(set) var root: Value?
+    private var aliases = 0
     private var masks: [Unicode.Scalar: Unicode.Scalar] = [:]
     private var text: [Unicode.Scalar]
 
@@ -19,6 +20,9 @@ struct Document {
     static let depth = 32
     /// Duplicate keys that are found one by one before the reader gives up.
     private static let duplicates = 32
+
+    /// Aliases that are reported.
+    private static let shownAliases = 8
 
     private static let aliasMarker: Unicode.Scalar = "\u{10F000}"
     private static let firstMask: UInt32 = 0x10F001
@@ -46,7 +50,8 @@ struct Document {
         var previous: Unicode.Scalar?
         for scalar in text {
             guard Self.isReadable(scalar) else {
-                let code = String(scalar.value, radix: 16, uppercase: true)
+                let digits = String(scalar.value, radix: 16, uppercase: true)
+                let code = String(repeating: "0", count: max(0, 4 - digits.count)) + digits
                 errors.append((position, "the character U+\(code) cannot stand in this file", nil))
                 return false
             }
@@ -125,13 +130,21 @@ struct Document {
                 let hint = "one file describes one pipeline: move what follows `---` to a file of its own"
                 errors.append((Position(mark), "a second document begins here", hint))
             } else {
-                let reason = context.map { "\($0.text), " } ?? ""
+                let reason = context.map { Self.text($0, mark) + ", " } ?? ""
                 errors.append((Position(mark), "broken YAML: \(reason)\(problem)", Self.hint(for: problem)))
             }
         case .no, .memory, .reader, .writer, .emitter, .representer, .dataCouldNotBeDecoded,
             .duplicatedKeysInMapping:
             errors.append((.start, "the file cannot be read as YAML: \(error)", nil))
         }
+    }
+
+    /// What was being read, and where that began: for a bracket that is never closed this is the line to look at.
+    private static func text(_ context: YamlError.Context, _ mark: Mark) -> String {
+        // Other contexts carry no mark of their own.
+        let hasMark = context.text.hasPrefix("while parsing a") || context.text.hasPrefix("while scanning a")
+        guard hasMark, context.mark.line != mark.line else { return context.text }
+        return "\(context.text) that begins on line \(context.mark.line)"
     }
 
     private static func hint(for problem: String) -> String? {
@@ -151,6 +164,10 @@ struct Document {
         let invalid = Value(position: position, content: .invalid)
         guard depth < Self.depth else {
             errors.append((position, "nested deeper than \(Self.depth) levels", nil))
+            return invalid
+        }
+        if isKey, node.scalar == nil {
+            errors.append((position, "a key has to be a text", nil))
             return invalid
         }
         if let tag = explicitTag(of: node, isKey: isKey) {
@@ -193,12 +210,7 @@ struct Document {
         for (keyNode, valueNode) in mapping {
             let key = convert(keyNode, depth: depth + 1, isKey: true)
             let value = convert(valueNode, depth: depth + 1)
-            guard let name = key.scalar?.text else {
-                if !key.isInvalid {
-                    errors.append((key.position, "a key has to be a text, found \(key.description)", nil))
-                }
-                continue
-            }
+            guard let name = key.scalar?.text else { continue }
             if let first = seen.updateValue(key.position, forKey: name) {
                 let message = "the key \(quoted(name)) stands more than once in this mapping"
                 errors.append((key.position, message, "it is on line \(first.line) already"))
@@ -211,15 +223,19 @@ struct Document {
 
     private mutating func reportAlias(at position: Position) {
         let hint = "write the value out; a text that begins with `*` needs quotes"
-        errors.append((position, "aliases are not supported", hint))
+        aliases += 1
+        if aliases <= Self.shownAliases { errors.append((position, "aliases are not supported", hint)) }
     }
+
+    private static let coreTags = "tag:yaml.org,2002:"
 
     private func explicitTag(of node: Node, isKey: Bool) -> String? {
         let tag = node.tagText
         if tag.isEmpty { return nil }
-        // The parser itself gives this tag to quoted scalars, and to keys when it compares them.
-        if case .scalar(let scalar) = node, isKey || scalar.style != .plain, tag == Tag.Name.str.rawValue { return nil }
-        return tag
+        // The parser itself gives tags to quoted scalars, and to keys when it compares them.
+        if isKey, tag.hasPrefix(Self.coreTags) { return nil }
+        if case .scalar(let scalar) = node, scalar.style != .plain, tag == Tag.Name.str.rawValue { return nil }
+        return tag.hasPrefix(Self.coreTags) ? "!!" + tag.dropFirst(Self.coreTags.count) : tag
     }
 
     private func restored(_ text: String) -> String {

@@ -91,42 +91,46 @@ struct PredicateLexer {
 
     private mutating func number() throws(PredicateError) -> PredicateToken.Kind {
         let start = index
-        var isInteger = true
         if current == "-" { index += 1 }
-        skipDigits()
+        // Digits on both sides of a point: what `Double` takes beyond that (`1.`, `nan`, hexadecimal) is none of ours.
+        var isWellFormed = skipDigits()
+        var isInteger = true
         if current == "." {
             isInteger = false
             index += 1
-            skipDigits()
+            isWellFormed = skipDigits() && isWellFormed
         }
         if current == "e" || current == "E" {
             isInteger = false
             index += 1
             if current == "+" || current == "-" { index += 1 }
-            skipDigits()
+            isWellFormed = skipDigits() && isWellFormed
         }
         // `3s` or `1.2.3` is no number; take the rest of the word, for the sentence.
         while let scalar = current, Self.isNamePart(scalar) {
-            isInteger = false
+            isWellFormed = false
             index += 1
         }
         let written = string(start..<index)
-        if isInteger, let value = Int64(written) { return .literal(.integer(value)) }
-        if isInteger, written != "-" {
+        guard isWellFormed else {
+            throw PredicateError(start, "\(quoted(written)) is not a number", hint: "a text needs quotes")
+        }
+        if isInteger {
+            if let value = Int64(written) { return .literal(.integer(value)) }
             throw PredicateError(
                 start, "the integer \(quoted(written)) has more than 64 bits", hint: "write `\(written).0`")
         }
-        guard Self.isDecimal(written), let value = Double(written), value.isFinite else {
-            throw PredicateError(start, "\(quoted(written)) is not a number", hint: "a text needs quotes")
+        guard let value = Double(written), value.isFinite else {
+            throw PredicateError(start, "the number \(quoted(written)) is too large")
         }
         return .literal(.number(value))
     }
 
-    private mutating func skipDigits() { while let scalar = current, Self.isDigit(scalar) { index += 1 } }
-
-    /// Digits on both sides of a point: what `Double` takes beyond that (`nan`, hexadecimal) is none of ours.
-    private static func isDecimal(_ text: String) -> Bool {
-        text.wholeMatch(of: /-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?/) != nil
+    /// Whether there is at least one.
+    private mutating func skipDigits() -> Bool {
+        let start = index
+        while let scalar = current, Self.isDigit(scalar) { index += 1 }
+        return index > start
     }
 
     // MARK: Texts

@@ -65,13 +65,12 @@ extension Reader {
         if attach != nil {
             report(run.position, "\(what) has both `run` and `attach`", hint: "keep the one that is meant")
         }
-        guard let command = command(run) else { return nil }
-        var launch = Launch(command: command)
-        if let value = fields["directory"], let path = path(value, "`directory`") {
-            launch.directory = joined(directory, path)
+        let command = command(run)
+        let workDirectory = fields["directory"].flatMap { path($0, "`directory`") }
+        let variables = fields["env"].map { environment($0) } ?? [:]
+        return command.map {
+            Launch(command: $0, directory: workDirectory.map { joined(directory, $0) }, environment: variables)
         }
-        if let value = fields["env"] { launch.environment = environment(value) }
-        return launch
     }
 
     /// Reports each of `keys` that is present; `sentence` is given the key.

@@ -46,7 +46,7 @@ extension Reader {
         _ value: Value, _ what: String, known: [String], advice: [String: String] = [:]
     ) -> Fields? {
         guard case .mapping(let entries) = value.content else {
-            mismatch(value, what, expected: "a mapping with \(alternatives(known))")
+            mismatch(value, what, expected: "a mapping (\(known.map { "`\($0)`" }.joined(separator: ", ")))")
             return nil
         }
         for entry in entries where !known.contains(entry.key) {
@@ -65,7 +65,7 @@ extension Reader {
             return nil
         }
         guard !values.isEmpty else {
-            report(value.position, "\(what) is an empty list; expected at least one of \(elements)")
+            report(value.position, "\(what): expected a list of \(elements), found an empty one")
             return nil
         }
         return values

@@ -31,7 +31,7 @@ struct SourceText {
         case .doubleQuoted:
             positionInLine(offset, scalar, start, skip: 1, width: Self.escapeWidth)
         case .literal: positionInBlock(offset, scalar, start)
-        case .folded: positionInBlock(0, scalar, start)
+        case .folded: firstLine(ofBlockAt: start)
         }
     }
 
@@ -75,13 +75,19 @@ struct SourceText {
         }
     }
 
-    /// A literal block's text begins on the line after `|`, indented like its first line that is not empty.
+    /// A literal block's text begins on the line after `|`; every line is that of the value behind some indentation.
     private func positionInBlock(_ offset: Int, _ scalar: Scalar, _ start: Position) -> Position {
         let before = scalar.text.unicodeScalars.prefix(offset)
         let line = start.line + 1 + before.count { $0 == "\n" }
         guard lines.indices.contains(line - 1) else { return start }
-        let indent = lines[start.line...].first { $0.contains { $0 != " " } }?.prefix { $0 == " " }.count ?? 0
         let column = before.reversed().prefix { $0 != "\n" }.count
-        return Position(line: line, column: indent + column + 1)
+        let length = column + scalar.text.unicodeScalars.dropFirst(offset).prefix { $0 != "\n" }.count
+        return Position(line: line, column: max(0, lines[line - 1].count - length) + column + 1)
+    }
+
+    /// A folded block joins its lines; its text begins on the line after `>`.
+    private func firstLine(ofBlockAt start: Position) -> Position {
+        guard lines.indices.contains(start.line) else { return start }
+        return Position(line: start.line + 1, column: lines[start.line].prefix { $0 == " " }.count + 1)
     }
 }

@@ -42,15 +42,12 @@ public enum Code: UInt32, Sendable, CaseIterable {
     case stepTooLarge = 305
     case invalidOutput = 306
 
-    public enum Scope: String, Sendable { case none, connection, session, delivery, application }
+    public enum Scope: String, Sendable { case none, connection, session, delivery }
 
+    /// By hundreds: 1xx are a connection's, 2xx a session's, 3xx a delivery's.
     public var scope: Scope {
-        switch rawValue {
-        case 0: .none
-        case 100..<200: .connection
-        case 200..<300: .session
-        default: .delivery
-        }
+        if rawValue == 0 { return .none }
+        return rawValue < 200 ? .connection : rawValue < 300 ? .session : .delivery
     }
 
     /// The name in `docs/PROTOCOL.md`, the same in every SDK.
@@ -99,7 +96,12 @@ public enum Code: UInt32, Sendable, CaseIterable {
         case .handshakeTimeout, .idleTimeout, .tooManyConnections, .duplicateInstance, .stageFull,
             .leaseExpired, .shuttingDown, .drainDeadline:
             true
-        default: false
+        case .ok, .malformedFrame, .frameTooLarge, .unsupportedVersion, .unsupportedFeature, .unauthenticated,
+            .unexpectedMessage, .flood, .frameLimitTooSmall, .malformedHello, .unknownStage, .creditExceeded,
+            .unknownPort, .unknownDelivery, .invalidOutcome, .fenced, .emitOutOfSequence, .notClaimed,
+            .invalidPartition, .rejected, .attemptsExhausted, .expired, .crashed, .outputTooLarge, .stepTooLarge,
+            .invalidOutput:
+            false
         }
     }
 }

@@ -15,6 +15,10 @@ public enum Limits {
     public static let frameOverhead = 64 * 1024
     /// A frame longer than the sender's remaining byte credit plus this is refused at its prefix, bytes.
     public static let controlAllowance = 256 * 1024
+    /// A control message other than Hello, bytes: what decoding it may allocate follows from this.
+    public static let controlMessage = 64 * 1024
+    /// Outcomes, emissions, parents or ranges in one frame, each.
+    public static let entries = 262_144
     /// Nesting depth of protobuf messages that the scanner follows.
     public static let nesting = 16
 

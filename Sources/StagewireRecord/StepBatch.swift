@@ -79,7 +79,7 @@ public struct StepBatch {
 
     /// How many entries each array may get out of one frame; more closes the connection. It bounds the
     /// memory that a frame of many two-byte emissions could otherwise claim (entries are larger than that).
-    public static let entryLimit = 262_144
+    public static let entryLimit = Limits.entries
 
     public internal(set) var outcomes: [Outcome] = []
     public internal(set) var emissions: [Emission] = []

@@ -65,8 +65,8 @@ struct GrantWindow: Equatable {
 /// How much a stream may hand out, and to whom: the bound on its memory.
 ///
 /// Invariant: occupied + what all sessions may still send <= window + maxWorkers x step, in bytes and in
-/// records. Every session's allowance comes back to one step whatever the others do, because none of them is
-/// ever given more than its step out of the reserve: the rest comes out of the shared window.
+/// records. Every session that may exist has one step of that budget for itself: what a session is given beyond
+/// its own step comes out of the shared window, so the others' allowances come back to one step whatever it does.
 struct GrantPolicy: Equatable {
     /// The shared window.
     var window: Int
@@ -81,15 +81,18 @@ struct GrantPolicy: Equatable {
     /// - Parameters:
     ///   - outstanding: what it may still send
     ///   - occupied: what the stream retains
-    ///   - total: what all attached sessions may still send, this one included
+    ///   - reserved: over all other sessions that may exist, the greater of one step and what each may still send
     ///   - attached: sessions attached now
-    func increase(outstanding: Int, occupied: Int, total: Int, attached: Int) -> Int {
+    func increase(outstanding: Int, occupied: Int, reserved: Int, attached: Int) -> Int {
         let share = max(0, window - occupied) / max(1, attached)
         let target = step + share
         // Under its own step a session is topped up at once, for it may wait for exactly that much. Above,
         // half windows: fewer Credit frames.
         guard outstanding < step || target - outstanding >= target / 2 else { return 0 }
-        let room = capacity - occupied - total
+        let room = capacity - occupied - reserved - outstanding
         return max(0, min(target - outstanding, room))
     }
+
+    /// What a session keeps from the others.
+    func reserve(outstanding: Int) -> Int { max(outstanding, step) }
 }

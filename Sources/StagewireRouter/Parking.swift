@@ -20,7 +20,7 @@ struct ParkedRecord {
     /// Of its next delivery, or of the one in flight.
     var attempt: UInt32
     var releases: UInt32 = 0
-    /// Crashes of a worker that held nothing else.
+    /// Crashes that are charged to it.
     var crashes: UInt32 = 0
     /// Uptime in nanoseconds of its first delivery in this subscription; 0: not delivered yet.
     var firstAttempt: UInt64

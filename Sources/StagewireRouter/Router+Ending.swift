@@ -19,7 +19,8 @@ extension Router {
             return
         }
         sessions[slot]!.isDraining = true
-        let left = shutdownDeadline == .max ? pipeline.limits.drain.nanoseconds : shutdownDeadline - min(shutdownDeadline, now.uptime)
+        // 0: no deadline; a finite pipeline takes the time that its records need.
+        let left = isShuttingDown ? shutdownDeadline - min(shutdownDeadline, now.uptime) : 0
         let reason: DrainReason = isShuttingDown && stages[stage].definition.isSource ? .shutdown : .inputEnded
         effects.append(
             .send(sessions[slot]!.connection, .drain(reason, deadlineMS: UInt32(clamping: left / 1_000_000))))

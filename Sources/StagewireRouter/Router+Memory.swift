@@ -119,45 +119,73 @@ extension Router {
 
     // MARK: Credit for emissions
 
-    mutating func grant() {
+    mutating func grant(at now: Moment) {
         for stream in streams.indices where streams[stream].needsGrant {
             streams[stream].needsGrant = false
-            grant(stream)
+            grant(stream, at: now)
         }
     }
 
-    private mutating func grant(_ stream: Int) {
+    private mutating func grant(_ stream: Int, at now: Moment) {
         let stage = streams[stream].stage
         let port = streams[stream].port
         let attached = stages[stage].sessions.count
-        var totalBytes = 0
-        var totalRecords = 0
-        for slot in stages[stage].sessions {
-            totalBytes += sessions[slot]!.outputs[port].outstandingBytes
-            totalRecords += sessions[slot]!.outputs[port].outstandingRecords
-        }
+        let bytePolicy = streams[stream].bytes
+        let recordPolicy = streams[stream].records
         let occupiedBytes = streams[stream].log.bytes
         let occupiedRecords = streams[stream].log.count
-        precondition(
-            occupiedBytes + totalBytes <= streams[stream].bytes.capacity
-                && occupiedRecords + totalRecords <= streams[stream].records.capacity,
-            "a stream and what may still be sent to it stay within its budget")
+        var reserved = reserves(stream)
         for slot in stages[stage].sessions {
-            let grant = sessions[slot]!.outputs[port]
-            let bytes = streams[stream].bytes.increase(
-                outstanding: grant.outstandingBytes, occupied: occupiedBytes, total: totalBytes, attached: attached)
-            let records = streams[stream].records.increase(
-                outstanding: grant.outstandingRecords, occupied: occupiedRecords, total: totalRecords, attached: attached)
-            guard bytes > 0 || records > 0 else { continue }
-            totalBytes += bytes
-            totalRecords += records
-            sessions[slot]!.outputs[port].extend(records: records, bytes: bytes)
-            let raised = sessions[slot]!.outputs[port]
-            effects.append(
-                .send(
-                    sessions[slot]!.connection,
-                    .credit(
-                        CreditLimit(number: UInt32(port), records: raised.grantedRecords, bytes: raised.grantedBytes))))
+            let old = sessions[slot]!.outputs[port]
+            reserved.bytes -= bytePolicy.reserve(outstanding: old.outstandingBytes)
+            reserved.records -= recordPolicy.reserve(outstanding: old.outstandingRecords)
+            let bytes = bytePolicy.increase(
+                outstanding: old.outstandingBytes, occupied: occupiedBytes, reserved: reserved.bytes, attached: attached)
+            let records = recordPolicy.increase(
+                outstanding: old.outstandingRecords, occupied: occupiedRecords, reserved: reserved.records,
+                attached: attached)
+            if bytes > 0 || records > 0 { extend(slot, port: port, records: records, bytes: bytes, at: now) }
+            let new = sessions[slot]!.outputs[port]
+            reserved.bytes += bytePolicy.reserve(outstanding: new.outstandingBytes)
+            reserved.records += recordPolicy.reserve(outstanding: new.outstandingRecords)
+        }
+    }
+
+    /// What all sessions that may exist keep of a stream's budget; checks that the budget holds.
+    private func reserves(_ stream: Int) -> (bytes: Int, records: Int) {
+        let stage = streams[stream].stage
+        let absent = streams[stream].bytes.sessions - stages[stage].sessions.count
+        var reserved = (bytes: absent * streams[stream].bytes.step, records: absent * streams[stream].records.step)
+        var bytes = streams[stream].log.bytes
+        var records = streams[stream].log.count
+        for slot in stages[stage].sessions {
+            let grant = sessions[slot]!.outputs[streams[stream].port]
+            bytes += grant.outstandingBytes
+            records += grant.outstandingRecords
+            reserved.bytes += streams[stream].bytes.reserve(outstanding: grant.outstandingBytes)
+            reserved.records += streams[stream].records.reserve(outstanding: grant.outstandingRecords)
+        }
+        precondition(
+            bytes <= streams[stream].bytes.capacity && records <= streams[stream].records.capacity,
+            "a stream and what may still be sent to it stay within its budget")
+        return reserved
+    }
+
+    private mutating func extend(_ slot: Int, port: Int, records: Int, bytes: Int, at now: Moment) {
+        let wasWaiting = waitsForCredit(slot)
+        sessions[slot]!.outputs[port].extend(records: records, bytes: bytes)
+        let raised = sessions[slot]!.outputs[port]
+        effects.append(
+            .send(
+                sessions[slot]!.connection,
+                .credit(CreditLimit(number: UInt32(port), records: raised.grantedRecords, bytes: raised.grantedBytes))))
+        if wasWaiting && !waitsForCredit(slot) { sessions[slot]!.lastProgress = now.uptime }
+    }
+
+    /// Whether a step of the largest size would not fit this session's credit now: then its lease stands still.
+    func waitsForCredit(_ slot: Int) -> Bool {
+        sessions[slot]!.outputs.contains {
+            $0.outstandingBytes < pipeline.limits.maxStepBytes || $0.outstandingRecords < pipeline.limits.maxStepRecords
         }
     }
 

@@ -13,7 +13,7 @@ extension Router {
         }
         // What was skipped goes at once; what was delivered above is still needed, so no segment moves.
         releaseStreams()
-        grant()
+        grant(at: now)
         advanceEnding(at: now)
     }
 

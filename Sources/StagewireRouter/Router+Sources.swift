@@ -30,12 +30,12 @@ extension Router {
         }
         stages[stage].partitions[index].isFinished = false
         let partition = stages[stage].partitions[index]
-        effects.append(
-            .send(
-                session.connection,
-                .claimed(
-                    partition: name, epoch: partition.epoch, lastEmitID: partition.lastEmitID,
-                    checkpoint: partition.checkpoint)))
+        // Through the group of steps: what it tells of earlier emissions has to be durable.
+        open.confirm(
+            session.connection,
+            .claimed(
+                partition: name, epoch: partition.epoch, lastEmitID: partition.lastEmitID,
+                checkpoint: partition.checkpoint))
     }
 
     private mutating func partition(named name: String, stage: Int) -> Int? {
@@ -100,7 +100,7 @@ extension Router {
                 "Emit \(batch.emitID) of partition \"\(state.name)\" follows \(state.lastEmitID): ids are consecutive.")
         }
         stages[stage].partitions[partition].lastEmitID = batch.emitID
-        if let error = checkSource(batch) {
+        if let error = check(batch, 0..<batch.emissions.count)?.error {
             effects.append(
                 .log(
                     Notice(
@@ -123,14 +123,6 @@ extension Router {
         open.confirm(session.connection, .committed(partition: state.name, through: batch.emitID, refused: []))
     }
 
-    private func checkSource(_ batch: borrowing StepBatch) -> DeliveryError? {
-        if Int(batch.checkpoint.length) > Limits.checkpoint {
-            return DeliveryError(
-                .invalidOutput, "A checkpoint of \(batch.checkpoint.length) bytes: at most \(Limits.checkpoint).")
-        }
-        return check(batch, 0..<batch.emissions.count)?.error
-    }
-
     mutating func finish(_ name: String, slot: Int, at now: Moment) {
         let session = sessions[slot]!
         let stage = session.stage
@@ -142,6 +134,8 @@ extension Router {
                 CloseReason(.notClaimed, "Finished for partition \"\(name)\", which this session has not claimed."), at: now)
         }
         stages[stage].partitions[index].isFinished = true
+        stages[stage].partitions[index].owner = nil
+        sessions[slot]!.claims.removeAll { $0 == index }
         stages[stage].finishedInstances.insert(session.instance)
         open.changed()
     }

@@ -63,8 +63,11 @@ extension Router {
         let outcome = batch.outcomes[index]
         let hasVoided = try gather(outcome, batch, slot)
         if hasVoided {
-            discard(slot, at: now)
-            return nil
+            if !outcome.emissions.isEmpty {
+                discard(slot, at: now)
+                return nil
+            }
+            dropVoided(slot, at: now)
         }
         switch outcome.kind {
         case .accepted:
@@ -91,7 +94,7 @@ extension Router {
     }
 
     /// Collects the outcome's deliveries in `scratch.deliveries`; every one has to be owed. Returns whether one of
-    /// them is voided: then the outcome does not count, for a step is taken whole or not at all.
+    /// them is voided.
     private mutating func gather(
         _ outcome: StepBatch.Outcome, _ batch: borrowing StepBatch, _ slot: Int
     ) throws(CloseReason) -> Bool {
@@ -131,13 +134,29 @@ extension Router {
 
     // MARK: Verdicts over `scratch.deliveries`
 
+    /// A step that covers a voided delivery does not happen: what it would have settled comes again.
     private mutating func discard(_ slot: Int, at now: Moment) {
+        dropVoided(slot, at: now)
+        sendBack(slot, at: now) { router, entry, subscription in
+            router.wait(entry, subscription, due: 0)
+            return true
+        }
+    }
+
+    /// Voided deliveries are out of the worker's hands, and their outcome says nothing about them.
+    private mutating func dropVoided(_ slot: Int, at now: Moment) {
+        var kept: [UInt64] = []
         for id in scratch.deliveries {
             guard let entry = sessions[slot]!.deliveries.owedEntry(id) else { continue }
+            guard entry.state == .voided else {
+                kept.append(id)
+                continue
+            }
             let subscription = sessions[slot]!.inputs[Int(entry.input)].subscription
             land(entry, slot, id)
-            if entry.state == .unsettled { wait(entry, subscription, due: 0) } else { wake(entry.key, subscription, at: now) }
+            wake(entry.key, subscription, at: now)
         }
+        scratch.deliveries = kept
     }
 
     private mutating func acceptAll(_ slot: Int, isFiltered: Bool, at now: Moment) {
@@ -189,7 +208,7 @@ extension Router {
         var bytes = 0
         for index in emissions {
             let emission = batch.emissions[index]
-            if let code = emission.fault { return fault(code, "The output is not a well-formed record.") }
+            if let code = emission.fault { return fault(code, emission.faultDescription) }
             let charged = Int(emission.output.length) + stampReserve
             guard charged <= limits.maxRecord else {
                 return fault(
@@ -213,13 +232,7 @@ extension Router {
         _ emissions: Range<Int>, of batch: borrowing StepBatch, frame: RawSpan, slot: Int, at now: Moment
     ) throws(CloseReason) {
         guard !emissions.isEmpty else { return }
-        for index in emissions {
-            for parent in batch.emissions[index].parents where !isGathered(batch.parents[parent]) {
-                throw CloseReason(
-                    .invalidOutcome,
-                    "An emission names delivery \(batch.parents[parent]) as its parent, which its outcome does not settle.")
-            }
-        }
+        for index in emissions { try checkParents(batch.emissions[index], batch) }
         scratch.portOrdinals.removeAll(keepingCapacity: true)
         for _ in sessions[slot]!.outputs { scratch.portOrdinals.append(0) }
         scratch.ordinals.removeAll(keepingCapacity: true)
@@ -231,6 +244,19 @@ extension Router {
                 stampJoined(emission, batch, slot: slot, at: now)
             }
             append(emission, frame: frame, stage: sessions[slot]!.stage)
+        }
+    }
+
+    /// Parents are distinct deliveries that the outcome settles.
+    private func checkParents(_ emission: StepBatch.Emission, _ batch: borrowing StepBatch) throws(CloseReason) {
+        for parent in emission.parents where !isGathered(batch.parents[parent]) {
+            throw CloseReason(
+                .invalidOutcome,
+                "An emission names delivery \(batch.parents[parent]) as its parent, which its outcome does not settle.")
+        }
+        guard emission.parents.count > 1 else { return }
+        guard Set(emission.parents.map { batch.parents[$0] }).count == emission.parents.count else {
+            throw CloseReason(.invalidOutcome, "An emission names one of its parents twice.")
         }
     }
 

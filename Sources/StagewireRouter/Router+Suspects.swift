@@ -7,27 +7,25 @@ extension Router {
     /// A session crashed with these members in hand. Returns whether a group got smaller by it.
     mutating func suspect(_ members: [SuspectGroup.Member], _ session: Session, at now: Moment) -> Bool {
         let stage = session.stage
-        guard session.trial == .running, let first = stages[stage].suspects.first, first.trial == session.connection else {
-            return suspectAnew(members, session, at: now)
+        var untried: Deque<SuspectGroup.Member> = []
+        var wasTried = false
+        if session.trial == .running, stages[stage].suspects.first?.trial == session.connection {
+            untried = stages[stage].suspects.removeFirst().pending
+            wasTried = true
         }
-        var group = stages[stage].suspects.removeFirst()
-        group.trial = nil
-        if group.isWhole {
-            group.crashes += 1
-            group.pending.insert(contentsOf: members, at: 0)
-            guard group.crashes >= stages[stage].definition.crashLimit else {
-                stages[stage].suspects.prepend(group)
-                return false
-            }
-            for member in group.pending { buryCrashed(member, crashes: group.crashes, at: now) }
+        if session.features.contains(.holds) {
+            regroup(members, untried, stage, at: now)
             return false
         }
         // What was not handed out yet is tried after what was.
-        if !group.pending.isEmpty { stages[stage].suspects.prepend(group) }
-        if members.count <= 1 {
-            if let member = members.first, charge(member, at: now) {
-                stages[stage].suspects.prepend(SuspectGroup(pending: [member]))
-            }
+        if !untried.isEmpty { stages[stage].suspects.prepend(SuspectGroup(pending: untried)) }
+        guard members.count > 1 else {
+            guard let only = members.first, charge(only, at: now) else { return false }
+            stages[stage].suspects.prepend(SuspectGroup(pending: [only]))
+            return false
+        }
+        guard wasTried else {
+            stages[stage].suspects.append(SuspectGroup(pending: Deque(members)))
             return false
         }
         let half = members.count / 2
@@ -36,24 +34,18 @@ extension Router {
         return true
     }
 
-    private mutating func suspectAnew(_ members: [SuspectGroup.Member], _ session: Session, at now: Moment) -> Bool {
-        guard let only = members.first else { return false }
-        if session.features.contains(.holds) {
-            var group = SuspectGroup(pending: Deque(members))
-            group.isWhole = true
-            group.crashes = 1
-            if group.crashes >= stages[session.stage].definition.crashLimit {
-                for member in members { buryCrashed(member, crashes: 1, at: now) }
-            } else {
-                stages[session.stage].suspects.append(group)
-            }
-        } else if members.count > 1 || charge(only, at: now) {
-            stages[session.stage].suspects.append(SuspectGroup(pending: Deque(members)))
-        }
-        return false
+    /// A worker that holds deliveries on purpose is not asked for them one by one: each is charged, and what is left
+    /// goes first, together, to a worker that holds nothing else.
+    private mutating func regroup(
+        _ members: [SuspectGroup.Member], _ untried: Deque<SuspectGroup.Member>, _ stage: Int, at now: Moment
+    ) {
+        var group = SuspectGroup(pending: Deque(members.filter { charge($0, at: now) }) + untried)
+        group.isWhole = true
+        guard !group.pending.isEmpty else { return }
+        stages[stage].suspects.prepend(group)
     }
 
-    /// A delivery crashed a worker that held nothing else. Returns whether it may be tried again.
+    /// One more crash of a worker is this delivery's. Returns whether it may be tried again.
     private mutating func charge(_ member: SuspectGroup.Member, at now: Moment) -> Bool {
         let limit = stages[subscriptions[member.subscription].stage].definition.crashLimit
         var crashes: UInt32 = 0
@@ -123,7 +115,8 @@ extension Router {
             stages[stage].suspects[0].pending.removeFirst()
         }
         flush(slot)
-        guard sessions[slot]!.deliveries.isEmpty, stages[stage].suspects[0].pending.isEmpty else { return }
+        guard stages[stage].suspects[0].pending.isEmpty else { return }
+        guard stages[stage].suspects[0].isWhole || sessions[slot]!.deliveries.isEmpty else { return }
         stages[stage].suspects.removeFirst()
         sessions[slot]!.trial = .none
         pumpTrial(stage, at: now)

@@ -68,7 +68,9 @@ extension Router {
             return
         }
         let lease = stages[session.stage].definition.lease.nanoseconds
-        let due = max(oldest.entry.delivered, session.lastProgress) &+ lease
+        // A worker that waits for credit has not failed (LE-1).
+        if waitsForCredit(slot) { sessions[slot]!.lastProgress = now.uptime }
+        let due = max(oldest.entry.delivered, sessions[slot]!.lastProgress) &+ lease
         guard due <= now.uptime else { return timers.arm(.lease(session.connection), at: due) }
         close(
             session.connection,

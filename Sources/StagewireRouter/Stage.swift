@@ -55,9 +55,8 @@ struct SuspectGroup {
 
     /// Not handed out in this trial yet, oldest first.
     var pending: Deque<Member>
-    /// Of a stage that holds deliveries: it is never split, and counts its crashes as a whole.
+    /// Of a worker that holds deliveries on purpose: it is never split, and once it is handed out other records follow.
     var isWhole = false
-    var crashes: UInt32 = 0
     /// The session that tries it.
     var trial: ConnectionID?
 }

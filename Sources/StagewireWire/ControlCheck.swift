@@ -99,7 +99,7 @@ extension Kind {
     var largestBody: Int? {
         switch self {
         case .hello: Limits.handshakeFrame
-        case .close, .ping, .pong, .credit, .extend, .claim, .finished: 64 * 1024
+        case .close, .ping, .pong, .credit, .extend, .claim, .finished: Limits.controlMessage
         case .welcome, .committed, .settled, .drain, .runs, .claimed: nil
         case .deliver, .settle, .emit: preconditionFailure("\(name) is scanned, not unpacked")
         }

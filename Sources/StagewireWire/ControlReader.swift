@@ -113,9 +113,8 @@ extension ControlReader {
 
     private static func input(_ message: Stagewire__V1__Input) throws(CloseReason) -> Welcome.Input {
         let checked = Checked(.welcome)
-        guard let raw = UInt8(exactly: message.ordering.rawValue), let ordering = Ordering(rawValue: raw) else {
-            throw checked.fault("inputs.ordering", "is \(message.ordering.rawValue), which this version does not know")
-        }
+        // An ordering of a later version is at most as loose as the strictest one known.
+        let ordering = UInt8(exactly: message.ordering.rawValue).flatMap(Ordering.init(rawValue:)) ?? .total
         return Welcome.Input(
             number: message.number, stage: try checked.name(message.stage, "inputs.stage"),
             port: try checked.name(message.port, "inputs.port"),
@@ -131,10 +130,9 @@ extension ControlReader {
         CreditLimit(number: message.number, records: message.records, bytes: message.bytes)
     }
 
-    private static func drain(_ message: Stagewire__V1__Drain) throws(CloseReason) -> ControlMessage {
-        guard let raw = UInt32(exactly: message.reason.rawValue), let reason = DrainReason(rawValue: raw) else {
-            throw Checked(.drain).fault("reason", "is \(message.reason.rawValue), which this version does not know")
-        }
+    private static func drain(_ message: Stagewire__V1__Drain) -> ControlMessage {
+        // EN-3: a reason of a later version is taken for a shutdown.
+        let reason = UInt32(exactly: message.reason.rawValue).flatMap(DrainReason.init(rawValue:)) ?? .shutdown
         return .drain(reason, deadlineMS: message.deadline_ms)
     }
 

@@ -1,1 +1,0 @@
-// The module's first file: it makes the package resolve and build from the first commit on.

@@ -1,0 +1,116 @@
+import Logging
+import NIOCore
+import NIOPosix
+import StagewireModel
+import StagewireRouter
+
+/// A pipeline's broker: listens on a Unix socket, starts the pipeline's workers and routes records among them.
+///
+/// One event loop, on one thread, owns everything behind this class.
+public final class Broker: Sendable {
+    public struct Settings: Sendable {
+        /// `nil`: `SocketPath.standard`.
+        public var socketPath: String?
+        /// Where commands of stages without a directory of their own run: the pipeline file's directory.
+        public var directory: String
+        /// Sources that finish do not end the run; only `drain` or `abandon` does.
+        public var keepRunning = false
+        /// What workers inherit, without `STAGEWIRE_` variables.
+        public var environment: [String: String]
+
+        public init(directory: String, environment: [String: String]) {
+            self.directory = directory
+            self.environment = environment
+        }
+    }
+
+    /// Where workers connect: absolute, for they may have another working directory.
+    public let socketPath: String
+    private let pipeline: PipelineDefinition
+    private let logger: Logger
+    private let path: SocketPath
+    private let group: MultiThreadedEventLoopGroup
+    private let lifecycle: NIOLoopBound<Lifecycle>
+    private let report: EventLoopFuture<RunReport>
+
+    /// Binds the socket. Blocks for the moment that it takes; no worker runs before `start`.
+    ///
+    /// - Throws: `EnvironmentError` when the socket cannot be bound.
+    public init(_ pipeline: PipelineDefinition, _ settings: Settings, logger: Logger) throws {
+        let chosen =
+            settings.socketPath ?? SocketPath.standard(pipeline: pipeline.name, environment: settings.environment)
+        path = try SocketPath(SocketPath.absolute(chosen))
+        socketPath = path.path
+        self.pipeline = pipeline
+        self.logger = logger
+        group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+        let loop = group.next()
+        let promise = loop.makePromise(of: RunReport.self)
+        report = promise.futureResult
+        let path = path
+        lifecycle = try loop.submit {
+            var options = Router.Options()
+            options.keepRunning = settings.keepRunning
+            let switchboard = Switchboard(pipeline, options: options, loop: loop)
+            let environment = WorkerEnvironment(inherited: settings.environment, socketPath: path.path)
+            let host = Host(
+                pipeline, directory: settings.directory, environment: environment, loop: loop, logger: logger)
+            let lifecycle = Lifecycle(
+                pipeline, switchboard: switchboard, host: host, report: promise, logger: logger)
+            return NIOLoopBound(lifecycle, eventLoop: loop)
+        }.wait()
+        do {
+            try listen(loop)
+        } catch {
+            promise.fail(error)
+            try? group.syncShutdownGracefully()
+            throw error
+        }
+    }
+
+    private func listen(_ loop: any EventLoop) throws {
+        let lifecycle = lifecycle
+        let switchboard = try loop.submit { NIOLoopBound(lifecycle.value.switchboard, eventLoop: loop) }.wait()
+        do {
+            let listener = try Listener.bind(path, group: group, switchboard: switchboard, logger: logger)
+            try loop.submit { lifecycle.value.listener = listener.value }.wait()
+        } catch let error as EnvironmentError {
+            throw error
+        } catch {
+            throw EnvironmentError("cannot listen on \(path.path): \(error)")
+        }
+    }
+
+    /// Starts the workers. Whoever is started by somebody else may attach before.
+    public func start() {
+        onLoop { $0.startWorkers() }
+    }
+
+    /// Sources stop, everything in flight is finished, within the pipeline's drain limit.
+    public func drain() {
+        onLoop { $0.drain() }
+    }
+
+    /// Ends the run at once: workers are killed, what is in flight is lost (in memory mode).
+    public func abandon() {
+        onLoop { $0.abandon() }
+    }
+
+    /// Waits for the end of the run: workers gone, socket removed. To be called once.
+    public func finished() async throws -> RunReport {
+        let report = try await report.get()
+        try await group.shutdownGracefully()
+        return report
+    }
+
+    /// Counters of all stages, as of now.
+    public func summary() async -> PipelineSummary? {
+        let lifecycle = lifecycle
+        return try? await group.next().submit { lifecycle.value.switchboard.router.summary() }.get()
+    }
+
+    private func onLoop(_ action: @escaping @Sendable (Lifecycle) -> Void) {
+        let lifecycle = lifecycle
+        group.next().execute { action(lifecycle.value) }
+    }
+}

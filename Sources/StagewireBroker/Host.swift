@@ -1,0 +1,180 @@
+import Glibc
+import Logging
+import NIOCore
+import NIOPosix
+import StagewireModel
+import StagewireRouter
+
+/// What the host has to say, on the event loop.
+protocol HostObserver: AnyObject {
+    func expects(_ event: Event)
+    /// A worker cannot be kept running; the run ends.
+    func givesUp(_ end: RunEnd)
+}
+
+/// Starts the workers of stages with `launch`, starts them again when they end before their time, and ends them.
+/// Confined to the event loop. `Host+Exit.swift` decides what an exit means.
+final class Host {
+    /// A worker that has not attached after this long is mentioned, once.
+    static let attachReminder = TimeAmount.seconds(10)
+    /// From the end of its session to SIGTERM, and from SIGTERM to SIGKILL.
+    static let leaveGrace = TimeAmount.seconds(10)
+    static let killGrace = TimeAmount.seconds(5)
+
+    let loop: any EventLoop
+    let logger: Logger
+    let pipeline: PipelineDefinition
+    weak var observer: (any HostObserver)?
+    var slots: [Slot] = []
+    var endedStages: Set<Int> = []
+    var isDraining = false
+    var isStopping = false
+    private let directory: String
+    private let environment: WorkerEnvironment
+    private let reapers: NIOThreadPool
+    private var stopped: EventLoopPromise<Void>?
+
+    init(
+        _ pipeline: PipelineDefinition, directory: String, environment: WorkerEnvironment, loop: any EventLoop,
+        logger: Logger
+    ) {
+        self.pipeline = pipeline
+        self.directory = directory
+        self.environment = environment
+        self.loop = loop
+        self.logger = logger
+        for (index, stage) in pipeline.stages.enumerated() {
+            guard let launch = stage.launch else { continue }
+            for number in 1...max(1, stage.workers) {
+                slots.append(Slot(stage: index, name: stage.name, instance: "\(number)", launch: launch))
+            }
+        }
+        // Each thread waits for one process: the one thing that tells of an exit for certain.
+        reapers = NIOThreadPool(numberOfThreads: max(1, slots.count))
+    }
+
+    func start() throws(EnvironmentError) {
+        reapers.start()
+        for slot in slots { try start(slot) }
+    }
+
+    func start(_ slot: Slot) throws(EnvironmentError) {
+        let token = WorkerToken()
+        observer?.expects(.expectWorker(stage: slot.stage, instance: slot.instance, token: token.bytes))
+        let process: WorkerProcess
+        do {
+            process = try WorkerProcess.start(
+                command: slot.launch.command, directory: slot.launch.directory ?? directory,
+                environment: environment.variables(
+                    stage: slot.name, instance: slot.instance, token: token, extra: slot.launch.environment),
+                loop: loop, reapers: reapers,
+                show: { [logger] line in logger.info("\(slot.label) \(line)") },
+                exit: { [weak self] exit in self?.exited(slot, exit) })
+        } catch {
+            observer?.expects(.forgetWorker(token: token.bytes))
+            throw EnvironmentError("stage \(slot.name): \(error)")
+        }
+        let occupant = Occupant(process: process, token: token, startedAt: Clock.uptime())
+        slot.phase = .running(occupant)
+        logger.debug("\(slot.label) started as process \(process.pid)")
+        occupant.watchdog = after(Self.attachReminder) { [logger] in
+            logger.warning(
+                "\(slot.label) runs, but has not attached yet: does it connect to STAGEWIRE_SOCKET and send Hello?")
+        }
+    }
+
+    func after(_ delay: TimeAmount, _ action: @escaping () -> Void) -> Scheduled<Void> {
+        loop.assumeIsolated().scheduleTask(in: delay, action)
+    }
+
+    func slot(_ stage: Int, _ instance: String) -> Slot? {
+        slots.first { $0.stage == stage && $0.instance == instance }
+    }
+
+    // MARK: News of sessions
+
+    func attached(stage: Int, instance: String) {
+        guard let occupant = slot(stage, instance)?.occupant else { return }
+        occupant.watchdog?.cancel()
+        occupant.hasAttached = true
+        occupant.isAttached = true
+        occupant.isLost = false
+        occupant.isShrinking = false
+        occupant.farewell = .none
+    }
+
+    func closing(stage: Int, instance: String, reason: CloseReason, byWorker: Bool) {
+        // A successor in the same slot, started by `lost` a moment ago, has no session yet.
+        guard let slot = slot(stage, instance), let occupant = slot.occupant, occupant.isAttached else { return }
+        occupant.isAttached = false
+        if reason.code == Code.ok.rawValue { occupant.farewell = byWorker ? .worker : .broker }
+        if reason.code == Code.leaseExpired.rawValue {
+            logger.warning("\(slot.label) is killed: its lease has expired")
+            occupant.process.signal(SIGKILL)
+        }
+        sessionEnded(slot, occupant)
+    }
+
+    func lost(stage: Int, instance: String, shrinking: Bool) {
+        guard let slot = slot(stage, instance), let occupant = slot.occupant, occupant.isAttached else { return }
+        occupant.isLost = true
+        occupant.isShrinking = shrinking
+        sessionEnded(slot, occupant)
+    }
+
+    func ended(stage: Int) { endedStages.insert(stage) }
+
+    /// A worker without a session either comes back or ends; one that does neither is ended.
+    private func sessionEnded(_ slot: Slot, _ occupant: Occupant) {
+        if let exit = occupant.exit { return judge(slot, occupant, exit) }
+        occupant.watchdog?.cancel()
+        occupant.watchdog = after(Self.leaveGrace) { [weak self] in
+            self?.logger.warning("\(slot.label) has no session and does not end: it gets SIGTERM")
+            self?.terminate(occupant)
+        }
+    }
+
+    private func terminate(_ occupant: Occupant) {
+        occupant.process.signal(SIGTERM)
+        occupant.watchdog?.cancel()
+        occupant.watchdog = after(Self.killGrace) { occupant.process.signal(SIGKILL) }
+    }
+
+    // MARK: The end
+
+    /// No worker starts any more; those that run have `grace` to end by themselves, then get SIGTERM, and
+    /// SIGKILL 5 s later. The future completes when none is left.
+    func stop(grace: TimeAmount) -> EventLoopFuture<Void> {
+        precondition(!isStopping, "a host stops once")
+        isStopping = true
+        let promise = loop.makePromise(of: Void.self)
+        stopped = promise
+        for slot in slots {
+            switch slot.phase {
+            case .waiting(let restart):
+                restart?.cancel()
+                slot.phase = .stopped
+            case .running(let occupant):
+                occupant.watchdog?.cancel()
+                occupant.watchdog = after(grace) { [weak self] in self?.terminate(occupant) }
+            case .stopped: break
+            }
+        }
+        completeStop()
+        return promise.futureResult.flatMap { [loop, reapers] in
+            let finished = loop.makePromise(of: Void.self)
+            reapers.shutdownGracefully { _ in finished.succeed(()) }
+            return finished.futureResult
+        }
+    }
+
+    func killAll() {
+        for slot in slots { slot.occupant?.process.signal(SIGKILL) }
+    }
+
+    func completeStop() {
+        guard isStopping, slots.allSatisfy({ $0.occupant == nil }) else { return }
+        stopped?.succeed(())
+        stopped = nil
+    }
+}

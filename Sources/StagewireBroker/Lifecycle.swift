@@ -1,0 +1,137 @@
+import Logging
+import NIOCore
+import StagewireModel
+import StagewireRouter
+
+/// One run of a pipeline, from the first worker to the last: ties switchboard, host and listener together and
+/// decides when the run is over. Confined to the event loop.
+final class Lifecycle: SwitchboardObserver, HostObserver {
+    enum Phase {
+        case running
+        /// Asked to stop; what is in flight gets finished.
+        case draining
+        /// Decided; workers and connections have a moment to go.
+        case ending
+        case over
+    }
+
+    /// How long workers of a completed pipeline have to end after their Close(0).
+    static let farewell = TimeAmount.seconds(5)
+    /// The router reports the end of a drain at its deadline; this much later it is overdue.
+    static let overdue = Duration.seconds(2)
+
+    private(set) var phase = Phase.running
+    let switchboard: Switchboard
+    private let host: Host
+    private let loop: any EventLoop
+    private let logger: Logger
+    private let report: EventLoopPromise<RunReport>
+    private let drainLimit: Duration
+    var listener: Listener?
+
+    init(
+        _ pipeline: PipelineDefinition, switchboard: Switchboard, host: Host, report: EventLoopPromise<RunReport>,
+        logger: Logger
+    ) {
+        self.switchboard = switchboard
+        self.host = host
+        self.report = report
+        self.logger = logger
+        loop = switchboard.loop
+        drainLimit = pipeline.limits.drain
+        switchboard.observer = self
+        host.observer = self
+    }
+
+    func startWorkers() {
+        do {
+            try host.start()
+        } catch {
+            finish(.unavailable(error.description))
+        }
+    }
+
+    // MARK: Requests
+
+    func drain() {
+        guard case .running = phase else { return }
+        phase = .draining
+        host.isDraining = true
+        switchboard.report(.drain(deadline: drainLimit))
+        let overdue = TimeAmount.nanoseconds(Int64(clamping: (drainLimit + Self.overdue).nanoseconds))
+        loop.assumeIsolated().scheduleTask(in: overdue) { [weak self] in
+            if case .draining? = self?.phase { self?.finish(.abandoned) }
+        }
+    }
+
+    /// The run ends now: workers are killed.
+    func abandon() {
+        finish(.abandoned)
+        host.killAll()
+    }
+
+    // MARK: News of the switchboard
+
+    func attached(stage: Int, instance: String) { host.attached(stage: stage, instance: instance) }
+
+    func closing(stage: Int, instance: String, reason: CloseReason, byWorker: Bool) {
+        host.closing(stage: stage, instance: instance, reason: reason, byWorker: byWorker)
+    }
+
+    func lost(stage: Int, instance: String, shrinking: Bool) {
+        host.lost(stage: stage, instance: instance, shrinking: shrinking)
+    }
+
+    func ended(stage: Int) { host.ended(stage: stage) }
+
+    func pipelineEnded() {
+        switch phase {
+        case .running: finish(.completed)
+        case .draining:
+            // At its drain deadline the router ends the pipeline with stages that have not ended.
+            let isFinished = switchboard.router.summary().stages.allSatisfy(\.hasEnded)
+            finish(isFinished ? .drained : .abandoned)
+        case .ending, .over: break
+        }
+    }
+
+    func noticed(_ notice: Notice) {
+        var label = ""
+        if let stage = notice.stage {
+            let instance = notice.instance.map { "/\($0)" } ?? ""
+            label = "[\(switchboard.name(of: stage))\(instance)] "
+        }
+        let level: Logger.Level =
+            switch notice.level {
+            case .debug: .debug
+            case .info: .info
+            case .warning: .warning
+            case .error: .error
+            }
+        logger.log(level: level, "\(label)\(notice.text)")
+    }
+
+    // MARK: News of the host
+
+    func expects(_ event: Event) { switchboard.report(event) }
+
+    func givesUp(_ end: RunEnd) { finish(end) }
+
+    // MARK: The end
+
+    private func finish(_ end: RunEnd) {
+        switch phase {
+        case .running, .draining: phase = .ending
+        case .ending, .over: return
+        }
+        let summary = switchboard.router.summary()
+        listener?.close()
+        switchboard.stop(CloseReason(.shuttingDown, "The broker ends."))
+        let grace = end == .completed || end == .drained ? Self.farewell : .zero
+        host.stop(grace: grace).assumeIsolated().whenComplete { [self] _ in
+            phase = .over
+            switchboard.abort()
+            report.succeed(RunReport(end: end, summary: summary))
+        }
+    }
+}

@@ -1,0 +1,80 @@
+package stagewire
+
+import (
+	"bytes"
+	"encoding/binary"
+	"io"
+	"testing"
+
+	"google.golang.org/protobuf/proto"
+
+	pb "stagewire.dev/sdk/go/stagewirepb"
+)
+
+// BenchmarkTransform measures one worker that copies a record of 100 bytes, as it looks to a broker
+// that grants plenty and decodes nothing but counts. Both ends share the machine.
+func BenchmarkTransform(b *testing.B) {
+	broker := newFakeBroker(b, newWorker(func(r *Record, out *Emitter) error {
+		out.Emit(Output{Key: r.Key(), Schema: "bench.row", SchemaVersion: 1, Payload: r.Payload()})
+		return nil
+	}, nil, nil), "")
+	l := broker.welcome(welcomeMessage())
+	l.credit(1<<60, 1<<60)
+	const batch = 500
+	deliver := &pb.Deliver{FirstDelivery: 1 << 40} // ids of constant length, patched below
+	for i := 0; i < batch; i++ {
+		deliver.Records = append(deliver.Records, &pb.Record{
+			Lineage: &pb.Lineage{Id: make([]byte, 16), Root: make([]byte, 16), IngestTime: 1, Hops: []*pb.Hop{{Run: 1, Delta: 1000}}},
+			Header:  &pb.Header{Key: []byte("sensor-1"), Schema: "bench.row", SchemaVersion: 1}, Payload: make([]byte, 100)})
+	}
+	frames := b.N/batch + 1
+	size := uint64(proto.Size(deliver.Records[0]))
+	b.SetBytes(int64(size))
+	b.ResetTimer()
+	go func() {
+		reader := &creditReader{link: l}
+		for i := 0; i < frames; i++ {
+			deliver.FirstDelivery = 1<<40 + uint64(i)*batch
+			reader.wait(uint64(i+1)*batch, uint64(i+1)*batch*size)
+			l.send(&pb.Envelope{Message: &pb.Envelope_Deliver{Deliver: deliver}})
+		}
+	}()
+	prefix := make([]byte, 4)
+	for settled := 0; settled < frames*batch; {
+		if _, err := io.ReadFull(l.conn, prefix); err != nil {
+			b.Fatal(err)
+		}
+		frame := make([]byte, binary.BigEndian.Uint32(prefix))
+		if _, err := io.ReadFull(l.conn, frame); err != nil {
+			b.Fatal(err)
+		}
+		if frame[3] == envelopeSettle<<3|2 {
+			settled += bytes.Count(frame, []byte("bench.row"))
+			continue
+		}
+		var e pb.Envelope
+		if err := proto.Unmarshal(frame, &e); err == nil && e.GetCredit() != nil {
+			creditUpdates <- e.GetCredit()
+		}
+	}
+	b.StopTimer()
+	l.close(OK, "")
+	broker.expectExit(0)
+}
+
+var creditUpdates = make(chan *pb.Credit, 1024)
+
+// creditReader keeps the benchmark's broker within the worker's grants.
+type creditReader struct {
+	link *link
+	last *pb.Credit
+}
+
+func (c *creditReader) wait(records, bytes uint64) {
+	if c.last == nil {
+		c.last = &pb.Credit{Records: c.link.grantR, Bytes: c.link.grantB}
+	}
+	for c.last.Records < records || c.last.Bytes < bytes {
+		c.last = <-creditUpdates
+	}
+}

@@ -1,0 +1,124 @@
+package stagewire
+
+import (
+	"fmt"
+
+	"google.golang.org/protobuf/encoding/protowire"
+
+	pb "stagewire.dev/sdk/go/stagewirepb"
+)
+
+// Emitter collects what a handler produces from one record. It becomes visible together with the
+// record's settlement, or not at all.
+type Emitter struct {
+	welcome *pb.Welcome
+	field   protowire.Number // of `emissions` in the message that they will stand in
+	body    []byte           // the encoded emissions
+	charges []charge         // by index in welcome.Outputs
+	failure *verdict         // the first emission that can never be accepted
+}
+
+func newEmitter(welcome *pb.Welcome, field protowire.Number) *Emitter {
+	return &Emitter{welcome: welcome, field: field, charges: make([]charge, len(welcome.Outputs))}
+}
+
+func (e *Emitter) reset() {
+	e.body, e.failure = e.body[:0], nil
+	for i := range e.charges {
+		e.charges[i] = charge{}
+	}
+}
+
+// Emit adds one record to the outcome. Slices in `o` are copied. An output that the pipeline can
+// never take (unknown port, too large) makes the whole outcome a rejection.
+func (e *Emitter) Emit(o Output) {
+	index := e.outputIndex(o.Port)
+	if index < 0 {
+		e.fail(UnknownPort, fmt.Sprintf("this stage has no output port %q; it has %s", o.Port, portNames(e.welcome)))
+		return
+	}
+	mark := len(e.body)
+	e.body = appendUint(e.body, 1, uint64(e.welcome.Outputs[index].Number))
+	recordMark := len(e.body)
+	e.body = o.appendTo(e.body)
+	size := uint64(len(e.body) - recordMark)
+	if size == 0 {
+		// An empty record is a record nevertheless: the field must stand there.
+		e.body = protowire.AppendVarint(protowire.AppendTag(e.body, 3, protowire.BytesType), 0)
+	} else {
+		e.body = wrap(e.body, recordMark, 3)
+	}
+	e.body = o.Trace.appendTo(e.body, 4)
+	e.body = wrap(e.body, mark, e.field)
+	e.charges[index].records++
+	e.charges[index].bytes += size
+	if size+e.welcome.StampReserve > e.welcome.MaxRecord {
+		e.fail(OutputTooLarge, fmt.Sprintf("an output of %d bytes is larger than the pipeline's max_record of %d less %d for lineage",
+			size, e.welcome.MaxRecord, e.welcome.StampReserve))
+	}
+}
+
+func (e *Emitter) outputIndex(port string) int {
+	for i, output := range e.welcome.Outputs {
+		if port == "" || output.Port == port {
+			return i
+		}
+	}
+	return -1
+}
+
+func portNames(welcome *pb.Welcome) string {
+	names := ""
+	for i, output := range welcome.Outputs {
+		if i > 0 {
+			names += ", "
+		}
+		names += output.Port
+	}
+	if names == "" {
+		return "none"
+	}
+	return names
+}
+
+func (e *Emitter) fail(code Code, message string) {
+	if e.failure == nil {
+		e.failure = &verdict{kind: pb.OutcomeKind_OUTCOME_KIND_REJECTED, code: code, message: message}
+	}
+}
+
+// check finds what the broker would refuse, or what could never fit the credit and would wait for ever.
+func (e *Emitter) check() *verdict {
+	var records, bytes uint64
+	for _, c := range e.charges {
+		records += c.records
+		bytes += c.bytes + c.records*e.welcome.StampReserve
+	}
+	switch {
+	case e.failure != nil:
+	case records > e.welcome.MaxStepRecords || bytes > e.welcome.MaxStepBytes:
+		e.fail(StepTooLarge, fmt.Sprintf("one step emitted %d records charged %d bytes; the pipeline takes at most %d records and %d bytes",
+			records, bytes, e.welcome.MaxStepRecords, e.welcome.MaxStepBytes))
+	case uint64(len(e.body))+maxText > e.welcome.MaxFrame:
+		e.fail(StepTooLarge, fmt.Sprintf("one step emitted %d bytes; a frame holds at most %d", len(e.body), e.welcome.MaxFrame))
+	}
+	return e.failure
+}
+
+func (e *Emitter) isEmpty() bool { return len(e.body) == 0 }
+
+// Recorder returns an Emitter for testing a handler without a broker: `outputs` are collected.
+func Recorder() (e *Emitter, outputs func() []*Record) {
+	e = newEmitter(&pb.Welcome{MaxRecord: 1 << 20, MaxStepRecords: 4096, MaxStepBytes: 1 << 20, MaxFrame: defaultFrame,
+		Outputs: []*pb.Output{{Port: "out"}}}, 4)
+	return e, func() (records []*Record) {
+		var outcome pb.Outcome
+		if err := unmarshalOutcome(e.body, &outcome); err != nil {
+			panic("stagewire: emissions that we encoded cannot be decoded: " + err.Error())
+		}
+		for _, emission := range outcome.Emissions {
+			records = append(records, recordFromMessage(emission.Output))
+		}
+		return records
+	}
+}

@@ -1,0 +1,38 @@
+package stagewire
+
+import "time"
+
+// What this package promises or allows itself, with units. The protocol's own limits arrive in Welcome.
+const (
+	protocolVersion = 1000 // major * 1000 + minor
+	sdkName         = "stagewire-go/0.1"
+
+	framePrefix  = 4                // bytes of length in front of a frame
+	defaultFrame = 4 * 1024 * 1024  // bytes of one frame we accept, unless MaxFrame says more
+	ceilingFrame = 64 * 1024 * 1024 // bytes; the protocol's ceiling
+
+	// Room left free in front of gathered outcomes for prefix, version, tag and length: 4+3+1+5.
+	frameHeadroom = 16
+	// Gathered outcomes are written at this size, bytes: larger gains nothing, and waits longer.
+	settleTarget = 64 * 1024
+	// Gathered outcomes are written after this time even if the handler is still busy.
+	settleDelay = 10 * time.Millisecond
+
+	// Receive windows per input: bytes (at least twice max_record, so that half of it still takes
+	// any record) and records.
+	windowBytes   = 4 * 1024 * 1024
+	windowRecords = 8192
+
+	// What a source keeps unconfirmed before Emit waits: enough to keep a disk's group sync busy.
+	keptEmits = 4096
+	keptBytes = 16 * 1024 * 1024
+
+	maxText       = 8 * 1024 // bytes of an error's message
+	maxCheckpoint = 64 * 1024
+	maxPartition  = 255
+
+	handshakeTimeout = 10 * time.Second
+	closeTimeout     = 5 * time.Second // after our Close we read on at most this long
+	backoffFirst     = 500 * time.Millisecond
+	backoffLimit     = 30 * time.Second
+)

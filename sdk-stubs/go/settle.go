@@ -1,0 +1,173 @@
+package stagewire
+
+import (
+	"sync"
+	"time"
+
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+
+	pb "stagewire.dev/sdk/go/stagewirepb"
+)
+
+// span is a range of delivery ids, both ends included.
+type span struct{ first, last uint64 }
+
+// settler gathers encoded outcomes until it is worth a frame. Its lock is also the lock of the
+// connection's writing side, so that frames never mix.
+type settler struct {
+	mu       sync.Mutex
+	write    func(frame []byte) // writes one frame; errors show on the reading side
+	maxFrame int
+
+	buffer   []byte // frameHeadroom free bytes, then outcomes
+	accepted span   // consecutive plain acceptances not yet encoded; first 0: none
+	gathered uint64 // deliveries settled by the encoded outcomes
+	settled  uint64 // deliveries whose Settle has been written
+	timer    *time.Timer
+	isArmed  bool
+	scratch  []byte
+}
+
+func newSettler(write func([]byte), maxFrame uint64) *settler {
+	s := &settler{write: write, maxFrame: int(maxFrame), buffer: make([]byte, frameHeadroom, settleTarget+settleTarget/4)}
+	s.timer = time.AfterFunc(time.Hour, s.flush)
+	s.timer.Stop()
+	return s
+}
+
+// accept settles one delivery that produced nothing. Neighbours become one outcome: a sink's Settle
+// is a few bytes however many records it covers.
+func (s *settler) accept(delivery uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.accepted.first == 0 || delivery != s.accepted.last+1 {
+		s.closeAccepted()
+		s.accepted.first = delivery
+	}
+	s.accepted.last = delivery
+	s.arm()
+}
+
+// settle adds one outcome over `spans` (ascending; one record's, or all of a window's). `emissions`
+// are encoded `Outcome.emissions` fields whose credit the caller has reserved.
+func (s *settler) settle(spans []span, outcome *pb.Outcome, emissions []byte) {
+	for i, one := range spans {
+		last := one.last
+		if last == one.first {
+			last = 0
+		}
+		if i == 0 {
+			outcome.First, outcome.Last = one.first, last
+		} else {
+			outcome.More = append(outcome.More, &pb.Range{First: one.first, Last: last})
+		}
+	}
+	head, err := proto.Marshal(outcome)
+	if err != nil {
+		panic("stagewire: " + err.Error())
+	}
+	var deliveries uint64
+	for _, one := range spans {
+		deliveries += one.last - one.first + 1
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.append(deliveries, head, emissions)
+}
+
+// settleOne is `settle` for the usual case, an acceptance of one delivery with emissions, by hand.
+func (s *settler) settleOne(delivery uint64, emissions []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.scratch = appendUint(s.scratch[:0], 1, delivery)
+	s.scratch = appendUint(s.scratch, 3, uint64(pb.OutcomeKind_OUTCOME_KIND_ACCEPTED))
+	s.append(1, s.scratch, emissions)
+}
+
+// append adds an outcome made of two pieces; a frame that it would make too large is written first.
+func (s *settler) append(deliveries uint64, head, emissions []byte) {
+	s.closeAccepted()
+	s.appendOutcome(deliveries, head, emissions)
+	if len(s.buffer) >= settleTarget {
+		s.writeGathered()
+	} else {
+		s.arm()
+	}
+}
+
+func (s *settler) appendOutcome(deliveries uint64, head, emissions []byte) {
+	length := len(head) + len(emissions)
+	if s.gathered > 0 && len(s.buffer)+length+frameHeadroom > s.maxFrame {
+		s.writeGathered()
+	}
+	s.buffer = protowire.AppendTag(s.buffer, 1, protowire.BytesType)
+	s.buffer = protowire.AppendVarint(s.buffer, uint64(length))
+	s.buffer = append(append(s.buffer, head...), emissions...)
+	s.gathered += deliveries
+}
+
+// closeAccepted encodes the run of plain acceptances, if there is one.
+func (s *settler) closeAccepted() {
+	run := s.accepted
+	if run.first == 0 {
+		return
+	}
+	s.accepted = span{}
+	var head [32]byte
+	b := appendUint(head[:0], 1, run.first)
+	if run.last != run.first {
+		b = appendUint(b, 2, run.last)
+	}
+	b = appendUint(b, 3, uint64(pb.OutcomeKind_OUTCOME_KIND_ACCEPTED))
+	s.appendOutcome(run.last-run.first+1, b, nil)
+}
+
+// arm makes sure that what is gathered does not wait for a slow handler.
+func (s *settler) arm() {
+	if !s.isArmed {
+		s.isArmed = true
+		s.timer.Reset(settleDelay)
+	}
+}
+
+// flush writes what is gathered.
+func (s *settler) flush() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closeAccepted()
+	if s.gathered > 0 {
+		s.writeGathered()
+	} else if s.isArmed {
+		s.isArmed = false
+		s.timer.Stop()
+	}
+}
+
+func (s *settler) writeGathered() {
+	if s.isArmed {
+		s.isArmed = false
+		s.timer.Stop()
+	}
+	s.write(closeFrame(s.buffer, envelopeSettle))
+	s.settled += s.gathered
+	s.gathered = 0
+	s.buffer = s.buffer[:frameHeadroom]
+	if cap(s.buffer) > 4*settleTarget {
+		s.buffer = make([]byte, frameHeadroom, settleTarget+settleTarget/4)
+	}
+}
+
+// send writes one control frame, behind everything written before, ahead of what is gathered.
+func (s *settler) send(frame []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.write(frame)
+}
+
+// settledCount is the number of deliveries whose Settle has been written.
+func (s *settler) settledCount() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.settled
+}

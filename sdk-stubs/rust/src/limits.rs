@@ -1,0 +1,40 @@
+//! What this crate promises or allows itself, with units. The protocol's own limits arrive in Welcome.
+
+use std::time::Duration;
+
+/// major * 1000 + minor
+pub const PROTOCOL_VERSION: u32 = 1000;
+pub const SDK_NAME: &str = "stagewire-rust/0.1";
+
+/// Bytes of length in front of a frame.
+pub const FRAME_PREFIX: usize = 4;
+/// Bytes of one frame we accept, unless `Stage::max_frame` says more; and the protocol's ceiling.
+pub const DEFAULT_FRAME: u32 = 4 * 1024 * 1024;
+pub const CEILING_FRAME: u32 = 64 * 1024 * 1024;
+/// Room left free in front of gathered outcomes for prefix, version, tag and length: 4+3+1+5.
+pub const FRAME_HEADROOM: usize = 16;
+
+/// Gathered outcomes are written at this size, bytes: larger gains nothing, and waits longer.
+pub const SETTLE_TARGET: usize = 64 * 1024;
+/// Gathered outcomes are written after about this time even if the handler is still busy.
+pub const SETTLE_DELAY: Duration = Duration::from_millis(10);
+
+/// Receive windows per input: bytes (at least twice max_record, so that half of it still takes any
+/// record) and records.
+pub const WINDOW_BYTES: u64 = 4 * 1024 * 1024;
+pub const WINDOW_RECORDS: u64 = 8192;
+
+/// What a source keeps unconfirmed before `emit` waits: enough to keep a disk's group sync busy.
+pub const KEPT_EMITS: usize = 4096;
+pub const KEPT_BYTES: usize = 16 * 1024 * 1024;
+
+/// Bytes of an error's message, a checkpoint, a partition's name.
+pub const MAX_TEXT: usize = 8 * 1024;
+pub const MAX_CHECKPOINT: usize = 64 * 1024;
+pub const MAX_PARTITION: usize = 255;
+
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// After our Close we read on at most this long.
+pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+pub const BACKOFF_FIRST: Duration = Duration::from_millis(500);
+pub const BACKOFF_LIMIT: Duration = Duration::from_secs(30);

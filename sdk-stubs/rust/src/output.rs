@@ -1,0 +1,115 @@
+use crate::wire::{append_bytes, append_bytes_always, append_tag, append_uint, append_varint, wrap, FIXED64, VARINT};
+
+/// A record to be emitted. Everything is borrowed; an empty or zero field means: not stated.
+#[derive(Clone, Default, Debug)]
+pub struct Output<'a> {
+    /// An output port of the stage; empty: its first.
+    pub port: &'a str,
+    pub schema: &'a str,
+    pub schema_version: u32,
+    /// At most 1 KiB; records of one key keep their order.
+    pub key: &'a [u8],
+    /// Microseconds since 1970-01-01T00:00:00Z.
+    pub event_time: i64,
+    pub content_type: &'a str,
+    /// At most 64; what `when` in pipeline.yaml reads.
+    pub attributes: Vec<Attribute<'a>>,
+    pub payload: &'a [u8],
+    /// Sources only.
+    pub trace: Trace<'a>,
+}
+
+/// A W3C trace context, carried unchanged.
+#[derive(Clone, Copy, Default, PartialEq, Debug)]
+pub struct Trace<'a> {
+    pub parent: &'a str,
+    pub state: &'a str,
+}
+
+/// A named scalar of a header.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Attribute<'a> {
+    pub name: &'a str,
+    pub value: Scalar<'a>,
+}
+
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Scalar<'a> {
+    Text(&'a str),
+    Integer(i64),
+    Number(f64),
+    Flag(bool),
+}
+
+impl<'a> Attribute<'a> {
+    pub fn text(name: &'a str, value: &'a str) -> Self {
+        Attribute { name, value: Scalar::Text(value) }
+    }
+
+    pub fn integer(name: &'a str, value: i64) -> Self {
+        Attribute { name, value: Scalar::Integer(value) }
+    }
+
+    pub fn number(name: &'a str, value: f64) -> Self {
+        Attribute { name, value: Scalar::Number(value) }
+    }
+
+    pub fn flag(name: &'a str, value: bool) -> Self {
+        Attribute { name, value: Scalar::Flag(value) }
+    }
+
+    /// A oneof member is written even if it is zero: that is what says which one is set.
+    fn append_to(&self, buffer: &mut Vec<u8>) {
+        append_bytes(buffer, 1, self.name.as_bytes());
+        match self.value {
+            Scalar::Text(text) => append_bytes_always(buffer, 2, text.as_bytes()),
+            Scalar::Integer(value) => {
+                append_tag(buffer, 3, VARINT);
+                append_varint(buffer, ((value << 1) ^ (value >> 63)) as u64); // zigzag
+            }
+            Scalar::Number(value) => {
+                append_tag(buffer, 4, FIXED64);
+                buffer.extend_from_slice(&value.to_bits().to_le_bytes());
+            }
+            Scalar::Flag(value) => {
+                append_tag(buffer, 5, VARINT);
+                buffer.push(u8::from(value));
+            }
+        }
+    }
+}
+
+impl Output<'_> {
+    /// Encodes the `Record` message.
+    pub(crate) fn append_to(&self, buffer: &mut Vec<u8>) {
+        let mark = buffer.len();
+        self.append_header(buffer);
+        wrap(buffer, mark, 2);
+        append_bytes(buffer, 3, self.payload);
+    }
+
+    fn append_header(&self, buffer: &mut Vec<u8>) {
+        append_bytes(buffer, 1, self.schema.as_bytes());
+        append_uint(buffer, 2, u64::from(self.schema_version));
+        append_bytes(buffer, 3, self.key);
+        if self.event_time != 0 {
+            append_tag(buffer, 4, FIXED64);
+            buffer.extend_from_slice(&self.event_time.to_le_bytes());
+        }
+        append_bytes(buffer, 5, self.content_type.as_bytes());
+        for attribute in &self.attributes {
+            let mark = buffer.len();
+            attribute.append_to(buffer);
+            wrap(buffer, mark, 6);
+        }
+    }
+}
+
+impl Trace<'_> {
+    pub(crate) fn append_to(&self, buffer: &mut Vec<u8>, field: u32) {
+        let mark = buffer.len();
+        append_bytes(buffer, 1, self.parent.as_bytes());
+        append_bytes(buffer, 2, self.state.as_bytes());
+        wrap(buffer, mark, field);
+    }
+}

@@ -1,0 +1,351 @@
+use std::collections::HashMap;
+use std::fmt;
+use std::ops::Range;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use prost::Message;
+
+use crate::codes::Code;
+use crate::frame::Fault;
+use crate::output::{Attribute, Output, Scalar, Trace};
+use crate::pb;
+use crate::wire::{Fields, Value};
+
+/// Where the parts of a record lie in its frame. Frames are at most 64 MiB.
+#[derive(Clone, Copy, Default)]
+struct Span {
+    start: u32,
+    end: u32,
+}
+
+impl From<Range<usize>> for Span {
+    fn from(range: Range<usize>) -> Self {
+        Span { start: range.start as u32, end: range.end as u32 }
+    }
+}
+
+/// A record's parts, found without copying or allocating.
+#[derive(Clone, Copy, Default)]
+pub struct Parts {
+    /// Bytes as they count against credit.
+    pub size: u32,
+    attempt: u32,
+    lineage: Span,
+    header: Span,
+    payload: Span,
+    schema: Span,
+    key: Span,
+    content_type: Span,
+    schema_version: u32,
+    event_time: i64,
+}
+
+/// The records of one Deliver.
+pub struct Batch {
+    pub frame: Bytes,
+    pub input: u32,
+    pub first: u64,
+    pub parts: Vec<Parts>,
+}
+
+/// What a session knows that records refer to.
+#[derive(Default)]
+pub struct Context {
+    pub inputs: Vec<pb::Input>,
+    pub runs: Mutex<HashMap<u32, pb::Run>>,
+}
+
+/// One record as it was delivered: read-only, and cheap to clone (it shares the received frame).
+#[derive(Clone)]
+pub struct Record {
+    frame: Bytes,
+    parts: Parts,
+    input: u32,
+    delivery: u64,
+    context: Arc<Context>,
+}
+
+/// The 128-bit identity that the broker gave to a record.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Debug)]
+pub struct RecordId(pub [u8; 16]);
+
+impl fmt::Display for RecordId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// One stage's part in a record.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Hop {
+    pub stage: String,
+    pub version: String,
+    pub instance: String,
+    pub language: String,
+    /// When the broker took the emission, microseconds since 1970.
+    pub time: u64,
+    /// Of the delivery that led to it, from 1.
+    pub attempt: u32,
+}
+
+/// Where a record comes from, as the broker stamped it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Lineage {
+    pub id: RecordId,
+    /// At most 16; none for a source's record.
+    pub parents: Vec<RecordId>,
+    pub parents_truncated: bool,
+    /// The source record that it goes back to; its own id for a source's record.
+    pub root: RecordId,
+    /// When the root entered the broker, microseconds since 1970.
+    pub ingest_time: u64,
+    /// Oldest first.
+    pub hops: Vec<Hop>,
+    pub trace_parent: String,
+    pub trace_state: String,
+}
+
+impl Record {
+    pub(crate) fn new(batch: &Batch, index: usize, context: &Arc<Context>) -> Self {
+        Record {
+            frame: batch.frame.clone(),
+            parts: batch.parts[index],
+            input: batch.input,
+            delivery: batch.first + index as u64,
+            context: context.clone(),
+        }
+    }
+
+    /// A record as if it had been delivered, for testing a handler without a broker.
+    pub fn testing(output: &Output) -> Self {
+        let mut encoded = Vec::new();
+        output.append_to(&mut encoded);
+        Record::decode(encoded)
+    }
+
+    fn decode(encoded: Vec<u8>) -> Self {
+        let mut parts = decode_record(&encoded, 0..encoded.len()).expect("a record that we encoded");
+        parts.attempt = 1;
+        Record { frame: encoded.into(), parts, input: 0, delivery: 1, context: Arc::default() }
+    }
+
+    pub(crate) fn of_emissions(body: &[u8]) -> Vec<Record> {
+        let outcome = pb::Outcome::decode(body).expect("emissions that we encoded");
+        outcome.emissions.into_iter().map(|e| Record::decode(e.output.unwrap_or_default().encode_to_vec())).collect()
+    }
+
+    fn slice(&self, span: Span) -> &[u8] {
+        &self.frame[span.start as usize..span.end as usize]
+    }
+
+    /// Text was checked by the broker; should it be invalid nevertheless, it reads as empty.
+    fn text(&self, span: Span) -> &str {
+        std::str::from_utf8(self.slice(span)).unwrap_or_default()
+    }
+
+    pub(crate) fn delivery(&self) -> u64 {
+        self.delivery
+    }
+
+    /// What the author of the upstream stage wrote; may be empty.
+    pub fn payload(&self) -> &[u8] {
+        self.slice(self.parts.payload)
+    }
+
+    /// Records of one key arrive in order. Empty: no key.
+    pub fn key(&self) -> &[u8] {
+        self.slice(self.parts.key)
+    }
+
+    /// What the payload follows, for example "sensor.raw".
+    pub fn schema(&self) -> &str {
+        self.text(self.parts.schema)
+    }
+
+    /// 0: not stated.
+    pub fn schema_version(&self) -> u32 {
+        self.parts.schema_version
+    }
+
+    /// For example "application/json"; empty: not stated.
+    pub fn content_type(&self) -> &str {
+        self.text(self.parts.content_type)
+    }
+
+    /// Microseconds since 1970; 0: not known.
+    pub fn event_time(&self) -> i64 {
+        self.parts.event_time
+    }
+
+    /// Deliveries of this record to this stage, from 1.
+    pub fn attempt(&self) -> u32 {
+        self.parts.attempt
+    }
+
+    /// The upstream stage and its port.
+    pub fn input(&self) -> (&str, &str) {
+        let found = self.context.inputs.iter().find(|input| input.number == self.input);
+        found.map_or(("", ""), |input| (&input.stage, &input.port))
+    }
+
+    /// Those of the header, in order. The first one of a name counts.
+    pub fn attributes(&self) -> Vec<Attribute<'_>> {
+        let range = self.parts.header.start as usize..self.parts.header.end as usize;
+        let mut fields = Fields::new(&self.frame, range, "Header");
+        let mut attributes = Vec::new();
+        while let Ok(Some(field)) = fields.next() {
+            if let (6, Value::Bytes(range)) = (field.number, field.value) {
+                attributes.extend(self.attribute_at(range));
+            }
+        }
+        attributes
+    }
+
+    /// The value of the attribute of that name.
+    pub fn attribute(&self, name: &str) -> Option<Scalar<'_>> {
+        self.attributes().into_iter().find(|a| a.name == name).map(|a| a.value)
+    }
+
+    fn attribute_at(&self, range: Range<usize>) -> Option<Attribute<'_>> {
+        let text = |range: Range<usize>| std::str::from_utf8(&self.frame[range]).unwrap_or_default();
+        let (mut name, mut scalar) = ("", None);
+        let mut fields = Fields::new(&self.frame, range, "Attribute");
+        while let Ok(Some(field)) = fields.next() {
+            match (field.number, field.value) {
+                (1, Value::Bytes(range)) => name = text(range),
+                (2, Value::Bytes(range)) => scalar = Some(Scalar::Text(text(range))),
+                (3, Value::Varint(v)) => scalar = Some(Scalar::Integer((v >> 1) as i64 ^ -((v & 1) as i64))),
+                (4, Value::Fixed64(bits)) => scalar = Some(Scalar::Number(f64::from_bits(bits))),
+                (5, Value::Varint(v)) => scalar = Some(Scalar::Flag(v != 0)),
+                _ => {}
+            }
+        }
+        scalar.map(|value| Attribute { name, value })
+    }
+
+    /// An output with this record's header (attributes included) and payload, to be changed and emitted.
+    pub fn output(&self) -> Output<'_> {
+        Output {
+            port: "",
+            schema: self.schema(),
+            schema_version: self.schema_version(),
+            key: self.key(),
+            event_time: self.event_time(),
+            content_type: self.content_type(),
+            attributes: self.attributes(),
+            payload: self.payload(),
+            trace: Trace::default(),
+        }
+    }
+
+    /// The record's identity; all zero in records made for tests.
+    pub fn id(&self) -> RecordId {
+        // `id` is field 1 of the lineage, and the broker writes fields in ascending order.
+        match self.slice(self.parts.lineage) {
+            [0x0a, 16, rest @ ..] => record_id(rest),
+            _ => RecordId::default(),
+        }
+    }
+
+    /// Where the record comes from. Decoding costs something, so it is done when asked for. `None`
+    /// if the bytes are damaged.
+    pub fn lineage(&self) -> Option<Lineage> {
+        let raw = pb::Lineage::decode(self.slice(self.parts.lineage)).ok()?;
+        let runs = self.context.runs.lock().expect("no thread panics while holding it");
+        let hop = |hop: &pb::Hop| {
+            let run = runs.get(&hop.run).cloned().unwrap_or_default();
+            Hop {
+                stage: run.stage,
+                version: run.version,
+                instance: run.instance,
+                language: run.language,
+                time: raw.ingest_time.saturating_add(hop.delta),
+                attempt: hop.attempt.max(1),
+            }
+        };
+        let id = record_id(&raw.id);
+        let trace = raw.trace.clone().unwrap_or_default();
+        Some(Lineage {
+            id,
+            parents: raw.parents.iter().map(|parent| record_id(parent)).collect(),
+            parents_truncated: raw.parents_truncated,
+            root: if raw.root.is_empty() { id } else { record_id(&raw.root) },
+            ingest_time: raw.ingest_time,
+            hops: raw.hops.iter().map(hop).collect(),
+            trace_parent: trace.traceparent,
+            trace_state: trace.tracestate,
+        })
+    }
+}
+
+fn record_id(bytes: &[u8]) -> RecordId {
+    RecordId(bytes.get(..16).and_then(|b| b.try_into().ok()).unwrap_or_default())
+}
+
+fn decode_record(frame: &[u8], range: Range<usize>) -> Result<Parts, Fault> {
+    let mut parts = Parts { size: range.len() as u32, ..Parts::default() };
+    let mut fields = Fields::new(frame, range, "Record");
+    while let Some(field) = fields.next()? {
+        match (field.number, field.value) {
+            (1, Value::Bytes(range)) => parts.lineage = range.into(),
+            (2, Value::Bytes(range)) => {
+                parts.header = range.clone().into();
+                decode_header(&mut parts, frame, range)?;
+            }
+            (3, Value::Bytes(range)) => parts.payload = range.into(),
+            _ => {}
+        }
+    }
+    Ok(parts)
+}
+
+/// Finds the header's scalars; attributes are decoded only when asked for.
+fn decode_header(parts: &mut Parts, frame: &[u8], range: Range<usize>) -> Result<(), Fault> {
+    let mut fields = Fields::new(frame, range, "Header");
+    while let Some(field) = fields.next()? {
+        match (field.number, field.value) {
+            (1, Value::Bytes(range)) => parts.schema = range.into(),
+            (2, Value::Varint(version)) => parts.schema_version = version as u32,
+            (3, Value::Bytes(range)) => parts.key = range.into(),
+            (4, Value::Fixed64(time)) => parts.event_time = time as i64,
+            (5, Value::Bytes(range)) => parts.content_type = range.into(),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Turns the Deliver that lies at `range` of `frame` into records.
+pub fn decode_deliver(frame: Vec<u8>, range: Range<usize>) -> Result<Batch, Fault> {
+    let mut batch = Batch { frame: Bytes::new(), input: 0, first: 0, parts: Vec::with_capacity(range.len() / 256 + 1) };
+    let mut attempts = Vec::new();
+    let mut fields = Fields::new(&frame, range, "Deliver");
+    while let Some(field) = fields.next()? {
+        match (field.number, field.value) {
+            (1, Value::Varint(input)) => batch.input = input as u32,
+            (2, Value::Varint(first)) => batch.first = first,
+            (3, Value::Varint(attempt)) => attempts.push(attempt as u32),
+            (3, Value::Bytes(range)) => {
+                let mut packed = Fields::new(&frame, range, "Deliver.attempts");
+                while !packed.is_at_end() {
+                    attempts.push(packed.varint()? as u32);
+                }
+            }
+            (4, Value::Bytes(range)) => batch.parts.push(decode_record(&frame, range)?),
+            _ => {}
+        }
+    }
+    let is_sound = batch.first != 0
+        && batch.first.checked_add(batch.parts.len() as u64).is_some()
+        && (attempts.is_empty() || attempts.len() == batch.parts.len());
+    if !is_sound {
+        let message = "a Deliver's delivery ids or attempts do not fit its records";
+        return Err(Fault::local(Code::MALFORMED_FRAME, message.into()));
+    }
+    for (index, parts) in batch.parts.iter_mut().enumerate() {
+        parts.attempt = attempts.get(index).copied().unwrap_or(1);
+    }
+    batch.frame = frame.into();
+    Ok(batch)
+}

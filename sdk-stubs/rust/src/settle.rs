@@ -1,0 +1,262 @@
+use std::io::Write;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use prost::Message;
+
+use crate::frame::{self, SETTLE};
+use crate::limits::{FRAME_HEADROOM, SETTLE_DELAY, SETTLE_TARGET};
+use crate::pb;
+use crate::wire::{append_tag, append_uint, append_varint, BYTES};
+
+/// A range of delivery ids, both ends included.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Span {
+    pub first: u64,
+    pub last: u64,
+}
+
+impl Span {
+    pub fn one(delivery: u64) -> Self {
+        Span { first: delivery, last: delivery }
+    }
+
+    fn count(self) -> u64 {
+        self.last - self.first + 1
+    }
+
+    /// 0 stands for `first`.
+    fn wire_last(self) -> u64 {
+        if self.last == self.first {
+            0
+        } else {
+            self.last
+        }
+    }
+}
+
+/// The writing side of a connection: whole frames, one after the other, and the outcomes gathered
+/// for the next Settle.
+pub struct Writer {
+    settler: Mutex<Settler>,
+    keeper: Condvar,
+    received: AtomicU64,
+}
+
+impl Writer {
+    pub fn new(sink: Box<dyn Write + Send>, max_frame: u64) -> Self {
+        Writer { settler: Mutex::new(Settler::new(sink, max_frame)), keeper: Condvar::new(), received: AtomicU64::new(0) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Settler> {
+        self.settler.lock().expect("no thread panics while writing")
+    }
+
+    /// Writes one control frame, behind everything written before, ahead of what is gathered.
+    pub fn send(&self, message: pb::envelope::Message) {
+        self.send_frame(&frame::encode(message));
+    }
+
+    pub fn send_frame(&self, frame: &[u8]) {
+        self.lock().write(frame);
+    }
+
+    pub fn flush(&self) {
+        self.lock().flush();
+    }
+
+    /// Settles one delivery that produced nothing.
+    pub fn accept(&self, delivery: u64) {
+        let mut settler = self.lock();
+        settler.accept(delivery);
+        self.watch(settler);
+    }
+
+    /// Settles one delivery with what it produced; its credit has been reserved.
+    pub fn accept_with(&self, delivery: u64, emissions: &[u8]) {
+        let mut settler = self.lock();
+        settler.accept_with(delivery, emissions);
+        self.watch(settler);
+    }
+
+    /// Adds one outcome over `spans` (ascending; one record's, or all of a window's).
+    pub fn settle(&self, spans: &[Span], outcome: pb::Outcome, emissions: &[u8]) {
+        let mut settler = self.lock();
+        settler.settle(spans, outcome, emissions);
+        self.watch(settler);
+    }
+
+    pub fn count_received(&self, records: usize) {
+        self.received.fetch_add(records as u64, Ordering::Relaxed);
+    }
+
+    /// Makes sure that the keeper looks after what is gathered.
+    fn watch(&self, mut settler: MutexGuard<'_, Settler>) {
+        if !settler.is_watched && settler.has_work() {
+            settler.is_watched = true;
+            drop(settler);
+            self.keeper.notify_one();
+        }
+    }
+
+    pub fn finish(&self) {
+        self.lock().is_over = true;
+        self.keeper.notify_one();
+    }
+
+    /// The keeper: writes what waits too long, and renews the lease (every third of it) while
+    /// deliveries are held and no Settle does: under a long handler, or while credit is awaited.
+    pub fn keep(&self, lease: Duration) {
+        let third = if lease.is_zero() { Duration::from_secs(3600) } else { lease / 3 };
+        let mut next_lease = Instant::now() + third;
+        let mut settled_before = 0;
+        let mut settler = self.lock();
+        while !settler.is_over {
+            let now = Instant::now();
+            if settler.since.map_or(false, |since| now >= since + SETTLE_DELAY) {
+                settler.flush();
+            }
+            if now >= next_lease {
+                next_lease = now + third;
+                if settler.settled == settled_before && self.received.load(Ordering::Relaxed) > settler.settled {
+                    settler.write(&frame::encode(pb::envelope::Message::Extend(pb::Extend {})));
+                }
+                settled_before = settler.settled;
+            }
+            settler.is_watched = settler.has_work();
+            let pause = next_lease.saturating_duration_since(now);
+            let pause = if settler.is_watched { pause.min(SETTLE_DELAY) } else { pause };
+            settler = self.keeper.wait_timeout(settler, pause).expect("no thread panics while writing").0;
+        }
+    }
+}
+
+/// Gathers encoded outcomes until they are worth a frame.
+struct Settler {
+    sink: Box<dyn Write + Send>,
+    max_frame: usize,
+    /// FRAME_HEADROOM free bytes, then outcomes.
+    buffer: Vec<u8>,
+    head: Vec<u8>,
+    /// Consecutive plain acceptances, not yet encoded: a sink's Settle is a few bytes however many
+    /// records it covers.
+    accepted: Option<Span>,
+    /// Deliveries settled by the encoded outcomes.
+    gathered: u64,
+    /// Deliveries whose Settle has been written.
+    settled: u64,
+    since: Option<Instant>,
+    is_watched: bool,
+    is_over: bool,
+}
+
+impl Settler {
+    fn new(sink: Box<dyn Write + Send>, max_frame: u64) -> Self {
+        Settler {
+            sink,
+            max_frame: usize::try_from(max_frame).unwrap_or(usize::MAX),
+            buffer: frame::open(SETTLE_TARGET + SETTLE_TARGET / 4),
+            head: Vec::new(),
+            accepted: None,
+            gathered: 0,
+            settled: 0,
+            since: None,
+            is_watched: false,
+            is_over: false,
+        }
+    }
+
+    /// A failed write is not reported here: the reader meets the same broken connection and says so.
+    fn write(&mut self, frame: &[u8]) {
+        let _ = self.sink.write_all(frame);
+    }
+
+    fn has_work(&self) -> bool {
+        self.gathered > 0 || self.accepted.is_some()
+    }
+
+    fn accept(&mut self, delivery: u64) {
+        match &mut self.accepted {
+            Some(run) if run.last + 1 == delivery => run.last = delivery,
+            _ => {
+                self.close_accepted();
+                self.accepted = Some(Span::one(delivery));
+                self.since.get_or_insert_with(Instant::now);
+            }
+        }
+    }
+
+    fn accept_with(&mut self, delivery: u64, emissions: &[u8]) {
+        self.close_accepted();
+        let mut head = std::mem::take(&mut self.head);
+        head.clear();
+        append_uint(&mut head, 1, delivery);
+        append_uint(&mut head, 3, pb::OutcomeKind::Accepted as u64);
+        self.append(1, &head, emissions);
+        self.head = head;
+        self.write_if_full();
+    }
+
+    fn settle(&mut self, spans: &[Span], mut outcome: pb::Outcome, emissions: &[u8]) {
+        let (first, more) = spans.split_first().expect("an outcome covers deliveries");
+        outcome.first = first.first;
+        outcome.last = first.wire_last();
+        outcome.more = more.iter().map(|span| pb::Range { first: span.first, last: span.wire_last() }).collect();
+        self.close_accepted();
+        self.append(spans.iter().map(|span| span.count()).sum(), &outcome.encode_to_vec(), emissions);
+        self.write_if_full();
+    }
+
+    fn write_if_full(&mut self) {
+        if self.buffer.len() >= SETTLE_TARGET {
+            self.write_gathered();
+        }
+    }
+
+    /// Adds an outcome made of two pieces; a frame that it would make too large is written first.
+    fn append(&mut self, deliveries: u64, head: &[u8], emissions: &[u8]) {
+        let length = head.len() + emissions.len();
+        if self.gathered > 0 && self.buffer.len() + length + FRAME_HEADROOM > self.max_frame {
+            self.write_gathered();
+        }
+        append_tag(&mut self.buffer, 1, BYTES);
+        append_varint(&mut self.buffer, length as u64);
+        self.buffer.extend_from_slice(head);
+        self.buffer.extend_from_slice(emissions);
+        self.gathered += deliveries;
+        self.since.get_or_insert_with(Instant::now);
+    }
+
+    fn close_accepted(&mut self) {
+        if let Some(run) = self.accepted.take() {
+            let mut head = Vec::with_capacity(32);
+            append_uint(&mut head, 1, run.first);
+            append_uint(&mut head, 2, run.wire_last());
+            append_uint(&mut head, 3, pb::OutcomeKind::Accepted as u64);
+            self.append(run.count(), &head, &[]);
+        }
+    }
+
+    fn flush(&mut self) {
+        self.close_accepted();
+        if self.gathered > 0 {
+            self.write_gathered();
+        }
+    }
+
+    fn write_gathered(&mut self) {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let start = frame::close(&mut buffer, SETTLE);
+        self.write(&buffer[start..]);
+        self.settled += self.gathered;
+        self.gathered = 0;
+        self.since = None;
+        buffer.truncate(FRAME_HEADROOM);
+        // One huge step should not keep its memory for ever.
+        if buffer.capacity() > 4 * SETTLE_TARGET {
+            buffer = frame::open(SETTLE_TARGET + SETTLE_TARGET / 4);
+        }
+        self.buffer = buffer;
+    }
+}

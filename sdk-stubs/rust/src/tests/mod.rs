@@ -1,0 +1,240 @@
+//! The other end of the socket, played by a test step by step.
+
+mod source;
+mod throughput;
+mod transform;
+mod wire;
+
+use std::collections::BTreeMap;
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{channel, Receiver};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use prost::Message;
+
+use crate::codes::Code;
+use crate::pb::{self, envelope::Message as Kind};
+use crate::worker::{Environment, Role, Stage, Worker};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+pub struct Broker {
+    listener: UnixListener,
+    directory: PathBuf,
+    exit: Receiver<(u8, String)>,
+}
+
+/// One accepted connection. Checks on its own that the worker never overshoots output 0.
+pub struct Link {
+    pub stream: UnixStream,
+    /// Granted on output 0, and used of it: records, bytes.
+    pub limit: (u64, u64),
+    pub used: (u64, u64),
+    /// Granted to us on input 0.
+    pub grant: (u64, u64),
+    pub outcomes: Vec<pb::Outcome>,
+    reserve: u64,
+    next: u64,
+}
+
+impl Broker {
+    /// Starts a worker that dials this broker.
+    pub fn new(token: &str, role: impl FnOnce() -> Role + Send + 'static) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let unique = format!("stagewire-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let directory = std::env::temp_dir().join(unique);
+        std::fs::create_dir(&directory).unwrap();
+        let socket = directory.join("s");
+        let listener = UnixListener::bind(&socket).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let environment = Environment {
+            socket: socket.to_str().unwrap().into(),
+            stage: "double".into(),
+            instance: "double-1".into(),
+            token: token.into(),
+        };
+        let (send, exit) = channel();
+        thread::spawn(move || {
+            let mut stderr = Vec::new();
+            let code = Worker::new(Stage::new().version("1.2"), role()).run(&environment, &mut stderr);
+            let _ = send.send((code, String::from_utf8(stderr).unwrap()));
+        });
+        Broker { listener, directory, exit }
+    }
+
+    /// Takes the next connection up to and including its Hello.
+    pub fn accept(&self) -> (Link, pb::Hello) {
+        let deadline = Instant::now() + PATIENCE;
+        let stream = loop {
+            match self.listener.accept() {
+                Ok((stream, _)) => break stream,
+                Err(error) if error.kind() == ErrorKind::WouldBlock && Instant::now() < deadline => {
+                    thread::sleep(Duration::from_millis(2)) // std has no accept with a timeout
+                }
+                Err(error) => panic!("no worker dialled: {error}"),
+            }
+        };
+        stream.set_nonblocking(false).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut link =
+            Link { stream, limit: (0, 0), used: (0, 0), grant: (0, 0), outcomes: Vec::new(), reserve: 0, next: 1 };
+        match link.read() {
+            Kind::Hello(hello) => (link, hello),
+            other => panic!("the first frame is {other:?}"),
+        }
+    }
+
+    /// Accepts a worker, and waits for its first Credit if it has an input.
+    pub fn welcome(&self, welcome: pb::Welcome) -> Link {
+        let (mut link, _) = self.accept();
+        link.greet(welcome);
+        link
+    }
+
+    pub fn expect_exit(&self, code: u8) -> String {
+        let (got, stderr) = self.exit.recv_timeout(PATIENCE).expect("the worker exits");
+        assert_eq!(got, code, "it said: {stderr}");
+        stderr
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
+pub fn welcome_message() -> pb::Welcome {
+    pb::Welcome {
+        version: 1000,
+        session: 1,
+        max_frame: 4 << 20,
+        max_record: 1 << 20,
+        stamp_reserve: 500,
+        max_step_records: 4096,
+        max_step_bytes: 1 << 20,
+        heartbeat_ms: 10_000,
+        idle_ms: 30_000,
+        lease_ms: 30_000,
+        config: "{}".into(),
+        inputs: vec![pb::Input { stage: "up".into(), port: "out".into(), ..pb::Input::default() }],
+        outputs: vec![pb::Output { number: 0, port: "out".into() }],
+        ..pb::Welcome::default()
+    }
+}
+
+impl Link {
+    pub fn greet(&mut self, welcome: pb::Welcome) {
+        self.reserve = welcome.stamp_reserve;
+        let has_input = !welcome.inputs.is_empty();
+        self.send(Kind::Welcome(welcome));
+        if has_input {
+            self.expect(|m| matches!(m, Kind::Credit(_)));
+        }
+    }
+
+    pub fn send(&mut self, message: Kind) {
+        self.stream.write_all(&crate::frame::encode(message)).unwrap();
+    }
+
+    pub fn read_bytes(&mut self) -> Vec<u8> {
+        let mut prefix = [0; 4];
+        self.stream.read_exact(&mut prefix).expect("the worker sends");
+        let mut frame = vec![0; u32::from_be_bytes(prefix) as usize];
+        self.stream.read_exact(&mut frame).expect("the worker sends");
+        frame
+    }
+
+    pub fn read(&mut self) -> Kind {
+        let frame = self.read_bytes();
+        let envelope = pb::Envelope::decode(&frame[..]).unwrap();
+        assert_eq!(envelope.version, 1000);
+        let message = envelope.message.expect("a known kind");
+        self.book(&message);
+        message
+    }
+
+    fn book(&mut self, message: &Kind) {
+        let emissions: Vec<&pb::Emission> = match message {
+            Kind::Settle(settle) => {
+                self.outcomes.extend(settle.outcomes.iter().cloned());
+                settle.outcomes.iter().flat_map(|o| &o.emissions).collect()
+            }
+            Kind::Emit(emit) => emit.emissions.iter().collect(),
+            Kind::Credit(credit) => {
+                self.grant = (credit.records, credit.bytes);
+                Vec::new()
+            }
+            _ => Vec::new(),
+        };
+        for emission in emissions {
+            self.used.0 += 1;
+            self.used.1 += emission.output.as_ref().unwrap().encoded_len() as u64 + self.reserve;
+        }
+        let (used, limit) = (self.used, self.limit);
+        assert!(used.0 <= limit.0 && used.1 <= limit.1, "the worker overshot: used {used:?} of {limit:?}");
+    }
+
+    /// Reads until a frame fits.
+    pub fn expect(&mut self, fits: impl Fn(&Kind) -> bool) -> Kind {
+        loop {
+            let message = self.read();
+            if fits(&message) {
+                return message;
+            }
+        }
+    }
+
+    /// Reads until `count` deliveries have been settled since the link began.
+    pub fn settled(&mut self, count: usize) -> BTreeMap<u64, pb::Outcome> {
+        loop {
+            let mut by_delivery = BTreeMap::new();
+            for outcome in &self.outcomes {
+                let own = pb::Range { first: outcome.first, last: outcome.last };
+                for range in std::iter::once(&own).chain(&outcome.more) {
+                    for id in range.first..=range.last.max(range.first) {
+                        assert!(by_delivery.insert(id, outcome.clone()).is_none(), "delivery {id} settled twice");
+                    }
+                }
+            }
+            if by_delivery.len() >= count {
+                return by_delivery;
+            }
+            self.expect(|m| matches!(m, Kind::Settle(_)));
+        }
+    }
+
+    pub fn credit(&mut self, records: u64, bytes: u64) {
+        self.limit = (records, bytes);
+        self.send(Kind::Credit(pb::Credit { number: 0, records, bytes }));
+    }
+
+    pub fn deliver(&mut self, payloads: &[&str]) {
+        let record = |payload: &&str| pb::Record {
+            header: Some(pb::Header { key: "k".into(), ..pb::Header::default() }),
+            payload: payload.to_string().into(),
+            ..pb::Record::default()
+        };
+        let records: Vec<_> = payloads.iter().map(record).collect();
+        let first_delivery = self.next;
+        self.next += records.len() as u64;
+        self.send(Kind::Deliver(pb::Deliver { first_delivery, records, ..pb::Deliver::default() }));
+    }
+
+    /// Answered Ping: everything before has been dealt with.
+    pub fn ping(&mut self) {
+        self.send(Kind::Ping(pb::Ping { nonce: 7 }));
+    }
+
+    pub fn close(&mut self, code: Code, message: &str) {
+        self.send(Kind::Close(pb::Close { code: code.0, message: message.into() }));
+    }
+}
+
+pub fn payload(emission: &pb::Emission) -> &[u8] {
+    &emission.output.as_ref().unwrap().payload
+}

@@ -1,0 +1,69 @@
+use std::time::Duration;
+
+use crate::codes::Code;
+use crate::limits::MAX_TEXT;
+use crate::pb;
+
+/// How a delivery ends when it is not simply accepted. Any error turns into `Retry` by `?`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Verdict {
+    /// Will never work: a dead letter. Codes from 1000 are yours.
+    Reject { code: u32, message: String },
+    /// Again, at least `delay` later (zero: the pipeline's own backoff), as a further attempt.
+    /// `is_indefinite`: the effect may have happened already.
+    Retry { delay: Duration, message: String, is_indefinite: bool },
+    /// Untouched: the same attempt, elsewhere or a little later.
+    Release,
+}
+
+impl Verdict {
+    pub fn reject(code: u32, message: impl Into<String>) -> Self {
+        Verdict::Reject { code: code.max(Code::APPLICATION.0), message: message.into() }
+    }
+
+    pub fn retry(delay: Duration, message: impl Into<String>) -> Self {
+        Verdict::Retry { delay, message: message.into(), is_indefinite: false }
+    }
+
+    /// The message, without its deliveries.
+    pub(crate) fn outcome(self) -> pb::Outcome {
+        let mut outcome = pb::Outcome::default();
+        match self {
+            Verdict::Reject { code, message } => {
+                outcome.kind = pb::OutcomeKind::Rejected as i32;
+                outcome.error = Some(pb::Error { code, message: cut_text(message), indefinite: false });
+            }
+            Verdict::Retry { delay, message, is_indefinite } => {
+                outcome.kind = pb::OutcomeKind::Retry as i32;
+                outcome.delay_ms = milliseconds(delay);
+                outcome.error =
+                    Some(pb::Error { code: Code::APPLICATION.0, message: cut_text(message), indefinite: is_indefinite });
+            }
+            Verdict::Release => outcome.kind = pb::OutcomeKind::Released as i32,
+        }
+        outcome
+    }
+}
+
+impl<E: std::error::Error> From<E> for Verdict {
+    fn from(error: E) -> Self {
+        Verdict::retry(Duration::ZERO, error.to_string())
+    }
+}
+
+/// Rounds up, so that a short delay does not become none, and saturates.
+fn milliseconds(delay: Duration) -> u32 {
+    u32::try_from((delay.as_nanos() + 999_999) / 1_000_000).unwrap_or(u32::MAX)
+}
+
+/// At most 8 KiB, cut between characters.
+pub fn cut_text(mut text: String) -> String {
+    if text.len() > MAX_TEXT {
+        let mut end = MAX_TEXT;
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        text.truncate(end);
+    }
+    text
+}
