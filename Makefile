@@ -81,3 +81,78 @@ build: setup ## Build the broker (release) and the example's workers
 	@$(GO) build -o $(BIN)/normalise ./$(EXAMPLE)/normalise
 	@$(CARGO) build $(CARGO_FLAGS) --quiet --release --manifest-path $(EXAMPLE)/ingest/Cargo.toml
 	@cp $(CARGO_TARGET_DIR)/release/ingest $(BIN)/ingest
+
+# ---- use ----
+
+.PHONY: demo
+demo: build ## Run the first pipeline: Rust reads, Go normalises, Python counts
+	@rm -rf $(BUILD)/demo && mkdir -p $(BUILD)/demo
+	@$(PYTHON) $(EXAMPLE)/generate.py $(BUILD)/demo/input
+	@PATH="$(CURDIR)/$(BUILD)/venv/bin:$$PATH" $(BIN)/stagewire run $(EXAMPLE)/pipeline.yaml
+	@echo
+	@$(PYTHON) $(EXAMPLE)/verify.py $(BUILD)/demo/readings.jsonl $(BUILD)/demo/input/*.csv
+	@echo
+	@echo "The readings with their lineage: $(BUILD)/demo/readings.jsonl"
+	@echo "The pipeline:                    $(EXAMPLE)/pipeline.yaml"
+
+# ---- test ----
+
+.PHONY: test
+test: setup ## Build and run every test
+	@BUILD=$(BUILD) Tests/run
+
+.PHONY: test-swift
+test-swift: setup
+	@STAGEWIRE_STRICT=1 $(SWIFT) build --build-tests
+	@STAGEWIRE_STRICT=1 STAGEWIRE_REQUIRE_ORACLES=1 $(SWIFT) test --skip-build
+
+.PHONY: test-go
+test-go: setup
+	@cd sdk-stubs/go && $(GO) vet ./... && $(GO) test ./...
+	@cd $(EXAMPLE)/normalise && $(GO) vet . && $(GO) test .
+
+.PHONY: test-rust
+test-rust: setup
+	@$(CARGO) test $(CARGO_FLAGS) --quiet --manifest-path sdk-stubs/rust/Cargo.toml
+	@$(CARGO) test $(CARGO_FLAGS) --quiet --manifest-path $(EXAMPLE)/ingest/Cargo.toml
+
+.PHONY: test-python
+test-python: setup
+	@cd sdk-stubs/python && $(CURDIR)/$(PYTHON) -W error -m unittest discover -s tests
+
+.PHONY: test-docs
+test-docs: setup
+	@$(PYTHON) Tests/ProtocolDoc/check.py
+
+.PHONY: test-demo
+test-demo: demo
+	@$(PYTHON) Tests/FirstPipeline/nab.py
+
+# ---- generated code, format ----
+
+.PHONY: proto
+proto: setup ## Generate the code of proto/ for C, Go, Python and Rust
+	@protoc-c -Iproto --c_out=Sources/CEnvelope proto/stagewire/v1/*.proto
+	@mv Sources/CEnvelope/stagewire/v1/*.h Sources/CEnvelope/include/stagewire/v1/
+
+.PHONY: check-proto
+check-proto: proto ## Fail when `make proto` leaves a difference
+	@git diff --exit-code --stat -- Sources/CEnvelope sdk-stubs || { echo "generated code differs from proto/: commit what make proto wrote"; exit 1; }
+
+.PHONY: fmt
+fmt: ## Format the Swift sources
+	@$(SWIFT) format --in-place --recursive --parallel Package.swift Sources Tests
+
+.PHONY: lint
+lint: ## Check the format of the Swift sources
+	@$(SWIFT) format lint --strict --recursive --parallel Package.swift Sources Tests
+
+.PHONY: bench
+bench: build ## Measure against the C relay (QUICK=1 for a short look)
+	@$(SWIFT_RELEASE) --product StagewireBenchWorker
+	@$(SWIFT_RELEASE) --product StagewireRelay
+	@$(PYTHON) Sources/StagewireBench/bench.py $(BENCH)
+
+.PHONY: clean
+clean: ## Remove everything that was built
+	@rm -rf .build $(BUILD)

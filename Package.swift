@@ -56,11 +56,14 @@ let package = Package(
         .executableTarget(name: "StagewireBenchWorker"),
         .executableTarget(name: "StagewireRelay", cSettings: [.headerSearchPath("../StagewireBenchWorker")]),
         .executableTarget(
+            name: "StagewireFuzz", dependencies: ["StagewireRecord", "StagewireModel", "CEnvelope"],
+            swiftSettings: settings),
+        .executableTarget(
             name: "StagewireRecordBench", dependencies: ["StagewireRecord", "StagewireModel"], swiftSettings: settings),
         .testTarget(name: "StagewireModelTests", dependencies: ["StagewireModel"], swiftSettings: settings),
         .testTarget(
             name: "StagewireRecordTests", dependencies: ["StagewireRecord", "StagewireModel", "CEnvelope"],
-            swiftSettings: settings),
+            exclude: ["Oracles"], swiftSettings: settings),
         .testTarget(
             name: "StagewireWireTests", dependencies: ["StagewireWire", "StagewireModel", "CEnvelope"],
             swiftSettings: settings),

@@ -26,11 +26,10 @@ public final class Broker: Sendable {
 
     /// Where workers connect: absolute, for they may have another working directory.
     public let socketPath: String
-    private let pipeline: PipelineDefinition
     private let logger: Logger
     private let path: SocketPath
-    private let group: MultiThreadedEventLoopGroup
-    private let lifecycle: NIOLoopBound<Lifecycle>
+    let group: MultiThreadedEventLoopGroup
+    let lifecycle: NIOLoopBound<Lifecycle>
     private let report: EventLoopFuture<RunReport>
 
     /// Binds the socket. Blocks for the moment that it takes; no worker runs before `start`.
@@ -41,7 +40,6 @@ public final class Broker: Sendable {
             settings.socketPath ?? SocketPath.standard(pipeline: pipeline.name, environment: settings.environment)
         path = try SocketPath(SocketPath.absolute(chosen))
         socketPath = path.path
-        self.pipeline = pipeline
         self.logger = logger
         group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         let loop = group.next()
@@ -112,5 +110,16 @@ public final class Broker: Sendable {
     private func onLoop(_ action: @escaping @Sendable (Lifecycle) -> Void) {
         let lifecycle = lifecycle
         group.next().execute { action(lifecycle.value) }
+    }
+}
+
+extension Broker {
+    /// Bytes that stand unwritten to all connections together, for tests and metrics.
+    func unwrittenBytes() async -> Int {
+        let lifecycle = lifecycle
+        let total = try? await group.next().submit {
+            lifecycle.value.switchboard.connections.values.reduce(0) { $0 + $1.unwritten }
+        }.get()
+        return total ?? 0
     }
 }

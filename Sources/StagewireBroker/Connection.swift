@@ -25,6 +25,8 @@ final class Connection {
     var outbox = Outbox()
     /// Bytes given to the channel and not yet taken by the kernel, without those of deliveries.
     private(set) var unwrittenAnswers = 0
+    /// The same, deliveries included.
+    private(set) var unwritten = 0
     /// Bytes of deliveries that the kernel took since the last turn.
     private(set) var departed = 0
     /// Queued for the next flush, respectively for the next report of `departed`.
@@ -71,6 +73,7 @@ final class Connection {
         let chunks = outbox.removeAll()
         for chunk in chunks {
             unwrittenAnswers += chunk.answered
+            unwritten += chunk.bytes.readableBytes
             writesPending += 1
             let promise = channel.eventLoop.makePromise(of: Void.self)
             promise.futureResult.assumeIsolated().whenComplete { [self] _ in
@@ -91,6 +94,7 @@ final class Connection {
 
     private func left(_ answered: Int, _ delivered: Int, departure: (Connection) -> Void) {
         unwrittenAnswers -= answered
+        unwritten -= answered + delivered
         departed += delivered
         writesPending -= 1
         if delivered > 0, !isDeparting {

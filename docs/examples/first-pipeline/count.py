@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from collections import Counter
 from dataclasses import dataclass
 
@@ -40,10 +41,20 @@ class Ledger:
                 break
             self._count(json.loads(line))
 
-    def add(self, record: stagewire.Record) -> bytes:
-        """The line for `record`; empty when it has been written already."""
-        if record.id in self.seen:
-            return b""
+    def write(self, records: list[stagewire.Record]) -> None:
+        """Adds what is new. When this returns, the lines are the kernel's: only now may the records be
+        settled, and only now do they count as seen."""
+        lines = {record.id: self._line(record) for record in records if record.id not in self.seen}
+        try:
+            self.file.write(b"".join(json.dumps(line).encode() + b"\n" for line in lines.values()))
+            self.file.flush()
+        except OSError as error:  # what is in the file now? The next process reads it back and knows
+            sys.exit(f"count: {self.settings.output}: {error}")
+        for line in lines.values():
+            self._count(line)
+
+    @staticmethod
+    def _line(record: stagewire.Record) -> dict:
         reading = record.json()
         hops = [f"{hop.stage}/{hop.version}/{hop.instance}" for hop in record.hops]
         complete = len(hops) == 2 and all(all(hop.split("/", 2)) for hop in hops)
@@ -53,8 +64,7 @@ class Ledger:
         }
         if "line" in reading:
             line["line"] = reading["line"]
-        self._count(line)
-        return json.dumps(line).encode() + b"\n"
+        return line
 
     def _count(self, line: dict) -> None:
         sensor = line["sensor"]
@@ -65,11 +75,6 @@ class Ledger:
         position = line.get("line", line["time"])
         self.out_of_order += position < self.last.get(sensor, position)
         self.last[sensor] = position
-
-    def write(self, lines: list[bytes]) -> None:
-        """Into the kernel's hands before the records are settled: a crash of this process loses nothing."""
-        self.file.write(b"".join(lines))
-        self.file.flush()
 
     def close(self) -> None:
         summary = {
@@ -84,7 +89,7 @@ class Ledger:
 
 @stagewire.sink(batch=True)
 def count(records, ledger):
-    ledger.write([ledger.add(record) for record in records])
+    ledger.write(records)
 
 
 if __name__ == "__main__":
