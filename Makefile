@@ -21,21 +21,16 @@ PACKAGES := \
 	python3 python3-venv \
 	gcc libc6-dev git ca-certificates
 
-# Offline and online builds use the same manifests: where Debian's copy of a library is installed it stands in for
-# the network. Set ONLINE=1 to fetch Go modules and Rust crates in the ordinary way.
-GO_PROTOBUF := /usr/share/gocode/src/google.golang.org/protobuf
-RUST_REGISTRY := /usr/share/cargo/registry
+# Offline and online builds use the same manifests: Debian's copies of the libraries stand in for the network, and its
+# Rust is the oldest that the stubs support. Set ONLINE=1 to fetch Go modules and Rust crates in the ordinary way.
 ifdef ONLINE
 GO := go
 CARGO := cargo
-CARGO_FLAGS :=
 else
-GO := GOWORK=$(CURDIR)/$(BUILD)/go.work GOFLAGS= GOPROXY=off go
-CARGO := /usr/bin/cargo
-CARGO_FLAGS := --offline --config source.crates-io.replace-with=\"debian\" --config source.debian.directory=\"$(RUST_REGISTRY)\"
+GO := GOWORK=$(CURDIR)/$(BUILD)/go/go.work GOFLAGS= GOPROXY=off go
+CARGO := CARGO=/usr/bin/cargo RUSTC=/usr/bin/rustc sdk-stubs/rust/cargo-offline.sh
 endif
 export CARGO_TARGET_DIR := $(CURDIR)/$(BUILD)/cargo
-export RUSTC := $(if $(ONLINE),,/usr/bin/rustc)
 
 .PHONY: help
 help: ## List the targets
@@ -44,7 +39,7 @@ help: ## List the targets
 # ---- setup ----
 
 .PHONY: setup
-setup: $(BUILD)/setup.stamp $(PYTHON) $(BUILD)/go.work ## Install what building and testing need (Debian packages, a Python environment)
+setup: $(BUILD)/setup.stamp $(PYTHON) $(BUILD)/go/go.work ## Install what building and testing need (Debian packages, a Python environment)
 
 $(BUILD)/setup.stamp: Makefile
 	@mkdir -p $(BUILD)
@@ -65,11 +60,8 @@ $(PYTHON): $(BUILD)/setup.stamp sdk-stubs/python/pyproject.toml
 	@$(BUILD)/venv/bin/pip install --quiet --disable-pip-version-check "protobuf>=4"
 	@touch $@
 
-# Debian ships the module without the one that only its tests need, so its go.mod is replaced in a copy.
-$(BUILD)/go.work: $(BUILD)/setup.stamp
-	@rm -rf $(BUILD)/go && mkdir -p $(BUILD)/go && cp -r $(GO_PROTOBUF) $(BUILD)/go/protobuf
-	@printf 'module google.golang.org/protobuf\n\ngo 1.19\n' >$(BUILD)/go/protobuf/go.mod
-	@printf 'go 1.19\n\nuse (\n\t../sdk-stubs/go\n\t../$(EXAMPLE)/normalise\n)\n\nreplace google.golang.org/protobuf => ./go/protobuf\n' >$@
+$(BUILD)/go/go.work: $(BUILD)/setup.stamp sdk-stubs/go/offline-workspace.sh
+	@sdk-stubs/go/offline-workspace.sh $(BUILD)/go
 
 # ---- build ----
 
@@ -79,7 +71,7 @@ build: setup ## Build the broker (release) and the example's workers
 	@mkdir -p $(BIN)
 	@ln -sf ../../.build/release/stagewire $(BIN)/stagewire
 	@$(GO) build -o $(BIN)/normalise ./$(EXAMPLE)/normalise
-	@$(CARGO) build $(CARGO_FLAGS) --quiet --release --manifest-path $(EXAMPLE)/ingest/Cargo.toml
+	@$(CARGO) build --quiet --release --manifest-path $(EXAMPLE)/ingest/Cargo.toml
 	@cp $(CARGO_TARGET_DIR)/release/ingest $(BIN)/ingest
 
 # ---- use ----
@@ -113,8 +105,8 @@ test-go: setup
 
 .PHONY: test-rust
 test-rust: setup
-	@$(CARGO) test $(CARGO_FLAGS) --quiet --manifest-path sdk-stubs/rust/Cargo.toml
-	@$(CARGO) test $(CARGO_FLAGS) --quiet --manifest-path $(EXAMPLE)/ingest/Cargo.toml
+	@$(CARGO) test --quiet --manifest-path sdk-stubs/rust/Cargo.toml
+	@$(CARGO) test --quiet --manifest-path $(EXAMPLE)/ingest/Cargo.toml
 
 .PHONY: test-python
 test-python: setup
@@ -134,6 +126,7 @@ test-demo: demo
 proto: setup ## Generate the code of proto/ for C, Go, Python and Rust
 	@protoc-c -Iproto --c_out=Sources/CEnvelope proto/stagewire/v1/*.proto
 	@mv Sources/CEnvelope/stagewire/v1/*.h Sources/CEnvelope/include/stagewire/v1/
+	@sdk-stubs/python/generate.sh
 
 .PHONY: check-proto
 check-proto: proto ## Fail when `make proto` leaves a difference

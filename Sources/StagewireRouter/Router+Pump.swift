@@ -45,8 +45,9 @@ extension Router {
                 continue
             }
             let key = subscriptions[index].orderingKey(record.keyHash)
-            if key != 0, !subscriptions[index].parking.held.isEmpty, subscriptions[index].parking.held[key] != nil {
-                guard queueBehind(key, sequence, index) else { return }
+            if key != 0, !subscriptions[index].parking.held.isEmpty, let held = subscriptions[index].parking.held[key] {
+                // A key that only waits for room is not worth parking the stream for.
+                guard !held.isReady || mayLookAhead(index), queueBehind(key, sequence, index) else { return }
                 continue
             }
             switch pick(index, key: key, bytes: record.recordLength) {
@@ -55,15 +56,17 @@ extension Router {
                 hand(record, sequence, key: key, attempt: 1, to: slot, index, at: now)
             case .nobody: return
             case .ownerIsFull:
-                guard subscriptions[index].parking.held.count < Self.lookahead, queueBehind(key, sequence, index) else { return }
+                guard mayLookAhead(index), queueBehind(key, sequence, index) else { return }
                 subscriptions[index].parking.makeReady(key: key)
             }
         }
     }
 
-    /// Keys that may wait for a full worker while others are idle, so that these get work; more would cost a look
-    /// at each of them on every turn.
+    /// Records that may wait for a full worker while others are idle, so that these get work; more would cost a look
+    /// at each of their keys on every turn.
     static var lookahead: Int { 1024 }
+
+    private func mayLookAhead(_ index: Int) -> Bool { subscriptions[index].parking.waiting < Self.lookahead }
 
     /// Lets a record wait behind its key. False: the subscription is blocked.
     private mutating func queueBehind(_ key: UInt64, _ sequence: UInt64, _ index: Int) -> Bool {

@@ -124,16 +124,26 @@ extension Router {
         subscriptions[subscription].dead.add(block, attempts: attempts, reason: reason, error: error, time: now.wall)
         complete(sequence, key: key, subscription, at: now)
         let stage = subscriptions[subscription].stage
-        effects.append(
-            .log(
-                Notice(
-                    .warning, stage: stage,
-                    "dead letter \(block.ref.id) after \(attempts) attempt\(attempts == 1 ? "" : "s"): \(reason.name): "
-                        + error.message)))
+        let total = subscriptions[subscription].dead.total
+        if Self.isWorthALine(total) {
+            effects.append(
+                .log(
+                    Notice(
+                        .warning, stage: stage,
+                        "dead letter \(block.ref.id) after \(attempts) attempt\(attempts == 1 ? "" : "s"): \(reason.name): "
+                            + error.message + (total < 5 ? "" : " (the \(total)th; from here on powers of ten are told)"))))
+        }
         if subscriptions[subscription].dead.isFull && !wasFull {
             effects.append(
                 .log(Notice(.error, stage: stage, "paused: its dead letters are full; retry or drop some of them")))
         }
+    }
+
+    /// The first five, then 10, 100, 1,000 ...: a stage that rejects everything must not drown the log.
+    static func isWorthALine(_ count: UInt64) -> Bool {
+        var power: UInt64 = 10
+        while power < count { power = power.multipliedReportingOverflow(by: 10).partialValue }
+        return count <= 5 || power == count
     }
 
     /// A later delivery of a key whose earlier one was not accepted does not count: void what the session has of it.

@@ -15,6 +15,7 @@ import (
 // Field numbers of Envelope for the frames that carry records: they are read and written here by
 // hand, for their cost per record, and because credit counts the bytes as they stand on the wire.
 const (
+	envelopeClose   = 4
 	envelopeDeliver = 8
 	envelopeSettle  = 9
 	envelopeEmit    = 10
@@ -75,6 +76,7 @@ func closeFrame(buffer []byte, field protowire.Number) []byte {
 // splitEnvelope checks the version and looks for a Deliver, whose bytes it returns.
 func splitEnvelope(frame []byte) (deliver []byte, isDeliver bool, err error) {
 	var version uint64
+	isClose := false
 	for b := frame; len(b) > 0; {
 		number, kind, n := protowire.ConsumeTag(b)
 		if n < 0 {
@@ -92,13 +94,15 @@ func splitEnvelope(frame []byte) (deliver []byte, isDeliver bool, err error) {
 			}
 			isDeliver = true
 		default:
+			isClose = isClose || number == envelopeClose
 			if n = protowire.ConsumeFieldValue(number, kind, b); n < 0 {
 				return nil, false, malformed("Envelope", n)
 			}
 		}
 		b = b[n:]
 	}
-	if version/1000 != protocolVersion/1000 {
+	// A Close is the same in every version (VR-2): it may be what says that versions differ.
+	if !isClose && version/1000 != protocolVersion/1000 {
 		return nil, false, &closeError{code: UnsupportedVersion, message: fmt.Sprintf(
 			"the broker speaks protocol %d.%d, this worker %d.%d; build the worker with a matching SDK",
 			version/1000, version%1000, protocolVersion/1000, protocolVersion%1000)}

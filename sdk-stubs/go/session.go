@@ -73,6 +73,7 @@ func (s *session) read() {
 		s.sendClose(local.code, local.message)
 		_, _ = io.Copy(io.Discard, s.reader)
 	}
+	s.settler.close(nil)
 	s.mu.Lock()
 	if s.ended == nil {
 		s.ended = err
@@ -161,18 +162,23 @@ func (s *session) handle(frame []byte) error {
 }
 
 // drain: when inputs have ended there is nothing to change, for what is held is settled anyway; a
-// shutdown gives back what has not been started and stops sources.
+// shutdown (and any reason that we do not know) gives back what has not been started and stops sources.
 func (s *session) drain(drain *pb.Drain) {
-	if drain.Reason != pb.DrainReason_DRAIN_REASON_SHUTDOWN {
-		return
-	}
-	s.stopping.Store(true)
-	wait := time.Duration(drain.DeadlineMs) * time.Millisecond
-	s.drainDeadline = time.Now().Add(wait)
-	if s.source != nil {
-		s.source.stop()
+	isShutdown := drain.Reason != pb.DrainReason_DRAIN_REASON_INPUT_ENDED
+	s.stopping.Store(isShutdown)
+	s.drainDeadline = time.Time{} // none
+	if drain.DeadlineMs > 0 {
+		wait := time.Duration(drain.DeadlineMs) * time.Millisecond
+		s.drainDeadline = time.Now().Add(wait)
 		time.AfterFunc(wait, s.cond.Broadcast)
 	}
+	if isShutdown && s.source != nil {
+		s.source.stop()
+	}
+}
+
+func (s *session) isPastDeadline() bool {
+	return !s.drainDeadline.IsZero() && !time.Now().Before(s.drainDeadline)
 }
 
 // next takes a record out of the queue. With nothing to do it first writes what is gathered. nil: the session has ended.
@@ -286,7 +292,7 @@ func (s *session) run(number uint32) *pb.Run {
 
 // sendClose writes our last frame and reads on until the broker hangs up, at most closeTimeout.
 func (s *session) sendClose(code Code, message string) {
-	s.send(&pb.Envelope{Message: &pb.Envelope_Close{Close: &pb.Close{Code: uint32(code), Message: cutText(message)}}})
+	s.settler.close(encodeFrame(&pb.Envelope{Message: &pb.Envelope_Close{Close: &pb.Close{Code: uint32(code), Message: cutText(message)}}}))
 	_ = s.conn.SetReadDeadline(time.Now().Add(closeTimeout))
 }
 

@@ -27,10 +27,16 @@ type settler struct {
 	timer    *time.Timer
 	isArmed  bool
 	scratch  []byte
+	isClosed bool // a Close has been written or received: nothing may follow (EN-1)
 }
 
 func newSettler(write func([]byte), maxFrame uint64) *settler {
-	s := &settler{write: write, maxFrame: int(maxFrame), buffer: make([]byte, frameHeadroom, settleTarget+settleTarget/4)}
+	s := &settler{maxFrame: int(maxFrame), buffer: make([]byte, frameHeadroom, settleTarget+settleTarget/4)}
+	s.write = func(frame []byte) {
+		if !s.isClosed {
+			write(frame)
+		}
+	}
 	s.timer = time.AfterFunc(time.Hour, s.flush)
 	s.timer.Stop()
 	return s
@@ -163,6 +169,16 @@ func (s *settler) send(frame []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.write(frame)
+}
+
+// close writes our last frame, if there is one to write.
+func (s *settler) close(frame []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(frame) > 0 {
+		s.write(frame)
+	}
+	s.isClosed = true
 }
 
 // settledCount is the number of deliveries whose Settle has been written.

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
+	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
@@ -63,8 +65,8 @@ func (s *Source) Context() context.Context { return s.inner.context }
 
 // Claim makes this process the owner of a partition (1 to 255 bytes) and returns its position.
 func (s *Source) Claim(partition string) (*Partition, error) {
-	if len(partition) == 0 || len(partition) > maxPartition || cutText(partition) != partition {
-		return nil, fmt.Errorf("partition %q: a name is 1 to %d bytes of UTF-8", partition, maxPartition)
+	if len(partition) == 0 || len(partition) > maxPartition || !utf8.ValidString(partition) || strings.ContainsRune(partition, 0) {
+		return nil, fmt.Errorf("partition %q: a name is 1 to %d bytes of UTF-8 without NUL", partition, maxPartition)
 	}
 	src := s.inner
 	src.mu.Lock()
@@ -285,6 +287,19 @@ func (src *source) attach(s *session) {
 		src.session = s
 		src.cond.Broadcast()
 	}
+}
+
+// claimOwn: an instance that found no work claims a partition of its own name, so that the broker can
+// count it among those that have finished (SO-7).
+func (src *source) claimOwn(handle *Source) error {
+	src.mu.Lock()
+	isIdle, name := len(src.partitions) == 0, src.welcome.Instance
+	src.mu.Unlock()
+	if !isIdle || name == "" {
+		return nil
+	}
+	_, err := handle.Claim(name)
+	return err
 }
 
 // isDrained says whether everything emitted is confirmed.

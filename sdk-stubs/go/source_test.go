@@ -186,3 +186,33 @@ func TestEmitRefusesWhatCouldNeverFit(t *testing.T) {
 	l.close(OK, "")
 	b.expectExit(0)
 }
+
+func TestAnInstanceWithoutWorkFinishesAPartitionOfItsOwnName(t *testing.T) {
+	b := newFakeBroker(t, newWorker(nil, func(*Source) error { return nil }, nil), "")
+	l := b.welcome(sourceWelcome())
+	l.expectClaim("double-1", 0, "")
+	if e := l.read(); e.GetFinished().GetPartition() != "double-1" {
+		t.Fatalf("%v", e)
+	}
+	l.close(OK, "")
+	b.expectExit(0)
+}
+
+func TestADrainWithoutDeadlineWaitsForTheCommits(t *testing.T) {
+	b := newFakeBroker(t, newWorker(nil, counting(1000), nil), "")
+	l := b.welcome(sourceWelcome())
+	l.expectClaim("p", 0, "")
+	l.credit(1, 100000)
+	l.expectEmit(1)
+	l.send(&pb.Envelope{Message: &pb.Envelope_Drain{Drain: &pb.Drain{Reason: 99}}}) // unknown: as a shutdown
+	l.send(&pb.Envelope{Message: &pb.Envelope_Ping{Ping: &pb.Ping{Nonce: 1}}})
+	if e := l.read(); e.GetPong() == nil {
+		t.Fatalf("before the commit: %v", e)
+	}
+	l.commit("p", 1)
+	if e := l.read(); e.GetClose() == nil {
+		t.Fatalf("%v", e)
+	}
+	l.conn.Close()
+	b.expectExit(0)
+}

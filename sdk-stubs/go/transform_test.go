@@ -243,6 +243,16 @@ func TestEndings(t *testing.T) {
 			t.Fatal(b.stderr.String())
 		}
 	})
+	t.Run("refused by another major", func(t *testing.T) {
+		b := newFakeBroker(t, newWorker(double, nil, nil), "")
+		l, _ := b.accept()
+		// version 2000 and close{code: 102, message: "speak 2"}
+		_, _ = l.conn.Write([]byte("\x00\x00\x00\x10\x08\xd0\x0f\x22\x0b\x08\x66\x12\x07speak 2"))
+		b.expectExit(2)
+		if !strings.Contains(b.stderr.String(), "speak 2") {
+			t.Fatal(b.stderr.String())
+		}
+	})
 	t.Run("refused for now", func(t *testing.T) {
 		b := newFakeBroker(t, newWorker(double, nil, nil), "aa")
 		l, _ := b.accept()

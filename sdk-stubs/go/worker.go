@@ -208,28 +208,51 @@ func (w *worker) connect() (net.Conn, *bufio.Reader, *pb.Welcome, error) {
 		Sdk: sdkName, Language: "go",
 	}}}))
 	reader := bufio.NewReaderSize(conn, 64*1024)
-	var envelope pb.Envelope
+	var welcome *pb.Welcome
 	if err == nil {
-		var frame []byte
-		if frame, err = readFrame(reader, w.options.maxFrame); err == nil {
-			if _, _, err = splitEnvelope(frame); err == nil {
-				err = proto.Unmarshal(frame, &envelope)
-			}
-		}
+		welcome, err = w.readWelcome(reader)
 	}
 	if err == nil {
-		switch m := envelope.Message.(type) {
-		case *pb.Envelope_Welcome:
-			_ = conn.SetDeadline(time.Time{})
-			return conn, reader, m.Welcome, nil
-		case *pb.Envelope_Close:
-			err = &closeError{code: Code(m.Close.Code), message: m.Close.Message, remote: true}
-		default:
-			err = &closeError{code: UnexpectedMessage, message: "the broker answered Hello with something else than Welcome or Close"}
-		}
+		_ = conn.SetDeadline(time.Time{})
+		return conn, reader, welcome, nil
+	}
+	var closed *closeError
+	if errors.As(err, &closed) && !closed.remote {
+		_, _ = conn.Write(encodeFrame(&pb.Envelope{Message: &pb.Envelope_Close{
+			Close: &pb.Close{Code: uint32(closed.code), Message: cutText(closed.message)}}}))
 	}
 	_ = conn.Close()
 	return nil, nil, nil, err
+}
+
+// readWelcome reads the answer to Hello; kinds that we do not know are ignored.
+func (w *worker) readWelcome(reader *bufio.Reader) (*pb.Welcome, error) {
+	for {
+		frame, err := readFrame(reader, w.options.maxFrame)
+		if err != nil {
+			return nil, err
+		}
+		if _, _, err = splitEnvelope(frame); err != nil {
+			return nil, err
+		}
+		var envelope pb.Envelope
+		if err = proto.Unmarshal(frame, &envelope); err != nil {
+			return nil, &closeError{code: MalformedFrame, message: "the broker's answer to Hello cannot be decoded: " + err.Error()}
+		}
+		switch m := envelope.Message.(type) {
+		case nil:
+		case *pb.Envelope_Welcome:
+			if m.Welcome.Version != protocolVersion {
+				return nil, &closeError{code: UnsupportedVersion, message: fmt.Sprintf(
+					"the broker chose protocol %d, this worker offered %d only", m.Welcome.Version, protocolVersion)}
+			}
+			return m.Welcome, nil
+		case *pb.Envelope_Close:
+			return nil, &closeError{code: Code(m.Close.Code), message: m.Close.Message, remote: true}
+		default:
+			return nil, &closeError{code: UnexpectedMessage, message: "the broker answered Hello with something else than Welcome or Close"}
+		}
+	}
 }
 
 // adopt takes over what a Welcome says about the stage.
@@ -330,7 +353,7 @@ func (w *worker) serveSource(s *session) error {
 			return &ending{1, src.fatal.Error()}
 		case s.ended != nil:
 			return s.ended
-		case src.isStopped && ((src.isDone && src.isDrained()) || !time.Now().Before(s.drainDeadline)):
+		case src.isStopped && ((src.isDone && src.isDrained()) || s.isPastDeadline()):
 			return w.leave(s)
 		case src.isDone && !src.isStopped:
 			for _, p := range src.partitions {
@@ -365,5 +388,8 @@ func (src *source) run(function func(*Source) error) {
 		src.cond.Broadcast()
 		src.mu.Unlock()
 	}()
-	err = function(&Source{src})
+	handle := &Source{src}
+	if err = function(handle); err == nil {
+		err = src.claimOwn(handle)
+	}
 }

@@ -10,6 +10,7 @@ use crate::pb;
 use crate::wire::{append_tag, append_varint, Fields, Value, BYTES, VARINT};
 
 /// Field numbers of `Envelope` for the frames that carry records.
+pub const CLOSE: u32 = 4;
 pub const DELIVER: u32 = 8;
 pub const SETTLE: u32 = 9;
 pub const EMIT: u32 = 10;
@@ -105,15 +106,18 @@ pub fn close(buffer: &mut [u8], field: u32) -> usize {
 pub fn find_deliver(frame: &[u8]) -> Result<Option<Range<usize>>, Fault> {
     let mut version = 0;
     let mut deliver = None;
+    let mut is_close = false;
     let mut fields = Fields::new(frame, 0..frame.len(), "Envelope");
     while let Some(field) = fields.next()? {
         match (field.number, field.value) {
             (1, Value::Varint(value)) => version = value,
             (DELIVER, Value::Bytes(range)) => deliver = Some(range),
+            (CLOSE, _) => is_close = true,
             _ => {}
         }
     }
-    if version / 1000 != u64::from(PROTOCOL_VERSION / 1000) {
+    // A Close is the same in every version (VR-2): it may be what says that versions differ.
+    if !is_close && version / 1000 != u64::from(PROTOCOL_VERSION / 1000) {
         return Err(Fault::local(
             Code::UNSUPPORTED_VERSION,
             format!(

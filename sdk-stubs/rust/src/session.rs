@@ -186,7 +186,7 @@ impl Session {
 
     /// Our last frame; the broker hangs up after it, or we do.
     pub fn leave(&self, message: &str) {
-        self.writer.send(close(Code::OK, message.into()));
+        self.writer.close(Some(close(Code::OK, message.into())));
         let deadline = Instant::now() + CLOSE_TIMEOUT;
         let mut state = self.hub.lock();
         while state.ended.is_none() && Instant::now() < deadline {
@@ -227,9 +227,10 @@ impl Reader {
             }
         };
         if let Fault::Closed { code, message, is_remote: false } = &fault {
-            self.writer.send(close(*code, message.clone()));
+            self.writer.close(Some(close(*code, message.clone())));
             self.discard();
         }
+        self.writer.close(None);
         self.hub.lock().ended = Some(fault);
         self.hub.notify();
     }
@@ -302,12 +303,13 @@ impl Reader {
     }
 
     /// When inputs have ended there is nothing to change, for what is held is settled anyway; a
-    /// shutdown gives back what has not been started and stops sources.
+    /// shutdown (and any reason that we do not know) gives back what has not been started and stops
+    /// sources.
     fn drain(&self, state: &mut State, drain: &pb::Drain) {
-        if drain.reason == pb::DrainReason::Shutdown as i32 {
-            self.stopping.store(true, Ordering::Relaxed);
-            state.drain_deadline = Some(Instant::now() + Duration::from_millis(u64::from(drain.deadline_ms)));
-            state.source.is_stopped = true;
-        }
+        let is_shutdown = drain.reason != pb::DrainReason::InputEnded as i32;
+        self.stopping.store(is_shutdown, Ordering::Relaxed);
+        let wait = Duration::from_millis(u64::from(drain.deadline_ms));
+        state.drain_deadline = (drain.deadline_ms > 0).then(|| Instant::now() + wait);
+        state.source.is_stopped |= is_shutdown;
     }
 }

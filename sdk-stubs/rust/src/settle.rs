@@ -100,6 +100,16 @@ impl Writer {
         }
     }
 
+    /// Writes our last frame, if there is one to write: after a Close, ours or the broker's, nothing
+    /// may follow (EN-1).
+    pub fn close(&self, message: Option<pb::envelope::Message>) {
+        let mut settler = self.lock();
+        if let Some(message) = message {
+            settler.write(&frame::encode(message));
+        }
+        settler.is_closed = true;
+    }
+
     pub fn finish(&self) {
         self.lock().is_over = true;
         self.keeper.notify_one();
@@ -149,6 +159,7 @@ struct Settler {
     since: Option<Instant>,
     is_watched: bool,
     is_over: bool,
+    is_closed: bool,
 }
 
 impl Settler {
@@ -164,12 +175,15 @@ impl Settler {
             since: None,
             is_watched: false,
             is_over: false,
+            is_closed: false,
         }
     }
 
     /// A failed write is not reported here: the reader meets the same broken connection and says so.
     fn write(&mut self, frame: &[u8]) {
-        let _ = self.sink.write_all(frame);
+        if !self.is_closed {
+            let _ = self.sink.write_all(frame);
+        }
     }
 
     fn has_work(&self) -> bool {

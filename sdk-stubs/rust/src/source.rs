@@ -93,8 +93,8 @@ impl Source {
 
     /// Makes this process the owner of a partition (1 to 255 bytes).
     pub fn claim(&self, name: &str) -> Result<Partition, SourceError> {
-        if name.is_empty() || name.len() > MAX_PARTITION {
-            return failed(format!("partition “{name}”: a name is 1 to {MAX_PARTITION} bytes"));
+        if name.is_empty() || name.len() > MAX_PARTITION || name.contains('\0') {
+            return failed(format!("partition “{name}”: a name is 1 to {MAX_PARTITION} bytes without NUL"));
         }
         let mut state = self.hub.lock();
         let source = &mut state.source;
@@ -112,6 +112,20 @@ impl Source {
         }
         let checkpoint = state.source.partitions[index].checkpoint.clone();
         Ok(Partition { hub: self.hub.clone(), index, checkpoint })
+    }
+
+    /// An instance that found no work claims a partition of its own name, so that the broker can count
+    /// it among those that have finished (SO-7).
+    pub(crate) fn claim_own(&self) -> Result<(), SourceError> {
+        let name = {
+            let state = self.hub.lock();
+            let is_idle = state.source.partitions.is_empty();
+            state.source.welcome.as_ref().filter(|_| is_idle).map(|welcome| welcome.instance.clone())
+        };
+        match name {
+            Some(name) if !name.is_empty() => self.claim(&name).map(drop),
+            _ => Ok(()),
+        }
     }
 
     /// Sleeps, but not beyond a shutdown: then `Err(Stopped)`.

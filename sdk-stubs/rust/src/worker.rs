@@ -285,20 +285,45 @@ impl Worker {
             ..pb::Hello::default()
         })))?;
         let mut input = BufReader::with_capacity(64 * 1024, stream.try_clone()?);
-        let frame = read_frame(&mut input, self.stage.max_frame)?;
-        find_deliver(&frame)?;
-        let envelope =
-            pb::Envelope::decode(&frame[..]).map_err(|e| Fault::local(Code::MALFORMED_FRAME, format!("the broker's answer to Hello: {e}")))?;
-        match envelope.message {
-            Some(Kind::Welcome(welcome)) => {
+        match self.read_welcome(&mut input) {
+            Ok(welcome) => {
                 stream.set_read_timeout(None)?;
                 Ok((stream, input, welcome))
             }
-            Some(Kind::Close(close)) => Err(Fault::Closed { code: Code(close.code), message: close.message, is_remote: true }),
-            _ => Err(Fault::local(
-                Code::UNEXPECTED_MESSAGE,
-                "the broker answered Hello with something else than Welcome or Close".into(),
-            )),
+            Err(fault) => {
+                if let Fault::Closed { code, message, is_remote: false } = &fault {
+                    let close = pb::Close { code: code.0, message: message.clone() };
+                    stream.write_all(&encode(Kind::Close(close)))?;
+                }
+                Err(fault)
+            }
+        }
+    }
+
+    /// Reads the answer to Hello; kinds that we do not know are ignored.
+    fn read_welcome(&self, input: &mut BufReader<UnixStream>) -> Result<pb::Welcome, Fault> {
+        loop {
+            let frame = read_frame(input, self.stage.max_frame)?;
+            find_deliver(&frame)?;
+            let envelope = pb::Envelope::decode(&frame[..]).map_err(|error| {
+                Fault::local(Code::MALFORMED_FRAME, format!("the broker's answer to Hello cannot be decoded: {error}"))
+            })?;
+            match envelope.message {
+                None => {}
+                Some(Kind::Welcome(welcome)) if welcome.version == PROTOCOL_VERSION => return Ok(welcome),
+                Some(Kind::Welcome(welcome)) => {
+                    let message =
+                        format!("the broker chose protocol {}, this worker offered {PROTOCOL_VERSION} only", welcome.version);
+                    return Err(Fault::local(Code::UNSUPPORTED_VERSION, message));
+                }
+                Some(Kind::Close(close)) => {
+                    return Err(Fault::Closed { code: Code(close.code), message: close.message, is_remote: true });
+                }
+                Some(_) => {
+                    let message = "the broker answered Hello with something else than Welcome or Close";
+                    return Err(Fault::local(Code::UNEXPECTED_MESSAGE, message.into()));
+                }
+            }
         }
     }
 
@@ -376,15 +401,19 @@ impl Worker {
             if let Some(fault) = state.ended.clone() {
                 return self.judge(fault);
             }
-            let deadline = state.drain_deadline.unwrap_or_else(Instant::now);
-            if is_stopped && (is_drained || Instant::now() >= deadline) {
+            let deadline = state.drain_deadline;
+            let is_late = deadline.map_or(false, |deadline| Instant::now() >= deadline);
+            if is_stopped && (is_drained || is_late) {
                 drop(state);
                 session.leave("the source has stopped");
                 return Ending::Exit(0, String::new());
             }
             let number = state.session;
             state.source.tell_finished(number);
-            state = if is_stopped { self.hub.wait_until(state, deadline) } else { self.hub.wait(state) };
+            state = match deadline {
+                Some(deadline) if is_stopped => self.hub.wait_until(state, deadline),
+                _ => self.hub.wait(state),
+            };
         }
     }
 }
@@ -392,7 +421,7 @@ impl Worker {
 /// Runs the author's function; a panic is its error.
 fn run_source(hub: Arc<Hub>, function: SourceFunction, config: &[u8]) {
     let source = Source::new(hub.clone());
-    let result = panic::catch_unwind(AssertUnwindSafe(|| function(config, &source)))
+    let result = panic::catch_unwind(AssertUnwindSafe(|| function(config, &source).and_then(|()| source.claim_own())))
         .unwrap_or_else(|payload| Err(SourceError::Failed(panic_text(payload))));
     hub.lock().source.result = Some(result);
     hub.notify();

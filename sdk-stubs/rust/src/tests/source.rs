@@ -168,3 +168,29 @@ fn emit_refuses_what_could_never_fit() {
     link.close(Code::OK, "");
     broker.expect_exit(0);
 }
+
+#[test]
+fn an_instance_without_work_finishes_a_partition_of_its_own_name() {
+    let broker = Broker::new("", || Role::source(|_: &Source| Ok(())));
+    let mut link = broker.welcome(pb::Welcome { instance: "p".into(), ..source_welcome() });
+    link.expect_claim(0, "");
+    assert!(matches!(link.read(), Kind::Finished(_)));
+    link.close(Code::OK, "");
+    broker.expect_exit(0);
+}
+
+#[test]
+fn a_drain_without_deadline_waits_for_the_commits() {
+    let broker = Broker::new("", counting(1000));
+    let mut link = broker.welcome(source_welcome());
+    link.expect_claim(0, "");
+    link.credit(1, 100_000);
+    link.expect_emit(1, "0");
+    link.send(Kind::Drain(pb::Drain { reason: 99, deadline_ms: 0 })); // unknown: as a shutdown
+    link.ping();
+    assert!(matches!(link.read(), Kind::Pong(_)), "nothing before the commit");
+    link.commit(1);
+    assert!(matches!(link.read(), Kind::Close(_)));
+    drop(link);
+    broker.expect_exit(0);
+}

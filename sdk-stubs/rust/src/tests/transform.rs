@@ -243,6 +243,15 @@ fn refused_for_good() {
 }
 
 #[test]
+fn refused_by_another_major() {
+    let broker = Broker::new("", double);
+    let (mut link, _) = broker.accept();
+    // version 2000 and close{code: 102, message: "speak 2"}
+    link.stream.write_all(b"\x00\x00\x00\x10\x08\xd0\x0f\x22\x0b\x08\x66\x12\x07speak 2").unwrap();
+    assert!(broker.expect_exit(2).contains("speak 2"));
+}
+
+#[test]
 fn refused_for_now() {
     let broker = Broker::new("aa", double);
     broker.accept().0.close(Code::DUPLICATE_INSTANCE, "double-1 is attached");

@@ -13,7 +13,7 @@ use stagewire::{Attribute, Output, Partition, Source, SourceError, Stage};
 
 /// Lines in one Emit: enough to make its cost per line small, few enough to be a small step.
 const BATCH: usize = 200;
-const USAGE: &str = "usage: ingest [--pace <records per second>] <file.csv>...";
+const USAGE: &str = "usage: ingest [--pace <records per second>] <file.csv or directory>...";
 
 fn main() -> ExitCode {
     match Arguments::parse(std::env::args_os().skip(1).map(|a| a.to_string_lossy().into_owned())) {
@@ -51,7 +51,22 @@ impl Arguments {
         Ok(parsed)
     }
 
+    /// A file, or all the `*.csv` of a directory, by name.
     fn add(&mut self, path: PathBuf) -> Result<(), String> {
+        if !path.is_dir() {
+            return self.add_file(path);
+        }
+        let entries = std::fs::read_dir(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let mut files: Vec<PathBuf> = entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect();
+        files.retain(|file| file.extension().map_or(false, |extension| extension == "csv"));
+        files.sort();
+        if files.is_empty() {
+            return Err(format!("{} holds no *.csv", path.display()));
+        }
+        files.into_iter().try_for_each(|file| self.add_file(file))
+    }
+
+    fn add_file(&mut self, path: PathBuf) -> Result<(), String> {
         let stem = path.file_stem().and_then(|stem| stem.to_str()).ok_or_else(|| format!("{} does not name a file", path.display()))?;
         if let Some((_, other)) = self.files.iter().find(|(name, _)| name == stem) {
             return Err(format!("{} and {} would both be partition {stem}; rename one", other.display(), path.display()));
