@@ -62,6 +62,15 @@ final class LogRecorder: Sendable {
 
     var lines: [String] { recorded.withLock { $0 } }
 
+    /// Waits for a line, for twenty seconds at most.
+    func first(containing words: String) async throws -> String {
+        for _ in 0..<1000 {
+            if let line = lines.first(where: { $0.contains(words) }) { return line }
+            try await Task.sleep(for: .milliseconds(20))
+        }
+        throw Peer.Failure(description: "\(words) was not logged: \(lines)")
+    }
+
     var logger: Logger {
         Logger(label: "test") { _ in Handler(recorder: self) }
     }
