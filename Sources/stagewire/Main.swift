@@ -5,9 +5,7 @@ import Glibc
 @main
 enum Main {
     static func main() async {
-        // Before any thread exists, so that all of them inherit it: signals are for `SignalThread` alone, and
-        // a terminal that went away is an error of `write`, not the end.
-        SignalThread.blockSignals()
+        // A terminal that went away is an error of `write`, not the end.
         signal(SIGPIPE, SIG_IGN)
         do {
             var command = try Stagewire.parseAsRoot()

@@ -1,7 +1,11 @@
 import Foundation
 import Synchronization
 
-/// Waits for the signals that end a run, on a thread of its own: no handler interrupts anybody.
+/// Where the handler writes to. Set once, before the handler is installed; a handler can capture nothing.
+nonisolated(unsafe) private var wakePipe: Int32 = -1
+
+/// Waits for the signals that end a run, on a thread of its own. The handler only writes the signal's number into a
+/// pipe. (A blocked mask and `sigwait` do not do: the concurrency runtime parks the main thread with an empty mask.)
 final class SignalThread: Sendable {
     private static let signals = [SIGINT, SIGTERM, SIGHUP]
 
@@ -10,33 +14,42 @@ final class SignalThread: Sendable {
     /// The latest signal received.
     var last: Int32? { state.withLock { $0.last } }
 
-    /// Has to come before the process has a second thread: threads inherit the mask. Workers get an empty one.
-    static func blockSignals() {
-        var set = mask()
-        pthread_sigmask(SIG_BLOCK, &set, nil)
-    }
-
     /// Calls `action` with each signal and its ordinal, from 1, on the signals' thread.
     static func start(_ action: @escaping @Sendable (_ signal: Int32, _ count: Int) -> Void) -> SignalThread {
         let signals = SignalThread()
-        Thread.detachNewThread {
-            var set = mask()
-            var received: Int32 = 0
-            while sigwait(&set, &received) == 0 {
-                let count = signals.state.withLock { state in
-                    state = (received, state.count + 1)
-                    return state.count
-                }
-                action(received, count)
-            }
-        }
+        var ends: [Int32] = [-1, -1]
+        guard pipe(&ends) == 0 else { return signals }
+        for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
+        wakePipe = ends[1]
+        let reading = ends[0]
+        Thread.detachNewThread { signals.listen(reading, action) }
+        install()
         return signals
     }
 
-    private static func mask() -> sigset_t {
-        var set = sigset_t()
-        sigemptyset(&set)
-        for signal in signals { sigaddset(&set, signal) }
-        return set
+    private static func install() {
+        var handling = sigaction()
+        handling.__sigaction_handler.sa_handler = { signal in
+            let saved = errno
+            var number = UInt8(truncatingIfNeeded: signal)
+            _ = write(wakePipe, &number, 1)
+            errno = saved
+        }
+        handling.sa_flags = SA_RESTART
+        for signal in signals { sigaction(signal, &handling, nil) }
+    }
+
+    private func listen(_ reading: Int32, _ action: (_ signal: Int32, _ count: Int) -> Void) {
+        var number: UInt8 = 0
+        while true {
+            let length = read(reading, &number, 1)
+            if length < 0 && errno == EINTR { continue }
+            guard length == 1 else { return }
+            let count = state.withLock { state in
+                state = (Int32(number), state.count + 1)
+                return state.count
+            }
+            action(Int32(number), count)
+        }
     }
 }
