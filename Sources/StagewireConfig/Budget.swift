@@ -64,8 +64,9 @@ public struct Budget: Equatable, Sendable {
     public var total: Int { lines.reduce(0) { $0 + $1.bytes } }
 
     public init(_ pipeline: PipelineDefinition) {
+        let readers = Self.readers(of: pipeline)
         for (index, stage) in pipeline.stages.enumerated() {
-            addStreams(of: index, in: pipeline)
+            addStreams(of: stage, readers: readers[index], pipeline.limits)
             for input in stage.inputs { addSubscription(of: stage, to: input, in: pipeline) }
             addSessions(of: stage, pipeline.limits)
             if stage.isSource { addPartitions(of: stage) }
@@ -80,12 +81,18 @@ public struct Budget: Equatable, Sendable {
 
     // MARK: Streams and subscriptions
 
-    private mutating func addStreams(of index: Int, in pipeline: PipelineDefinition) {
-        let (stage, limits) = (pipeline.stages[index], pipeline.limits)
-        for (port, name) in stage.ports.enumerated() {
-            // What nobody reads is dropped at once and takes no room.
-            let readers = pipeline.stages.flatMap(\.inputs).count { $0.stage == index && $0.port == port }
-            guard readers > 0 else { continue }
+    /// Subscriptions of each port of each stage.
+    private static func readers(of pipeline: PipelineDefinition) -> [[Int]] {
+        var readers = pipeline.stages.map { [Int](repeating: 0, count: $0.ports.count) }
+        for stage in pipeline.stages {
+            for input in stage.inputs { readers[input.stage][input.port] += 1 }
+        }
+        return readers
+    }
+
+    private mutating func addStreams(of stage: StageDefinition, readers: [Int], _ limits: PipelineLimits) {
+        // What nobody reads is dropped at once and takes no room.
+        for (name, readers) in zip(stage.ports, readers) where readers > 0 {
             let owner = stage.ports.count == 1 ? stage.name : "\(stage.name).\(name)"
             let workers = stage.maxWorkers
             let bytes = limits.streamBytes(workers: workers)

@@ -29,11 +29,10 @@ extension Reader {
         var stage = draft.definition
         for input in draft.inputs {
             guard let index = indices[input.stage] else {
-                let near = nearest(to: input.stage, in: drafts.map(\.definition.name))
+                let names = drafts.map(\.definition.name)
                 report(
                     input.stagePosition, "`from`: there is no stage \(quoted(input.stage))",
-                    hint: near.map { "did you mean `\($0)`?" }
-                        ?? "the stages are \(listing(drafts.map(\.definition.name)))")
+                    hint: suggestion(for: input.stage, in: names) ?? "the stages are \(listing(names))")
                 continue
             }
             guard let port = port(of: input, at: drafts[index]) else { continue }
@@ -55,10 +54,9 @@ extension Reader {
         if let port = ports.firstIndex(of: name) { return port }
         // A stage that could not be read may have this port.
         guard draft.isComplete else { return nil }
-        let near = nearest(to: name, in: ports).map { "did you mean `\($0)`?" }
         report(
             input.portPosition, "`from`: stage \(quoted(input.stage)) has no port \(quoted(name))",
-            hint: near ?? "its ports are \(listing(ports))")
+            hint: suggestion(for: name, in: ports) ?? "its ports are \(listing(ports))")
         return nil
     }
 
@@ -69,15 +67,18 @@ extension Reader {
 
     /// Kahn 1962, always taking the first stage of the file that is free. `nil` if there is a cycle.
     private func sorted(_ stages: [StageDefinition]) -> [Int]? {
-        var missing = stages.map { Set($0.inputs.map(\.stage)).count }
+        var missing = stages.map(\.inputs.count)
+        // A stage that reads two ports of another stands there twice, as it does in `missing`.
+        var readers = [[Int]](repeating: [], count: stages.count)
+        for (index, stage) in stages.enumerated() {
+            for input in stage.inputs { readers[input.stage].append(index) }
+        }
         var isPlaced = [Bool](repeating: false, count: stages.count)
         var order: [Int] = []
         while let next = stages.indices.first(where: { !isPlaced[$0] && missing[$0] == 0 }) {
             isPlaced[next] = true
             order.append(next)
-            for index in stages.indices where stages[index].inputs.contains(where: { $0.stage == next }) {
-                missing[index] -= 1
-            }
+            for index in readers[next] { missing[index] -= 1 }
         }
         return order.count == stages.count ? order : nil
     }

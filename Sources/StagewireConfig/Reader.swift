@@ -14,6 +14,13 @@ struct Reader {
                 file: source.name, line: position.line, column: position.column, message: message, hint: hint))
     }
 
+    /// The candidate that was probably meant. Nothing once there are more errors than anybody is shown: distances
+    /// of thousands of wrong names to thousands of right ones take long.
+    func suggestion(for word: String, in candidates: [String]) -> String? {
+        guard errors.count < ConfigurationErrors.shown, let near = nearest(to: word, in: candidates) else { return nil }
+        return "did you mean `\(near)`?"
+    }
+
     mutating func mismatch(_ value: Value, _ what: String, expected: String, hint: String? = nil) {
         guard !value.isInvalid else { return }
         report(value.position, "\(what): expected \(expected), found \(value.description)", hint: hint)
@@ -50,8 +57,7 @@ extension Reader {
             return nil
         }
         for entry in entries where !known.contains(entry.key) {
-            var hint = advice[entry.key]
-            if hint == nil, let near = nearest(to: entry.key, in: known) { hint = "did you mean `\(near)`?" }
+            let hint = advice[entry.key] ?? suggestion(for: entry.key, in: known)
             report(
                 entry.keyPosition, "unknown key \(quoted(entry.key)) in \(what)",
                 hint: hint ?? "expected \(alternatives(known))")
@@ -171,8 +177,7 @@ extension Reader {
         let names = choices.map(\.0)
         if let text = value.scalar?.text {
             if let found = choices.first(where: { $0.0 == text }) { return found.1 }
-            let near = nearest(to: text, in: names).map { "did you mean `\($0)`?" }
-            mismatch(value, what, expected: alternatives(names), hint: near)
+            mismatch(value, what, expected: alternatives(names), hint: suggestion(for: text, in: names))
         } else {
             mismatch(value, what, expected: alternatives(names))
         }

@@ -115,7 +115,7 @@ public struct PipelineDefinition: Equatable, Sendable {
     }
 
     /// Bytes that the broker may add to an output of any stage: an upper bound, so that what is
-    /// charged (output + reserve) is never less than what is kept. `Stamp.bound` in StagewireRecord
+    /// charged (output + reserve) is never less than what is kept. `LineageStamp.bound` in StagewireRecord
     /// proves each term.
     public var stampReserve: Int {
         let depth = depths().max() ?? 1

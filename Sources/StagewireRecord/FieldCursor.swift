@@ -18,13 +18,13 @@ struct FieldCursor {
     @inline(__always)
     var isAtEnd: Bool { position >= end }
 
-    /// The next field's tag: field number << 3 | wire type (0, 1, 2 or 5).
+    /// The next field's tag: field number << 3 | wire type. It may still be one that does not exist; no known tag
+    /// is, and `skip` refuses all others that are not well-formed.
     @inline(__always)
     mutating func tag(_ bytes: RawSpan) throws(Malformed) -> UInt32 {
         guard position < end else { throw Malformed(.truncated, position) }
         let first = bytes.byte(unchecked: position)
-        // Fields 1...15 with a wire type that exists: 0x08...0x7d without the types 3, 4, 6 and 7.
-        if first >= 8, first < 0x80, (0b0010_0111 >> (first & 7)) & 1 == 1 {
+        if first < 0x80 {
             position &+= 1
             return UInt32(first)
         }
@@ -35,8 +35,7 @@ struct FieldCursor {
     private mutating func longTag(_ bytes: RawSpan) throws(Malformed) -> UInt32 {
         let start = position
         let value = try minimalVarint(bytes)
-        guard value <= UInt64(UInt32.max), value >> 3 > 0 else { throw Malformed(.fieldNumber, start) }
-        guard (0b0010_0111 >> (value & 7)) & 1 == 1 else { throw Malformed(.group, start) }
+        guard value <= UInt64(UInt32.max) else { throw Malformed(.fieldNumber, start) }
         return UInt32(value)
     }
 
@@ -139,17 +138,19 @@ struct FieldCursor {
         position &+= count
     }
 
-    /// Steps over a field that this version does not know. A field number up to `known` with another wire
-    /// type than the schema's comes here too, and is refused.
+    /// Steps over a field that this version does not know. What comes here too, and is refused: tags that do not
+    /// exist, and field numbers up to `known` with another wire type than the schema's.
     @inline(never)
     mutating func skip(_ tag: UInt32, known: UInt32, _ bytes: RawSpan) throws(Malformed) {
+        guard tag >> 3 > 0 else { throw Malformed(.fieldNumber, position) }
+        guard tag & 7 < 3 || tag & 7 == 5 else { throw Malformed(.group, position) }
         guard tag >> 3 > known else { throw Malformed(.wireType, position) }
         switch tag & 7 {
         case 0: _ = try varint(bytes)
         case 1: try fixed(8)
         case 2: _ = try delimited(bytes)
         default:
-            precondition(tag & 7 == 5, "the tag was checked")
+            precondition(tag & 7 == 5, "the wire types left are 0, 1, 2 and 5")
             try fixed(4)
         }
     }

@@ -7,6 +7,7 @@ import StagewireModel
 /// never looked into. Unknown fields pass, when they are well-formed, so that newer SDKs can add some.
 enum OutputScanner {
     /// Scans an encoded `Record` and returns the key's bytes (empty: no key).
+    @inline(__always)
     static func scan(_ bytes: RawSpan, _ record: Range<Int>) throws(Malformed) -> Range<Int> {
         var cursor = FieldCursor(record, in: bytes)
         var key = record.lowerBound..<record.lowerBound
@@ -26,14 +27,16 @@ enum OutputScanner {
                 guard !sawPayload else { throw Malformed(.repeated, start) }
                 sawPayload = true
                 _ = try cursor.delimited(bytes)
+            case Field.lineage:
+                throw Malformed(.lineage, start)
             default:
-                guard tag >> 3 != Field.lineageNumber else { throw Malformed(.lineage, start) }
                 try cursor.skip(tag, known: 3, bytes)
             }
         }
         return key
     }
 
+    @inline(__always)
     private static func scanHeader(_ bytes: RawSpan, _ header: Range<Int>) throws(Malformed) -> Range<Int> {
         var cursor = FieldCursor(header, in: bytes)
         var key = header.lowerBound..<header.lowerBound
@@ -67,6 +70,7 @@ enum OutputScanner {
         return key
     }
 
+    @inline(never)
     private static func scanAttribute(_ bytes: RawSpan, _ attribute: Range<Int>) throws(Malformed) {
         var cursor = FieldCursor(attribute, in: bytes)
         var sawName = false
@@ -80,7 +84,7 @@ enum OutputScanner {
                 _ = try cursor.string(bytes)
                 continue
             }
-            guard Field.values.contains(tag >> 3) else {
+            guard Field.isValue(tag) else {
                 try cursor.skip(tag, known: 5, bytes)
                 continue
             }
@@ -91,8 +95,9 @@ enum OutputScanner {
             case Field.text: _ = try cursor.string(bytes)
             case Field.integer: _ = try cursor.varint(bytes)
             case Field.number: try cursor.fixed(8)
-            case Field.flag: _ = try cursor.flag(bytes)
-            default: throw Malformed(.wireType, start)
+            default:
+                precondition(tag == Field.flag, "isValue says so")
+                _ = try cursor.flag(bytes)
             }
         }
     }
@@ -113,7 +118,6 @@ struct SeenFields {
 /// Tags (number << 3 | wire type) of the fields that are read or written as bytes; see `proto/`.
 enum Field {
     // Record
-    static let lineageNumber: UInt32 = 1
     static let lineage: UInt32 = 0x0a
     static let header: UInt32 = 0x12
     static let payload: UInt32 = 0x1a
@@ -130,7 +134,8 @@ enum Field {
     static let integer: UInt32 = 0x18
     static let number: UInt32 = 0x21
     static let flag: UInt32 = 0x28
-    static let values: ClosedRange<UInt32> = 2...5
+    @inline(__always)
+    static func isValue(_ tag: UInt32) -> Bool { tag == text || tag == integer || tag == number || tag == flag }
     // TraceContext
     static let traceparent: UInt32 = 0x0a
     static let tracestate: UInt32 = 0x12

@@ -126,6 +126,7 @@ extension StepBatch {
         }
     }
 
+    @inline(__always)
     private mutating func scanFields(
         _ bytes: RawSpan, _ content: Range<Int>, _ raw: inout RawOutcome
     ) throws(Malformed) {

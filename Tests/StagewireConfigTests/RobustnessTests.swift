@@ -57,4 +57,24 @@ import Testing
             Self.check(String(decoding: text.utf8.prefix(count), as: UTF8.self), UInt64(count))
         }
     }
+
+    /// As much as a file may hold, in the shapes that cost most: each has to end.
+    @Test func fullSize() {
+        let limit = 1_048_576
+        let wrong = (0..<300).map {
+            "  s\($0): {run: [x], from: [" + String(repeating: "t\($0), ", count: 150) + "]}\n"
+        }
+        let dense = (0..<300).map { stage in
+            let from = (max(0, stage - 150)..<stage).map { "s\($0), " }.joined()
+            return "  s\(stage): {run: [x], " + (stage == 0 ? "source: true" : "from: [\(from)]") + "}\n"
+        }
+        for text in [
+            "pipeline: p\nstages:\n" + wrong.joined(), "pipeline: p\nstages:\n" + dense.joined(),
+            String(repeating: "- ", count: limit / 2), String(repeating: "{", count: limit),
+            "a: \"" + String(repeating: "*", count: limit - 5) + "\"",
+        ] {
+            #expect(text.utf8.count <= limit)
+            Self.check(text, 0)
+        }
+    }
 }

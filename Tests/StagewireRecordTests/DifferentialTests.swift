@@ -39,7 +39,8 @@ import Testing
         // Judges that say yes to everything would prove nothing.
         let bad = [Message().message(2, Message().data(1, [0xff])), Message([0x1a, 5]), Message([0])]
         for oracle in oracles {
-            #expect(try oracle.judge(bad.map(\.bytes)) == ["no", "no", "no"], "oracle \(oracle.name) refuses bad bytes")
+            #expect(
+                try oracle.judge(bad.map(\.bytes)) == ["no", "no", "no"], "oracle \(oracle.name) refuses bad bytes")
             let answers = try oracle.judge(accepted.map(\.record))
             try #require(answers.count == accepted.count, "oracle \(oracle.name) answers every case")
             for (answer, each) in zip(answers, accepted) where answer != each.answer {

@@ -41,7 +41,7 @@ import Testing
 
     @Test func refusesLineageInAnyForm() {
         #expect(flaw(Message().message(1, Message())) == .lineage)
-        #expect(flaw(Message().number(1, 1)) == .lineage)
+        #expect(flaw(Message().number(1, 1)) == .wireType)
         #expect(flaw(Message.record().data(1, [0])) == .lineage)
     }
 
