@@ -26,7 +26,6 @@ final class Listener {
     ) throws -> NIOLoopBound<Listener> {
         let owner = geteuid()
         let bootstrap = ServerBootstrap(group: group)
-            .serverChannelOption(.backlog, value: 256)
             // When descriptors run out, accept rests for a second; who waits in the backlog loses nothing.
             .serverChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
@@ -44,13 +43,11 @@ final class Listener {
                 }
             }
         let loop = group.any()
-        return try path.claim {
-            let channel = try bootstrap.bind(unixDomainSocketPath: path.path).wait()
-            let identity = path.identity()
-            return try loop.submit {
-                NIOLoopBound(Listener(path: path, channel: channel, bound: identity), eventLoop: loop)
-            }.wait()
-        }
+        let (descriptor, identity) = try path.claim()
+        let channel = try bootstrap.withBoundSocket(descriptor).wait()
+        return try loop.submit {
+            NIOLoopBound(Listener(path: path, channel: channel, bound: identity), eventLoop: loop)
+        }.wait()
     }
 
     private static func admit(

@@ -7,6 +7,8 @@ import Glibc
 struct SocketPath {
     /// `sockaddr_un.sun_path` holds 108 bytes, the last of which is the terminator.
     static let longest = 107
+    /// Connections that the kernel keeps until they are accepted.
+    private static let backlog: Int32 = 256
 
     let path: String
     private let directory: String
@@ -45,19 +47,50 @@ struct SocketPath {
         return slash == path.startIndex ? "/" : String(path[..<slash])
     }
 
-    /// Creates the directory if it is missing, removes a socket that nobody listens on, and runs `bind`
-    /// while no other broker can do the same.
-    func claim<Bound>(_ bind: () throws -> Bound) throws -> Bound {
+    /// Creates the directory if it is missing, removes a socket that nobody listens on, and listens: all while
+    /// no other broker can do the same. Returns the socket, which the caller closes and `release`s.
+    func claim() throws(EnvironmentError) -> (descriptor: Int32, identity: Identity?) {
         try createDirectory()
-        let descriptor = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-        guard descriptor >= 0 else { throw EnvironmentError("cannot open \(directory)", errno: errno) }
-        defer { close(descriptor) }
-        try checkPrivacy(descriptor)
-        guard flock(descriptor, LOCK_EX) == 0 else {
-            throw EnvironmentError("cannot lock \(directory)", errno: errno)
+        let directory = Glibc.open(self.directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard directory >= 0 else { throw EnvironmentError("cannot open \(self.directory)", errno: errno) }
+        defer { close(directory) }
+        try checkPrivacy(directory)
+        guard flock(directory, LOCK_EX) == 0 else {
+            throw EnvironmentError("cannot lock \(self.directory)", errno: errno)
         }
         try removeStale()
-        return try bind()
+        return (try listen(), identity())
+    }
+
+    /// Bound here and not by NIO, which removes whatever stands at the path when it closes a socket that it has
+    /// bound itself: a successor's socket, too.
+    private func listen() throws(EnvironmentError) -> Int32 {
+        let descriptor = try open()
+        guard withAddress({ bind(descriptor, $0, $1) }) == 0, Glibc.listen(descriptor, Self.backlog) == 0 else {
+            let code = errno
+            close(descriptor)
+            throw EnvironmentError("cannot listen on \(path)", errno: code)
+        }
+        return descriptor
+    }
+
+    /// Not blocking: neither serving nor probing may hold anybody up.
+    private func open() throws(EnvironmentError) -> Int32 {
+        let type = Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue)
+        let descriptor = socket(AF_UNIX, type, 0)
+        guard descriptor >= 0 else { throw EnvironmentError("cannot open a socket", errno: errno) }
+        return descriptor
+    }
+
+    private func withAddress(_ body: (UnsafePointer<sockaddr>, socklen_t) -> Int32) -> Int32 {
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
+        return withUnsafePointer(to: &address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                body($0, socklen_t(MemoryLayout<sockaddr_un>.size))
+            }
+        }
     }
 
     private func createDirectory() throws(EnvironmentError) {
@@ -107,7 +140,7 @@ struct SocketPath {
         guard status.st_mode & S_IFMT == S_IFSOCK else {
             throw EnvironmentError("\(path) exists and is not a socket; remove it or give another path with --socket")
         }
-        switch probe() {
+        switch try probe() {
         case 0, EAGAIN, EINPROGRESS:
             throw EnvironmentError(
                 "the socket \(path) is in use: another broker runs this pipeline. "
@@ -120,22 +153,12 @@ struct SocketPath {
         }
     }
 
-    /// Zero when somebody listens at the path, else the error number of the attempt to connect.
-    private func probe() -> Int32 {
-        // Not blocking: a broker whose backlog is full is in use, and must not hold us up.
-        let type = Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue)
-        let descriptor = socket(AF_UNIX, type, 0)
-        guard descriptor >= 0 else { return errno }
+    /// Zero when somebody listens at the path, else the error number of the attempt to connect. EAGAIN means
+    /// a broker whose backlog is full.
+    private func probe() throws(EnvironmentError) -> Int32 {
+        let descriptor = try open()
         defer { close(descriptor) }
-        var address = sockaddr_un()
-        address.sun_family = sa_family_t(AF_UNIX)
-        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
-        let result = withUnsafePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
-            }
-        }
-        return result == 0 ? 0 : errno
+        return withAddress { connect(descriptor, $0, $1) } == 0 ? 0 : errno
     }
 
     /// What the path names right now: to unlink, at the end, our own socket and no successor's.

@@ -26,7 +26,9 @@ import Testing
             process.executableURL = URL(fileURLWithPath: String(program))
             process.arguments = arguments
             process.currentDirectoryURL = URL(fileURLWithPath: directory)
-            for name in ["out", "err"] { FileManager.default.createFile(atPath: "\(directory)/\(name)", contents: nil) }
+            for name in ["out", "err"] {
+                _ = FileManager.default.createFile(atPath: "\(directory)/\(name)", contents: nil)
+            }
             process.standardOutput = try FileHandle(forWritingTo: URL(fileURLWithPath: directory + "/out"))
             process.standardError = try FileHandle(forWritingTo: URL(fileURLWithPath: directory + "/err"))
             try process.run()

@@ -140,7 +140,9 @@ import Testing
     @Test func environmentIsCleaned() async throws {
         let pipeline = PipelineDefinition.chain {
             $0.stages[1].launch = Launch(
-                command: ["sh", "-c", "env | grep -E 'STAGEWIRE|KEPT|OWN' | sort; pwd; ls /proc/self/fd | wc -l; sleep 100"],
+                command: [
+                    "sh", "-c", "env | grep -E 'STAGEWIRE|KEPT|OWN' | sort; pwd; ls /proc/self/fd | wc -l; sleep 100",
+                ],
                 directory: "/usr", environment: ["OWN": "yes"])
         }
         let environment = [
@@ -160,7 +162,9 @@ import Testing
 
     @Test func noisyWorkerIsDrainedAndCut() async throws {
         let pipeline = PipelineDefinition.chain {
-            $0.stages[1].launch = Launch(command: ["sh", "-c", "yes | head -n 300000; echo at last; sleep 1; echo; sleep 100"])
+            $0.stages[1].launch = Launch(command: [
+                "sh", "-c", "yes | head -n 300000; echo at last; sleep 1; echo; sleep 100",
+            ])
         }
         let fixture = try BrokerFixture(pipeline)
         let line = try await fixture.log.first(containing: "lines dropped")

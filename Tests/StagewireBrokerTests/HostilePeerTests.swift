@@ -45,7 +45,9 @@ import Testing
                 let source = try TestWorker(path, stage: "source")
                 _ = try source.claim("p")
                 let payload = [UInt8](repeating: 7, count: 60_000)
-                for id in 1...500 as ClosedRange<UInt64> { try source.emit("p", id: id, [TestRecord(payload: payload)]) }
+                for id in 1...500 as ClosedRange<UInt64> {
+                    try source.emit("p", id: id, [TestRecord(payload: payload)])
+                }
                 try source.awaitCommitted(through: 500)
                 try source.peer.barrier()
             }
@@ -84,10 +86,26 @@ import Testing
     }
 
     @Test(arguments: [
-        (ProtoWriter.frame(9) { $0.message(1) { $0.varint(1, 1); $0.varint(3, 1) } }, Code.unknownDelivery),
-        (ProtoWriter.frame(9) { $0.message(1) { $0.varint(1, 1); $0.varint(3, 0) } }, .invalidOutcome),
+        (
+            ProtoWriter.frame(9) {
+                $0.message(1) {
+                    $0.varint(1, 1); $0.varint(3, 1)
+                }
+            }, Code.unknownDelivery
+        ),
+        (
+            ProtoWriter.frame(9) {
+                $0.message(1) {
+                    $0.varint(1, 1); $0.varint(3, 0)
+                }
+            }, .invalidOutcome
+        ),
         (ProtoWriter.frame(9) { $0.bytes(1, [0x0a, 0xff]) }, .malformedFrame),
-        (ProtoWriter.frame(10) { $0.bytes(1, "p".utf8); $0.varint(2, 1) }, .notClaimed),
+        (
+            ProtoWriter.frame(10) {
+                $0.bytes(1, "p".utf8); $0.varint(2, 1)
+            }, .notClaimed
+        ),
         (ProtoWriter.frame(8) { $0.varint(2, 1) }, .unexpectedMessage),
         (ProtoWriter.frame(3) { $0.varint(1, 1000) }, .unexpectedMessage),
         ([0x04, 0, 0, 1], .frameTooLarge),

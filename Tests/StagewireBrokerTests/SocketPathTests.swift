@@ -86,7 +86,7 @@ import Testing
     @Test func whatIsNotASocketStays() async throws {
         try await inDirectory { directory in
             let path = directory + "/x.sock"
-            FileManager.default.createFile(atPath: path, contents: Data("mine".utf8))
+            _ = FileManager.default.createFile(atPath: path, contents: Data("mine".utf8))
             let error = #expect(throws: EnvironmentError.self) { _ = try broker(path) }
             #expect(error?.description.contains("is not a socket") == true)
             #expect(FileManager.default.contents(atPath: path) == Data("mine".utf8))
