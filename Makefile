@@ -17,7 +17,7 @@ PYTHON := $(BUILD)/venv/bin/python3
 PACKAGES := \
 	pkg-config libprotobuf-c-dev protobuf-c-compiler protobuf-compiler \
 	golang-go golang-google-protobuf-dev \
-	cargo rustc librust-prost-dev librust-prost-derive-dev librust-bytes-dev librust-serde-dev librust-serde-derive-dev librust-serde-json-dev \
+	cargo rustc librust-prost-dev librust-prost-derive-dev librust-prost-build-dev librust-bytes-dev librust-serde-derive-dev librust-serde-json-dev \
 	python3 python3-venv \
 	gcc libc6-dev git ca-certificates
 
@@ -28,7 +28,7 @@ GO := go
 CARGO := cargo
 else
 GO := GOWORK=$(CURDIR)/$(BUILD)/go/go.work GOFLAGS= GOPROXY=off go
-CARGO := CARGO=/usr/bin/cargo RUSTC=/usr/bin/rustc sdk-stubs/rust/cargo-offline.sh
+CARGO := CARGO=/usr/bin/cargo RUSTC=/usr/bin/rustc RUSTDOC=/usr/bin/rustdoc $(CURDIR)/sdk-stubs/rust/cargo-offline.sh
 endif
 export CARGO_TARGET_DIR := $(CURDIR)/$(BUILD)/cargo
 
@@ -116,6 +116,19 @@ test-python: setup
 test-docs: setup
 	@$(PYTHON) Tests/ProtocolDoc/check.py
 
+.PHONY: test-bench
+test-bench: build
+	@$(SWIFT_RELEASE) --product StagewireBenchWorker
+	@$(PYTHON) Tests/StagewireBenchTests/test_stages.py
+
+.PHONY: fuzz
+fuzz: setup ## Fuzz frames and records under AddressSanitizer (FUZZ_SECONDS=n, 60 by default)
+	@sh Tests/Fuzz/run.sh $(or $(FUZZ_SECONDS),60)
+
+.PHONY: fuzz-short
+fuzz-short: setup
+	@sh Tests/Fuzz/run.sh 15
+
 .PHONY: test-demo
 test-demo: demo
 	@$(PYTHON) Tests/FirstPipeline/nab.py
@@ -124,9 +137,13 @@ test-demo: demo
 
 .PHONY: proto
 proto: setup ## Generate the code of proto/ for C, Go, Python and Rust
+	@mkdir -p $(BIN)
 	@protoc-c -Iproto --c_out=Sources/CEnvelope proto/stagewire/v1/*.proto
 	@mv Sources/CEnvelope/stagewire/v1/*.h Sources/CEnvelope/include/stagewire/v1/
 	@sdk-stubs/python/generate.sh
+	@cd $(BUILD)/go/protobuf && GOWORK=off go build -buildvcs=false -o $(CURDIR)/$(BIN)/protoc-gen-go ./cmd/protoc-gen-go
+	@PATH="$(CURDIR)/$(BIN):$$PATH" protoc -Iproto --go_out=sdk-stubs/go --go_opt=module=stagewire.dev/sdk/go proto/stagewire/v1/*.proto
+	@$(CARGO) run --quiet --manifest-path sdk-stubs/rust/generate/Cargo.toml -- proto sdk-stubs/rust/src/pb.rs
 
 .PHONY: check-proto
 check-proto: proto ## Fail when `make proto` leaves a difference

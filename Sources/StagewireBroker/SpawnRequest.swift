@@ -14,7 +14,7 @@ struct SpawnRequest {
 
     /// Starts the program in a process group of its own, whose number is the returned process id.
     ///
-    /// Signal masks and dispositions are reset: the broker blocks SIGINT and SIGTERM and ignores SIGPIPE,
+    /// Signal masks and dispositions are reset: the broker handles SIGINT and SIGTERM and ignores SIGPIPE,
     /// and children must not inherit that. All descriptors but the standard three are closed.
     func start() throws(EnvironmentError) -> pid_t {
         precondition(!command.isEmpty, "StagewireConfig refuses an empty command")

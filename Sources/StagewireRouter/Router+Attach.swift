@@ -82,7 +82,7 @@ extension Router {
             stages[stage].unnamed += 1
             instance = "\(hello.stage)-x\(stages[stage].unnamed)"
         }
-        for slot in stages[stage].sessions where sessions[slot]!.instance == instance {
+        for slot in stages[stage].sessions where sessions[slot].instance == instance {
             throw CloseReason(
                 .duplicateInstance,
                 "An instance \"\(instance)\" of stage \(hello.stage) is attached already: give this one another "
@@ -144,7 +144,7 @@ extension Router {
     }
 
     private func welcome(_ slot: Int, features: [String]) -> Welcome {
-        let session = sessions[slot]!
+        let session = sessions[slot]
         let definition = stages[session.stage].definition
         let limits = pipeline.limits
         var welcome = Welcome()

@@ -14,16 +14,16 @@ extension Router {
     }
 
     mutating func sendDrain(_ slot: Int, at now: Moment) {
-        let stage = sessions[slot]!.stage
-        guard !sessions[slot]!.isDraining, stages[stage].definition.isSource || stages[stage].phase == .draining else {
+        let stage = sessions[slot].stage
+        guard !sessions[slot].isDraining, stages[stage].definition.isSource || stages[stage].phase == .draining else {
             return
         }
-        sessions[slot]!.isDraining = true
+        sessions[slot].isDraining = true
         // 0: no deadline; a finite pipeline takes the time that its records need.
         let left = isShuttingDown ? shutdownDeadline - min(shutdownDeadline, now.uptime) : 0
         let reason: DrainReason = isShuttingDown && stages[stage].definition.isSource ? .shutdown : .inputEnded
         effects.append(
-            .send(sessions[slot]!.connection, .drain(reason, deadlineMS: UInt32(clamping: left / 1_000_000))))
+            .send(sessions[slot].connection, .drain(reason, deadlineMS: UInt32(clamping: left / 1_000_000))))
     }
 
     /// Moves every stage on whose inputs have ended. Stages stand in topological order, so one pass is enough.
@@ -77,7 +77,7 @@ extension Router {
     private mutating func end(_ stage: Int, at now: Moment) {
         stages[stage].phase = .ended
         for slot in stages[stage].sessions {
-            close(sessions[slot]!.connection, CloseReason(.ok, "Everything is settled."), at: now)
+            close(sessions[slot].connection, CloseReason(.ok, "Everything is settled."), at: now)
         }
         effects.append(.stageEnded(stage: stage))
     }
@@ -85,10 +85,9 @@ extension Router {
     /// The drain took too long: what is unsettled counts as released, and in memory it is gone.
     mutating func cutOff(at now: Moment) {
         guard !hasEnded else { return }
-        for slot in sessions.indices {
-            guard let session = sessions[slot] else { continue }
+        for slot in stages.flatMap(\.sessions) {
             close(
-                session.connection, CloseReason(.drainDeadline, "The pipeline stops and its drain deadline has passed."),
+                sessions[slot].connection, CloseReason(.drainDeadline, "The pipeline stops and its drain deadline has passed."),
                 at: now, as: .released)
         }
         hasEnded = true

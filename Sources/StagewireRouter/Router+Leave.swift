@@ -26,7 +26,7 @@ extension Router {
             connections[connection] = .closing
             let ending = ending ?? (reason.code == Code.ok.rawValue ? .released : .crashed)
             if reason.code != Code.ok.rawValue {
-                let session = sessions[slot]!
+                let session = sessions[slot]
                 effects.append(
                     .log(Notice(.warning, stage: session.stage, instance: session.instance, "closed: \(reason.message)")))
             }
@@ -40,7 +40,7 @@ extension Router {
         connections[connection] = .closing
         let clean = reason.code == Code.ok.rawValue
         if !clean {
-            let session = sessions[slot]!
+            let session = sessions[slot]
             effects.append(
                 .log(
                     Notice(
@@ -61,9 +61,9 @@ extension Router {
     }
 
     private mutating func endSession(_ slot: Int, as ending: Ending, at now: Moment) {
-        let session = sessions[slot]!
+        let session = sessions[slot]
         stages[session.stage].sessions.removeAll { $0 == slot }
-        sessions[slot] = nil
+        sessions[slot] = Session.vacant
         freeSlots.append(slot)
         for partition in session.claims where stages[session.stage].partitions[partition].owner == session.connection {
             stages[session.stage].partitions[partition].owner = nil

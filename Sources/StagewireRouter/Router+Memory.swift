@@ -68,7 +68,7 @@ extension Router {
     private func entryInFlight(_ sequence: UInt64, _ index: Int) -> InFlight? {
         for slot in stages[subscriptions[index].stage].sessions {
             var found: InFlight?
-            sessions[slot]!.deliveries.forEachOwed { _, entry in
+            sessions[slot].deliveries.forEachOwed { _, entry in
                 if entry.sequence == sequence, Int(entry.input) == subscriptions[index].input, entry.state == .unsettled {
                     found = entry
                 }
@@ -136,7 +136,7 @@ extension Router {
         let occupiedRecords = streams[stream].log.count
         var reserved = reserves(stream)
         for slot in stages[stage].sessions {
-            let old = sessions[slot]!.outputs[port]
+            let old = sessions[slot].outputs[port]
             reserved.bytes -= bytePolicy.reserve(outstanding: old.outstandingBytes)
             reserved.records -= recordPolicy.reserve(outstanding: old.outstandingRecords)
             let bytes = bytePolicy.increase(
@@ -145,7 +145,7 @@ extension Router {
                 outstanding: old.outstandingRecords, occupied: occupiedRecords, reserved: reserved.records,
                 attached: attached)
             if bytes > 0 || records > 0 { extend(slot, port: port, records: records, bytes: bytes, at: now) }
-            let new = sessions[slot]!.outputs[port]
+            let new = sessions[slot].outputs[port]
             reserved.bytes += bytePolicy.reserve(outstanding: new.outstandingBytes)
             reserved.records += recordPolicy.reserve(outstanding: new.outstandingRecords)
         }
@@ -159,7 +159,7 @@ extension Router {
         var bytes = streams[stream].log.bytes
         var records = streams[stream].log.count
         for slot in stages[stage].sessions {
-            let grant = sessions[slot]!.outputs[streams[stream].port]
+            let grant = sessions[slot].outputs[streams[stream].port]
             bytes += grant.outstandingBytes
             records += grant.outstandingRecords
             reserved.bytes += streams[stream].bytes.reserve(outstanding: grant.outstandingBytes)
@@ -173,31 +173,31 @@ extension Router {
 
     private mutating func extend(_ slot: Int, port: Int, records: Int, bytes: Int, at now: Moment) {
         let wasWaiting = waitsForCredit(slot)
-        sessions[slot]!.outputs[port].extend(records: records, bytes: bytes)
-        let raised = sessions[slot]!.outputs[port]
+        sessions[slot].outputs[port].extend(records: records, bytes: bytes)
+        let raised = sessions[slot].outputs[port]
         effects.append(
             .send(
-                sessions[slot]!.connection,
+                sessions[slot].connection,
                 .credit(CreditLimit(number: UInt32(port), records: raised.grantedRecords, bytes: raised.grantedBytes))))
-        if wasWaiting && !waitsForCredit(slot) { sessions[slot]!.lastProgress = now.uptime }
+        if wasWaiting && !waitsForCredit(slot) { sessions[slot].lastProgress = now.uptime }
     }
 
     /// Whether a step of the largest size would not fit this session's credit now: then its lease stands still.
     func waitsForCredit(_ slot: Int) -> Bool {
-        sessions[slot]!.outputs.contains {
+        sessions[slot].outputs.contains {
             $0.outstandingBytes < pipeline.limits.maxStepBytes || $0.outstandingRecords < pipeline.limits.maxStepRecords
         }
     }
 
     /// A worker can take more.
     mutating func raiseCredit(_ slot: Int, _ limit: CreditLimit, at now: Moment) {
-        let connection = sessions[slot]!.connection
-        guard Int(limit.number) < sessions[slot]!.inputs.count else {
+        let connection = sessions[slot].connection
+        guard Int(limit.number) < sessions[slot].inputs.count else {
             return close(
                 connection,
-                CloseReason(.unknownPort, "Credit for input \(limit.number): this stage has \(sessions[slot]!.inputs.count)."),
+                CloseReason(.unknownPort, "Credit for input \(limit.number): this stage has \(sessions[slot].inputs.count)."),
                 at: now)
         }
-        _ = sessions[slot]!.inputs[Int(limit.number)].credit.raise(to: limit)
+        _ = sessions[slot].inputs[Int(limit.number)].credit.raise(to: limit)
     }
 }

@@ -155,9 +155,9 @@ extension Router {
             case .free: break
             case .claimed: return .nobody
             case .owned(let slot):
-                if sessions[slot]!.trial == .none, hasRoom(slot, input: input, bytes: bytes) { return .session(slot) }
+                if sessions[slot].trial == .none, hasRoom(slot, input: input, bytes: bytes) { return .session(slot) }
                 for other in stages[stage].sessions
-                where sessions[other]!.deliveries.isEmpty && hasRoom(other, input: input, bytes: bytes) {
+                where sessions[other].deliveries.isEmpty && hasRoom(other, input: input, bytes: bytes) {
                     return .ownerIsFull
                 }
                 return .nobody
@@ -170,14 +170,14 @@ extension Router {
         let count = stages[stage].sessions.count
         if count == 1 {
             let slot = stages[stage].sessions[0]
-            return sessions[slot]!.trial == .none && hasRoom(slot, input: input, bytes: bytes) ? slot : nil
+            return sessions[slot].trial == .none && hasRoom(slot, input: input, bytes: bytes) ? slot : nil
         }
         var best: Int?
         var least = Int.max
         for offset in 0..<count {
             let slot = stages[stage].sessions[(stages[stage].turn + offset) % count]
-            let owed = sessions[slot]!.deliveries.owed
-            guard owed < least, sessions[slot]!.trial == .none, hasRoom(slot, input: input, bytes: bytes) else { continue }
+            let owed = sessions[slot].deliveries.owed
+            guard owed < least, sessions[slot].trial == .none, hasRoom(slot, input: input, bytes: bytes) else { continue }
             best = slot
             least = owed
         }
@@ -188,11 +188,11 @@ extension Router {
     /// Whether a session can take a record: credit, the bound on what it holds unsettled, unwritten output.
     func hasRoom(_ slot: Int, input: Int, bytes: Int) -> Bool {
         let limits = pipeline.limits
-        guard sessions[slot]!.unwritten < Limits.unwritten else { return false }
-        let unsettled = sessions[slot]!.inputs[input].unsettledRecords
+        guard sessions[slot].unwritten < Limits.unwritten else { return false }
+        let unsettled = sessions[slot].inputs[input].unsettledRecords
         guard unsettled < limits.unsettledRecords else { return false }
-        guard unsettled == 0 || sessions[slot]!.inputs[input].unsettledBytes + bytes <= limits.unsettledBytes else { return false }
-        return sessions[slot]!.inputs[input].credit.admits(bytes: bytes)
+        guard unsettled == 0 || sessions[slot].inputs[input].unsettledBytes + bytes <= limits.unsettledBytes else { return false }
+        return sessions[slot].inputs[input].credit.admits(bytes: bytes)
     }
 
     /// Hands a record to a session: from now on the session owes a verdict.
@@ -203,18 +203,18 @@ extension Router {
         let bytes = record.recordLength
         let isBatchFull: Bool
         do {
-            sessions[slot]!.inputs[input].credit.spend(bytes: bytes)
-            sessions[slot]!.inputs[input].unsettledRecords += 1
-            sessions[slot]!.inputs[input].unsettledBytes += bytes
-            let id = sessions[slot]!.deliveries.append(
+            sessions[slot].inputs[input].credit.spend(bytes: bytes)
+            sessions[slot].inputs[input].unsettledRecords += 1
+            sessions[slot].inputs[input].unsettledBytes += bytes
+            let id = sessions[slot].deliveries.append(
                 InFlight(
                     sequence: sequence, key: key, delivered: now.uptime, attempt: attempt, bytes: UInt32(bytes),
                     input: UInt16(input), state: .unsettled))
-            sessions[slot]!.unwritten += record.wireLength
-            sessions[slot]!.batch.add(record, id: id, attempt: attempt, input: input)
+            sessions[slot].unwritten += record.wireLength
+            sessions[slot].batch.add(record, id: id, attempt: attempt, input: input)
             isBatchFull =
-                sessions[slot]!.batch.bytes >= Limits.deliverTarget
-                || sessions[slot]!.batch.count >= Limits.deliverRecords
+                sessions[slot].batch.bytes >= Limits.deliverTarget
+                || sessions[slot].batch.count >= Limits.deliverRecords
         }
         subscriptions[index].inFlight += 1
         subscriptions[index].counters.delivered += 1
@@ -224,11 +224,11 @@ extension Router {
 
     /// Turns what was gathered for a session into one effect.
     mutating func flush(_ slot: Int) {
-        guard !sessions[slot]!.batch.isEmpty else { return }
-        let connection = sessions[slot]!.connection
+        guard !sessions[slot].batch.isEmpty else { return }
+        let connection = sessions[slot].connection
         announceRuns(slot)
         armLease(slot)
-        let batch = sessions[slot]!.batch
+        let batch = sessions[slot].batch
         let firstSegment = segments.count
         let firstAttempt = attempts.count
         segments.append(contentsOf: batch.segments)
@@ -240,18 +240,18 @@ extension Router {
                     input: UInt32(batch.input), first: batch.first, count: batch.count,
                     segments: firstSegment..<segments.count, bytes: batch.bytes,
                     attempts: firstAttempt..<attempts.count)))
-        sessions[slot]!.batch.clear()
+        sessions[slot].batch.clear()
     }
 
     /// A hop's run number is announced before its first use.
     private mutating func announceRuns(_ slot: Int) {
-        var announced = sessions[slot]!.announcedRuns
+        var announced = sessions[slot].announcedRuns
         // In portions, so that the frame stays well under every limit: a run's texts are up to 512 bytes.
         while announced < runs.count {
             let portion = min(runs.count, announced + 256)
-            effects.append(.send(sessions[slot]!.connection, .runs(Array(runs[announced..<portion]))))
+            effects.append(.send(sessions[slot].connection, .runs(Array(runs[announced..<portion]))))
             announced = portion
         }
-        sessions[slot]!.announcedRuns = announced
+        sessions[slot].announcedRuns = announced
     }
 }

@@ -6,10 +6,10 @@ extension Router {
     /// The delivery is out of the worker's hands.
     mutating func land(_ entry: InFlight, _ slot: Int, _ id: UInt64) {
         let input = Int(entry.input)
-        let subscription = sessions[slot]!.inputs[input].subscription
-        sessions[slot]!.deliveries.settle(id)
-        sessions[slot]!.inputs[input].unsettledRecords -= 1
-        sessions[slot]!.inputs[input].unsettledBytes -= Int(entry.bytes)
+        let subscription = sessions[slot].inputs[input].subscription
+        sessions[slot].deliveries.settle(id)
+        sessions[slot].inputs[input].unsettledRecords -= 1
+        sessions[slot].inputs[input].unsettledBytes -= Int(entry.bytes)
         subscriptions[subscription].inFlight -= 1
         if entry.key != 0 { subscriptions[subscription].lanes.leave(entry.key) }
     }
@@ -150,7 +150,7 @@ extension Router {
     mutating func voidLater(than id: UInt64, _ entry: InFlight, slot: Int, _ subscription: Int) {
         guard entry.key != 0 else { return }
         var voided: [InFlight] = []
-        sessions[slot]!.deliveries.void(after: id, key: entry.key, input: entry.input) { voided.append($0) }
+        sessions[slot].deliveries.void(after: id, key: entry.key, input: entry.input) { voided.append($0) }
         for later in voided {
             subscriptions[subscription].counters.voided += 1
             wait(later, subscription, due: 0)

@@ -4,7 +4,7 @@ import StagewireRecord
 /// Sources: partitions, emissions, positions.
 extension Router {
     mutating func claim(_ name: String, slot: Int, at now: Moment) {
-        let session = sessions[slot]!
+        let session = sessions[slot]
         let stage = session.stage
         guard stages[stage].definition.isSource else {
             return close(
@@ -26,7 +26,7 @@ extension Router {
         if stages[stage].partitions[index].owner != session.connection {
             stages[stage].partitions[index].owner = session.connection
             stages[stage].partitions[index].epoch += 1
-            sessions[slot]!.claims.append(index)
+            sessions[slot].claims.append(index)
         }
         stages[stage].partitions[index].isFinished = false
         let partition = stages[stage].partitions[index]
@@ -64,7 +64,7 @@ extension Router {
     }
 
     private func claimedPartition(_ batch: borrowing StepBatch, _ frame: RawSpan, _ slot: Int) throws(CloseReason) -> Int {
-        let session = sessions[slot]!
+        let session = sessions[slot]
         let name = text(batch.partition, frame)
         guard let index = stages[session.stage].partitionIndex[name],
             stages[session.stage].partitions[index].owner == session.connection
@@ -86,7 +86,7 @@ extension Router {
     private mutating func apply(
         _ batch: borrowing StepBatch, frame: RawSpan, slot: Int, partition: Int, at now: Moment
     ) throws(CloseReason) {
-        let session = sessions[slot]!
+        let session = sessions[slot]
         let stage = session.stage
         let state = stages[stage].partitions[partition]
         guard batch.emitID > state.lastEmitID else {
@@ -124,7 +124,7 @@ extension Router {
     }
 
     mutating func finish(_ name: String, slot: Int, at now: Moment) {
-        let session = sessions[slot]!
+        let session = sessions[slot]
         let stage = session.stage
         guard let index = stages[stage].partitionIndex[name],
             stages[stage].partitions[index].owner == session.connection
@@ -135,7 +135,7 @@ extension Router {
         }
         stages[stage].partitions[index].isFinished = true
         stages[stage].partitions[index].owner = nil
-        sessions[slot]!.claims.removeAll { $0 == index }
+        sessions[slot].claims.removeAll { $0 == index }
         stages[stage].finishedInstances.insert(session.instance)
         open.changed()
     }

@@ -6,7 +6,7 @@ extension Router {
     public mutating func settle(_ connection: ConnectionID, _ batch: borrowing StepBatch, frame: RawSpan, at now: Moment) {
         guard let slot = slot(of: connection) else { return refuseEarly(connection, at: now) }
         heard(slot, at: now)
-        sessions[slot]!.lastProgress = now.uptime
+        sessions[slot].lastProgress = now.uptime
         do throws(CloseReason) {
             try charge(slot, batch)
             var refused: [Refusal] = []
@@ -16,8 +16,8 @@ extension Router {
                 }
             }
             open.changed()
-            if sessions[slot]!.features.contains(.settleConfirm) {
-                open.confirm(connection, .settled(through: sessions[slot]!.deliveries.settledThrough, refused: refused))
+            if sessions[slot].features.contains(.settleConfirm) {
+                open.confirm(connection, .settled(through: sessions[slot].deliveries.settledThrough, refused: refused))
             }
         } catch {
             close(connection, error, at: now)
@@ -32,11 +32,11 @@ extension Router {
     /// Takes the frame's emissions out of what the session was granted, before anything of it is applied.
     mutating func charge(_ slot: Int, _ batch: borrowing StepBatch) throws(CloseReason) {
         guard !batch.emissions.isEmpty else { return }
-        let ports = sessions[slot]!.outputs.count
+        let ports = sessions[slot].outputs.count
         for emission in batch.emissions where emission.port >= UInt32(ports) {
             throw CloseReason(.unknownPort, "An emission for output \(emission.port): this stage has \(ports).")
         }
-        let stage = sessions[slot]!.stage
+        let stage = sessions[slot].stage
         for port in 0..<ports {
             var records = 0
             var bytes = 0
@@ -45,8 +45,8 @@ extension Router {
                 bytes += Int(emission.output.length) + stampReserve
             }
             guard records > 0 else { continue }
-            guard sessions[slot]!.outputs[port].charge(records: records, bytes: bytes) else {
-                let grant = sessions[slot]!.outputs[port]
+            guard sessions[slot].outputs[port].charge(records: records, bytes: bytes) else {
+                let grant = sessions[slot].outputs[port]
                 throw CloseReason(
                     .creditExceeded,
                     "\(records) emissions charged \(bytes) bytes on output \(port): the credit left was "
@@ -76,7 +76,7 @@ extension Router {
                 return fault.error
             }
             try emitAll(outcome.emissions, of: batch, frame: frame, slot: slot, at: now)
-            acceptAll(slot, isFiltered: outcome.emissions.isEmpty && hasSubscribers(sessions[slot]!.stage), at: now)
+            acceptAll(slot, isFiltered: outcome.emissions.isEmpty && stages[sessions[slot].stage].isRead, at: now)
         case .rejected:
             buryAll(slot, .rejected, error(of: outcome, batch, "Rejected without a reason."), at: now)
         case .retry:
@@ -112,11 +112,11 @@ extension Router {
         var id = first
         while true {
             // The first unknown id ends the loop, so a range costs no more than what the session owes.
-            guard let entry = sessions[slot]!.deliveries.owedEntry(id) else {
+            guard let entry = sessions[slot].deliveries.owedEntry(id) else {
                 throw CloseReason(
                     .unknownDelivery,
                     "Delivery \(id) was settled, but this session does not owe a verdict on it; it was sent "
-                        + "\(sessions[slot]!.deliveries.next - 1) deliveries so far.")
+                        + "\(sessions[slot].deliveries.next - 1) deliveries so far.")
             }
             if let last = scratch.deliveries.last, last >= id {
                 throw CloseReason(.invalidOutcome, "The deliveries of an outcome have to ascend: \(id) stands behind \(last).")
@@ -147,12 +147,12 @@ extension Router {
     private mutating func dropVoided(_ slot: Int, at now: Moment) {
         var kept: [UInt64] = []
         for id in scratch.deliveries {
-            guard let entry = sessions[slot]!.deliveries.owedEntry(id) else { continue }
+            guard let entry = sessions[slot].deliveries.owedEntry(id) else { continue }
             guard entry.state == .voided else {
                 kept.append(id)
                 continue
             }
-            let subscription = sessions[slot]!.inputs[Int(entry.input)].subscription
+            let subscription = sessions[slot].inputs[Int(entry.input)].subscription
             land(entry, slot, id)
             wake(entry.key, subscription, at: now)
         }
@@ -160,9 +160,11 @@ extension Router {
     }
 
     private mutating func acceptAll(_ slot: Int, isFiltered: Bool, at now: Moment) {
-        for id in scratch.deliveries {
-            guard let entry = sessions[slot]!.deliveries.owedEntry(id) else { continue }
-            let subscription = sessions[slot]!.inputs[Int(entry.input)].subscription
+        // By index: iterating would count a reference per outcome.
+        for index in scratch.deliveries.indices {
+            let id = scratch.deliveries[index]
+            guard let entry = sessions[slot].deliveries.owedEntry(id) else { continue }
+            let subscription = sessions[slot].inputs[Int(entry.input)].subscription
             land(entry, slot, id)
             complete(entry.sequence, key: entry.key, subscription, at: now)
             subscriptions[subscription].counters.accepted += 1
@@ -170,15 +172,10 @@ extension Router {
         }
     }
 
-    /// A sink emits nothing, which is not filtering.
-    private func hasSubscribers(_ stage: Int) -> Bool {
-        stages[stage].streams.contains { !streams[$0].subscribers.isEmpty }
-    }
-
     private mutating func buryAll(_ slot: Int, _ reason: Code, _ error: DeliveryError, at now: Moment) {
         for id in scratch.deliveries {
-            guard let entry = sessions[slot]!.deliveries.owedEntry(id) else { continue }
-            let subscription = sessions[slot]!.inputs[Int(entry.input)].subscription
+            guard let entry = sessions[slot].deliveries.owedEntry(id) else { continue }
+            let subscription = sessions[slot].inputs[Int(entry.input)].subscription
             land(entry, slot, id)
             bury(entry.sequence, key: entry.key, subscription, attempts: entry.attempt, reason, error, at: now)
         }
@@ -188,8 +185,8 @@ extension Router {
     private mutating func sendBack(_ slot: Int, at now: Moment, _ verdict: (inout Router, InFlight, Int) -> Bool) {
         var again: [(id: UInt64, entry: InFlight, subscription: Int)] = []
         for id in scratch.deliveries {
-            guard let entry = sessions[slot]!.deliveries.owedEntry(id) else { continue }
-            let subscription = sessions[slot]!.inputs[Int(entry.input)].subscription
+            guard let entry = sessions[slot].deliveries.owedEntry(id) else { continue }
+            let subscription = sessions[slot].inputs[Int(entry.input)].subscription
             land(entry, slot, id)
             if verdict(&self, entry, subscription) { again.append((id, entry, subscription)) }
         }
@@ -239,7 +236,7 @@ extension Router {
         guard !emissions.isEmpty else { return }
         for index in emissions { try checkParents(batch.emissions[index], batch) }
         scratch.portOrdinals.removeAll(keepingCapacity: true)
-        for _ in sessions[slot]!.outputs { scratch.portOrdinals.append(0) }
+        for _ in 0..<sessions[slot].outputs.count { scratch.portOrdinals.append(0) }
         scratch.ordinals.removeAll(keepingCapacity: true)
         for index in emissions {
             let emission = batch.emissions[index]
@@ -248,7 +245,7 @@ extension Router {
             } else {
                 stampJoined(emission, batch, slot: slot, at: now)
             }
-            append(emission, frame: frame, stage: sessions[slot]!.stage)
+            append(emission, frame: frame, stage: sessions[slot].stage)
         }
     }
 
@@ -278,15 +275,15 @@ extension Router {
 
     /// One input: the ordinary step.
     private mutating func stampDerived(_ emission: StepBatch.Emission, from delivery: UInt64, slot: Int, at now: Moment) {
-        let entry = sessions[slot]!.deliveries.owedEntry(delivery)!
-        let parent = reference(entry.sequence, sessions[slot]!.inputs[Int(entry.input)].subscription)
+        let entry = sessions[slot].deliveries.owedEntry(delivery)!
+        let parent = reference(entry.sequence, sessions[slot].inputs[Int(entry.input)].subscription)
         let port = Int(emission.port)
         let ordinal = scratch.portOrdinals[port]
         scratch.portOrdinals[port] = ordinal + 1
-        let stream = stages[sessions[slot]!.stage].streams[port]
+        let stream = stages[sessions[slot].stage].streams[port]
         stamp.derived(
             id: streams[stream].origin.derived(parent: parent.id, ordinal: ordinal), parent: parent,
-            run: sessions[slot]!.run, attempt: entry.attempt, wall: now.wall)
+            run: sessions[slot].run, attempt: entry.attempt, wall: now.wall)
     }
 
     /// Several inputs: the emission names its parents, or has all of them.
@@ -297,20 +294,20 @@ extension Router {
         var first: (entry: InFlight, record: RecordRef)?
         let named = emission.parents.isEmpty ? scratch.deliveries : emission.parents.map { batch.parents[$0] }
         for delivery in named {
-            let entry = sessions[slot]!.deliveries.owedEntry(delivery)!
-            let record = reference(entry.sequence, sessions[slot]!.inputs[Int(entry.input)].subscription)
+            let entry = sessions[slot].deliveries.owedEntry(delivery)!
+            let record = reference(entry.sequence, sessions[slot].inputs[Int(entry.input)].subscription)
             if first == nil { first = (entry, record) }
             scratch.parents.append(record.id)
         }
         let key = OrdinalKey(port: emission.port, parents: scratch.parents)
         let ordinal = scratch.ordinals[key, default: 0]
         scratch.ordinals[key] = ordinal + 1
-        let stream = stages[sessions[slot]!.stage].streams[Int(emission.port)]
+        let stream = stages[sessions[slot].stage].streams[Int(emission.port)]
         let id = streams[stream].origin.derived(parents: scratch.parents, ordinal: ordinal)
         let isTruncated = scratch.parents.count > Limits.parents
         if isTruncated { scratch.parents.removeLast(scratch.parents.count - Limits.parents) }
         stamp.derived(
-            id: id, parent: first!.record, parents: scratch.parents, truncated: isTruncated, run: sessions[slot]!.run,
+            id: id, parent: first!.record, parents: scratch.parents, truncated: isTruncated, run: sessions[slot].run,
             attempt: first!.entry.attempt, wall: now.wall)
     }
 

@@ -90,12 +90,12 @@ extension Router {
             return continueTrial(stage, slot, at: now)
         }
         guard let slot = trialSession(stage) else { return }
-        if sessions[slot]!.deliveries.isEmpty {
-            sessions[slot]!.trial = .running
-            stages[stage].suspects[0].trial = sessions[slot]!.connection
+        if sessions[slot].deliveries.isEmpty {
+            sessions[slot].trial = .running
+            stages[stage].suspects[0].trial = sessions[slot].connection
             continueTrial(stage, slot, at: now)
         } else {
-            sessions[slot]!.trial = .reserved
+            sessions[slot].trial = .reserved
         }
     }
 
@@ -103,8 +103,8 @@ extension Router {
     private func trialSession(_ stage: Int) -> Int? {
         var best: Int?
         for slot in stages[stage].sessions {
-            if sessions[slot]!.trial == .reserved { return slot }
-            if best.map({ sessions[slot]!.deliveries.owed < sessions[$0]!.deliveries.owed }) ?? true { best = slot }
+            if sessions[slot].trial == .reserved { return slot }
+            if best.map({ sessions[slot].deliveries.owed < sessions[$0].deliveries.owed }) ?? true { best = slot }
         }
         return best
     }
@@ -116,9 +116,9 @@ extension Router {
         }
         flush(slot)
         guard stages[stage].suspects[0].pending.isEmpty else { return }
-        guard stages[stage].suspects[0].isWhole || sessions[slot]!.deliveries.isEmpty else { return }
+        guard stages[stage].suspects[0].isWhole || sessions[slot].deliveries.isEmpty else { return }
         stages[stage].suspects.removeFirst()
-        sessions[slot]!.trial = .none
+        sessions[slot].trial = .none
         pumpTrial(stage, at: now)
     }
 

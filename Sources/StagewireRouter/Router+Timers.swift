@@ -30,12 +30,12 @@ extension Router {
 
     /// Something came from this worker.
     mutating func heard(_ slot: Int, at now: Moment) {
-        sessions[slot]!.lastReceived = now.uptime
-        sessions[slot]!.pinged = false
+        sessions[slot].lastReceived = now.uptime
+        sessions[slot].pinged = false
     }
 
     private mutating func checkLiveness(_ slot: Int, at now: Moment) {
-        let session = sessions[slot]!
+        let session = sessions[slot]
         let heartbeat = pipeline.limits.heartbeat.nanoseconds
         let idle = pipeline.limits.idle.nanoseconds
         let silence = now.uptime - session.lastReceived
@@ -46,7 +46,7 @@ extension Router {
                 CloseReason(.idleTimeout, "Nothing was heard from this worker for \(silence / 1_000_000) ms."), at: now)
         }
         if silence >= heartbeat && !session.pinged {
-            sessions[slot]!.pinged = true
+            sessions[slot].pinged = true
             effects.append(.send(session.connection, .ping(nonce: now.uptime)))
         }
         let next = silence < heartbeat ? session.lastReceived + heartbeat : session.lastReceived + idle
@@ -55,22 +55,22 @@ extension Router {
 
     /// From the moment at which a session holds something its progress is watched.
     mutating func armLease(_ slot: Int) {
-        guard !sessions[slot]!.isLeaseArmed, let oldest = sessions[slot]!.deliveries.oldest else { return }
-        sessions[slot]!.isLeaseArmed = true
-        let lease = stages[sessions[slot]!.stage].definition.lease.nanoseconds
-        timers.arm(.lease(sessions[slot]!.connection), at: oldest.entry.delivered &+ lease)
+        guard !sessions[slot].isLeaseArmed, let oldest = sessions[slot].deliveries.oldest else { return }
+        sessions[slot].isLeaseArmed = true
+        let lease = stages[sessions[slot].stage].definition.lease.nanoseconds
+        timers.arm(.lease(sessions[slot].connection), at: oldest.entry.delivered &+ lease)
     }
 
     private mutating func checkLease(_ slot: Int, at now: Moment) {
-        let session = sessions[slot]!
+        let session = sessions[slot]
         guard let oldest = session.deliveries.oldest else {
-            sessions[slot]!.isLeaseArmed = false
+            sessions[slot].isLeaseArmed = false
             return
         }
         let lease = stages[session.stage].definition.lease.nanoseconds
         // A worker that waits for credit has not failed (LE-1).
-        if waitsForCredit(slot) { sessions[slot]!.lastProgress = now.uptime }
-        let due = max(oldest.entry.delivered, sessions[slot]!.lastProgress) &+ lease
+        if waitsForCredit(slot) { sessions[slot].lastProgress = now.uptime }
+        let due = max(oldest.entry.delivered, sessions[slot].lastProgress) &+ lease
         guard due <= now.uptime else { return timers.arm(.lease(session.connection), at: due) }
         close(
             session.connection,

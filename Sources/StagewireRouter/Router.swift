@@ -27,8 +27,9 @@ public struct Router {
 
     var connections: [ConnectionID: Connection] = [:]
     var handshaking = 0
-    /// Slots; a free one holds `nil`.
-    var sessions: [Session?] = []
+    /// Slots, used again. A free one holds `Session.vacant`: an optional would be copied at every look into it, with
+    /// all its references counted.
+    var sessions: [Session] = []
     var freeSlots: [Int] = []
     var nextSession: UInt64 = 1
     /// Tokens that the host gave out.
@@ -94,6 +95,7 @@ public struct Router {
             let stream = stages[input.stage].streams[input.port]
             let workers = pipeline.stages[input.stage].maxWorkers
             streams[stream].subscribers.append(subscriptions.count)
+            stages[input.stage].isRead = true
             own.append(subscriptions.count)
             subscriptions.append(
                 Subscription(
@@ -128,8 +130,8 @@ public struct Router {
         case .disconnected(let connection): disconnect(connection, at: now)
         case .wrote(let connection, let bytes):
             guard let slot = slot(of: connection) else { return }
-            sessions[slot]!.unwritten -= bytes
-            precondition(sessions[slot]!.unwritten >= 0, "only what was delivered is reported as written")
+            sessions[slot].unwritten -= bytes
+            precondition(sessions[slot].unwritten >= 0, "only what was delivered is reported as written")
         case .expectWorker(let stage, let instance, let token):
             tokens.append((token, stage, instance))
         case .forgetWorker(let token):
@@ -157,8 +159,8 @@ public struct Router {
         switch message {
         case .credit(let limit): raiseCredit(slot, limit, at: now)
         case .ping(let nonce): effects.append(.send(connection, .pong(nonce: nonce)))
-        case .pong: sessions[slot]!.pinged = false
-        case .extend: sessions[slot]!.lastProgress = now.uptime
+        case .pong: sessions[slot].pinged = false
+        case .extend: sessions[slot].lastProgress = now.uptime
         case .claim(let partition): claim(partition, slot: slot, at: now)
         case .finished(let partition): finish(partition, slot: slot, at: now)
         case .close(let reason): leave(connection, slot: slot, reason, at: now)
@@ -176,10 +178,10 @@ public struct Router {
 
     /// Largest frame to accept from this connection now, bytes: never more than what its credit can account for.
     public func frameLimit(of connection: ConnectionID) -> Int {
-        guard let slot = slot(of: connection), let session = sessions[slot] else { return Limits.handshakeFrame }
+        guard let slot = slot(of: connection) else { return Limits.handshakeFrame }
         var allowance = Limits.controlAllowance
-        for grant in session.outputs { allowance += grant.outstandingBytes }
-        return min(session.maxFrame, allowance)
+        for port in sessions[slot].outputs.indices { allowance += sessions[slot].outputs[port].outstandingBytes }
+        return min(sessions[slot].maxFrame, allowance)
     }
 
     public mutating func clearEffects() {
@@ -234,7 +236,7 @@ struct CommitGroup {
 
     mutating func appended(to stream: Int) {
         isEmpty = false
-        if !streams.contains(stream) { streams.append(stream) }
+        if streams.last != stream && !streams.contains(stream) { streams.append(stream) }
     }
 
     mutating func changed() { isEmpty = false }

@@ -35,6 +35,13 @@ struct Session {
     var hasFinished = false
     var batch = DeliveryBatch()
 
+    /// What a free slot holds.
+    static var vacant: Session {
+        Session(
+            connection: ConnectionID(0), stage: -1, instance: "", run: 0, features: [], maxFrame: 0, token: nil,
+            inputs: [], outputs: [], lastProgress: 0, lastReceived: 0)
+    }
+
     enum Trial: Equatable {
         case none
         /// Gets nothing more, until it holds nothing and can try a suspect group.
@@ -52,7 +59,7 @@ struct Session {
     }
 }
 
-struct SessionFeatures: OptionSet {
+struct SessionFeatures: OptionSet, Sendable {
     let rawValue: UInt8
     static let singleThreaded = SessionFeatures(rawValue: 1)
     static let holds = SessionFeatures(rawValue: 2)

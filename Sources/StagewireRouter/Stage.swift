@@ -9,6 +9,8 @@ struct Stage {
     let subscriptions: [Int]
     /// Indices into `Router.streams`, by port number.
     let streams: [Int]
+    /// Somebody subscribes to one of its ports: what it accepts without emitting is filtered out.
+    var isRead = false
     /// Attached sessions, as slots in `Router.sessions`, in order of attachment.
     var sessions: [Int] = []
     var phase = Phase.running

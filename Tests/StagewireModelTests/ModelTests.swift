@@ -63,10 +63,7 @@ import Testing
         #expect(Duration.nanoseconds(-1).nanoseconds == 0)
         #expect(Duration.seconds(Int64.max).nanoseconds == .max)
         #expect(Duration.seconds(18_446_744_073).nanoseconds == 18_446_744_073_000_000_000)
-        // The sum of seconds and their fraction is not checked: the last 290 ms before the end wrap around.
-        withKnownIssue("Duration.nanoseconds wraps around instead of saturating") {
-            #expect((Duration.seconds(18_446_744_073) + .milliseconds(999)).nanoseconds == .max)
-        }
+        #expect((Duration.seconds(18_446_744_073) + .milliseconds(999)).nanoseconds == .max)
         #expect(Duration.seconds(30).milliseconds == 30_000)
         #expect(Duration.seconds(Int64.max).milliseconds == .max)
     }
@@ -88,7 +85,6 @@ import Testing
             case .connection: #expect((100..<200).contains(code.rawValue))
             case .session: #expect((200..<300).contains(code.rawValue))
             case .delivery: #expect((300..<400).contains(code.rawValue))
-            case .application: Issue.record("\(code) is not the application's")
             }
         }
     }

@@ -270,7 +270,7 @@ final class Chaos {
         for stream in rig.router.streams {
             precondition(stream.log.bytes <= stream.bytes.capacity && stream.log.count <= stream.records.capacity, "budget")
         }
-        for session in rig.router.sessions { session?.deliveries.check() }
+        for session in rig.router.sessions { session.deliveries.check() }
         for subscription in rig.router.subscriptions {
             precondition(subscription.parking.bytes <= subscription.parking.byteLimit, "parking stays within its budget")
         }
