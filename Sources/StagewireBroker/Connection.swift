@@ -38,6 +38,8 @@ final class Connection {
     var instance = ""
     /// Welcome was sent.
     var isAttached = false
+    /// More answers stood unwritten than may; said once.
+    var isFlooded = false
     /// The worker sent Close(0) before the broker did.
     var saidGoodbye = false
 

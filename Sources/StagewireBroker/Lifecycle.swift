@@ -28,6 +28,8 @@ final class Lifecycle: SwitchboardObserver, HostObserver {
     private let report: EventLoopPromise<RunReport>
     private let drainLimit: Duration
     var listener: Listener?
+    /// Peers can make the router say things, such as why each of a thousand connections was refused.
+    private var limiter = LineLimiter(rate: 100)
 
     init(
         _ pipeline: PipelineDefinition, switchboard: Switchboard, host: Host, report: EventLoopPromise<RunReport>,
@@ -96,6 +98,9 @@ final class Lifecycle: SwitchboardObserver, HostObserver {
     }
 
     func noticed(_ notice: Notice) {
+        let verdict = limiter.admit(at: Clock.uptime())
+        if verdict.droppedBefore > 0 { logger.warning("(\(verdict.droppedBefore) messages dropped)") }
+        guard verdict.isShown else { return }
         var label = ""
         if let stage = notice.stage {
             let instance = notice.instance.map { "/\($0)" } ?? ""

@@ -72,7 +72,10 @@ extension Switchboard {
             news.append(.attached(stage: stage, instance: welcome.instance))
         }
         let waiting = connection.unwrittenAnswers + connection.outbox.answered
-        if waiting > Limits.unwrittenCeiling { news.append(.flooded(connection)) }
+        if waiting > Limits.unwrittenCeiling, !connection.isFlooded {
+            connection.isFlooded = true
+            news.append(.flooded(connection))
+        }
     }
 
     private func close(_ id: ConnectionID, _ reason: CloseReason, _ news: inout [News]) {

@@ -11,9 +11,7 @@ final class WorkerOutput {
     private var channels: [any Channel] = []
     private var isClosed = false
     private(set) var tail: [String] = []
-    private var second: UInt64 = 0
-    private var shown = 0
-    private var dropped = 0
+    private var limiter = LineLimiter(rate: rate)
 
     init(show: @escaping (String) -> Void) { self.show = show }
 
@@ -38,29 +36,20 @@ final class WorkerOutput {
     func take(_ line: String, now: UInt64) {
         tail.append(line)
         if tail.count > Self.kept { tail.removeFirst() }
-        if now / 1_000_000_000 != second {
-            reportDropped()
-            second = now / 1_000_000_000
-            shown = 0
-        }
-        guard shown < Self.rate else {
-            dropped += 1
-            return
-        }
-        shown += 1
-        show(line)
+        let verdict = limiter.admit(at: now)
+        mention(verdict.droppedBefore)
+        if verdict.isShown { show(line) }
     }
 
     /// A grandchild that holds the pipes open must not keep the worker from being replaced.
     func close() {
         isClosed = true
-        reportDropped()
+        mention(limiter.takeDropped())
         for channel in channels { channel.close(promise: nil) }
         channels.removeAll()
     }
 
-    private func reportDropped() {
+    private func mention(_ dropped: Int) {
         if dropped > 0 { show("(\(dropped) lines dropped: more than \(Self.rate) in a second)") }
-        dropped = 0
     }
 }

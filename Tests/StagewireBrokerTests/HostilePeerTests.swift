@@ -62,21 +62,23 @@ import Testing
     }
 
     @Test func creditOvershoot() async throws {
-        try await BrokerFixture.with(.chain()) { fixture in
+        let pipeline = PipelineDefinition.chain {
+            $0.limits.windowRecords = 100
+            $0.limits.maxStepRecords = 10
+        }
+        try await BrokerFixture.with(pipeline) { fixture in
             let path = fixture.path
             try await onThread {
                 let source = try Peer(path)
                 _ = try source.attach("source")
                 try source.send(.claim(partition: "p"))
-                // 5,000 records at once, where a step may have 4,096; spread over frames so that each is legal.
-                for id in 1...40 as ClosedRange<UInt64> {
-                    let frame = ProtoWriter.frame(10) { emit in
+                // More records in one frame than the window and every step of 16 workers have room for.
+                try source.send(
+                    ProtoWriter.frame(10) { emit in
                         emit.bytes(1, "p".utf8)
-                        emit.varint(2, id)
-                        for _ in 0..<4000 { emit.message(3) { $0.bytes(3, TestRecord(payload: [1]).output) } }
-                    }
-                    do { try source.send(frame) } catch { break }
-                }
+                        emit.varint(2, 1)
+                        for _ in 0..<1000 { emit.message(3) { $0.bytes(3, TestRecord(payload: [1]).output) } }
+                    })
                 #expect(try source.closingCode() == .creditExceeded)
                 let next = try Peer(path)
                 _ = try next.attach("source")
