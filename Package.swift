@@ -40,7 +40,7 @@ let package = Package(
         .target(
             name: "StagewireBroker",
             dependencies: [
-                "StagewireWire", "StagewireRouter", "StagewireRecord", "StagewireConfig", "StagewireModel",
+                "StagewireWire", "StagewireRouter", "StagewireRecord", "StagewireModel",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
@@ -48,7 +48,7 @@ let package = Package(
         .executableTarget(
             name: "stagewire",
             dependencies: [
-                "StagewireBroker", "StagewireConfig", "StagewireModel",
+                "StagewireBroker", "StagewireConfig", "StagewireRouter", "StagewireModel",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: settings),

@@ -49,6 +49,7 @@ public final class Broker: Sendable {
         lifecycle = try loop.submit {
             var options = Router.Options()
             options.keepRunning = settings.keepRunning
+            options.owner = geteuid()
             let switchboard = Switchboard(pipeline, options: options, loop: loop)
             let environment = WorkerEnvironment(inherited: settings.environment, socketPath: path.path)
             let host = Host(

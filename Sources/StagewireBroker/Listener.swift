@@ -24,7 +24,6 @@ final class Listener {
     static func bind(
         _ path: SocketPath, group: any EventLoopGroup, switchboard: NIOLoopBound<Switchboard>, logger: Logger
     ) throws -> NIOLoopBound<Listener> {
-        let owner = geteuid()
         let bootstrap = ServerBootstrap(group: group)
             // When descriptors run out, accept rests for a second; who waits in the backlog loses nothing.
             .serverChannelInitializer { channel in
@@ -39,7 +38,7 @@ final class Listener {
             )
             .childChannelInitializer { channel in
                 PeerCredentials.of(channel).flatMapThrowing { peer in
-                    try admit(channel, peer, owner: owner, switchboard: switchboard.value, logger: logger)
+                    try admit(channel, peer, switchboard: switchboard.value)
                 }
             }
         let loop = group.any()
@@ -51,12 +50,8 @@ final class Listener {
     }
 
     private static func admit(
-        _ channel: any Channel, _ peer: PeerCredentials, owner: UInt32, switchboard: Switchboard, logger: Logger
+        _ channel: any Channel, _ peer: PeerCredentials, switchboard: Switchboard
     ) throws {
-        guard peer.isAdmitted(by: owner) else {
-            logger.warning("refused a connection of user \(peer.uid), process \(peer.pid)")
-            throw EnvironmentError("user \(peer.uid) may not attach")
-        }
         guard !switchboard.isStopped else { throw EnvironmentError("the broker ends") }
         let connection = switchboard.connected(channel, uid: peer.uid)
         try channel.pipeline.syncOperations.addHandler(ConnectionHandler(connection, switchboard: switchboard))

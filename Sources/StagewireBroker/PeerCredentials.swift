@@ -7,9 +7,6 @@ struct PeerCredentials {
     var uid: UInt32 = 0
     var gid: UInt32 = 0
 
-    /// The broker's own user and root may attach; file permissions alone would not tell who it was.
-    func isAdmitted(by owner: UInt32) -> Bool { uid == owner || uid == 0 }
-
     static func of(_ channel: any Channel) -> EventLoopFuture<PeerCredentials> {
         guard let provider = channel as? any SocketOptionProvider else {
             return channel.eventLoop.makeFailedFuture(EnvironmentError("this transport does not name its peers"))

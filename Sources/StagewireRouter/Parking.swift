@@ -90,7 +90,9 @@ struct Parking {
     }
 
     /// Changes a record's state and what `change` changes besides.
-    mutating func update(_ sequence: UInt64, to state: ParkedRecord.State, _ change: (inout ParkedRecord) -> Void = { _ in }) {
+    mutating func update(
+        _ sequence: UInt64, to state: ParkedRecord.State, _ change: (inout ParkedRecord) -> Void = { _ in }
+    ) {
         guard var record = records[sequence] else { preconditionFailure("record \(sequence) is not parked") }
         if record.state != .inFlight { waiting -= 1 }
         record.state = state

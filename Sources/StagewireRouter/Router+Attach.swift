@@ -14,6 +14,15 @@ extension Router {
                     "The broker has \(connections.count - 1) connections, \(handshaking - 1) of them without a Hello; "
                         + "try again later."), at: now)
         }
+        if let owner = options.owner, uid != owner, uid != 0 {
+            return close(
+                connection,
+                CloseReason(
+                    .unauthenticated,
+                    "This broker belongs to user \(owner); a worker of user \(uid) may not attach. Start both as one user."
+                ),
+                at: now)
+        }
         timers.arm(.handshake(connection), at: now.uptime + pipeline.limits.handshake.nanoseconds)
     }
 

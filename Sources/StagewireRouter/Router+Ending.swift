@@ -87,7 +87,8 @@ extension Router {
         guard !hasEnded else { return }
         for slot in stages.flatMap(\.sessions) {
             close(
-                sessions[slot].connection, CloseReason(.drainDeadline, "The pipeline stops and its drain deadline has passed."),
+                sessions[slot].connection,
+                CloseReason(.drainDeadline, "The pipeline stops and its drain deadline has passed."),
                 at: now, as: .released)
         }
         hasEnded = true

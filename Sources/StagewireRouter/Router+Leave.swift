@@ -28,7 +28,9 @@ extension Router {
             if reason.code != Code.ok.rawValue {
                 let session = sessions[slot]
                 effects.append(
-                    .log(Notice(.warning, stage: session.stage, instance: session.instance, "closed: \(reason.message)")))
+                    .log(
+                        Notice(.warning, stage: session.stage, instance: session.instance, "closed: \(reason.message)"))
+                )
             }
             endSession(slot, as: ending, at: now)
         }

@@ -53,7 +53,9 @@ extension Router {
         let record = streams[subscriptions[index].stream].log.ref(sequence)
         guard subscriptions[index].parking.hasRoom(bytes: record.wireLength) else { return false }
         if subscriptions[index].parking[sequence] == nil {
-            guard let entry = entryInFlight(sequence, index) else { preconditionFailure("a needed record is in flight") }
+            guard let entry = entryInFlight(sequence, index) else {
+                preconditionFailure("a needed record is in flight")
+            }
             subscriptions[index].parking.insert(
                 ParkedRecord(
                     state: .inFlight, key: entry.key, attempt: entry.attempt, firstAttempt: entry.delivered, block: nil),
@@ -69,7 +71,8 @@ extension Router {
         for slot in stages[subscriptions[index].stage].sessions {
             var found: InFlight?
             sessions[slot].deliveries.forEachOwed { _, entry in
-                if entry.sequence == sequence, Int(entry.input) == subscriptions[index].input, entry.state == .unsettled {
+                if entry.sequence == sequence, Int(entry.input) == subscriptions[index].input, entry.state == .unsettled
+                {
                     found = entry
                 }
             }
@@ -140,7 +143,8 @@ extension Router {
             reserved.bytes -= bytePolicy.reserve(outstanding: old.outstandingBytes)
             reserved.records -= recordPolicy.reserve(outstanding: old.outstandingRecords)
             let bytes = bytePolicy.increase(
-                outstanding: old.outstandingBytes, occupied: occupiedBytes, reserved: reserved.bytes, attached: attached)
+                outstanding: old.outstandingBytes, occupied: occupiedBytes, reserved: reserved.bytes, attached: attached
+            )
             let records = recordPolicy.increase(
                 outstanding: old.outstandingRecords, occupied: occupiedRecords, reserved: reserved.records,
                 attached: attached)
@@ -195,7 +199,8 @@ extension Router {
         guard Int(limit.number) < sessions[slot].inputs.count else {
             return close(
                 connection,
-                CloseReason(.unknownPort, "Credit for input \(limit.number): this stage has \(sessions[slot].inputs.count)."),
+                CloseReason(
+                    .unknownPort, "Credit for input \(limit.number): this stage has \(sessions[slot].inputs.count)."),
                 at: now)
         }
         _ = sessions[slot].inputs[Int(limit.number)].credit.raise(to: limit)

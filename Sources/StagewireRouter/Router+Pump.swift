@@ -22,7 +22,8 @@ extension Router {
         if !stages[stage].suspects.isEmpty { pumpTrial(stage, at: now) }
         for subscription in stages[stage].subscriptions where !subscriptions[subscription].dead.isFull {
             let hasReady = !subscriptions[subscription].parking.ready.isEmpty
-            let hasNew = subscriptions[subscription].progress.cursor < streams[subscriptions[subscription].stream].visibleEnd
+            let hasNew =
+                subscriptions[subscription].progress.cursor < streams[subscriptions[subscription].stream].visibleEnd
             guard hasReady || hasNew else { continue }
             if hasReady { deliverReady(subscription, at: now) }
             if hasNew { deliverNew(subscription, at: now) }
@@ -177,7 +178,9 @@ extension Router {
         for offset in 0..<count {
             let slot = stages[stage].sessions[(stages[stage].turn + offset) % count]
             let owed = sessions[slot].deliveries.owed
-            guard owed < least, sessions[slot].trial == .none, hasRoom(slot, input: input, bytes: bytes) else { continue }
+            guard owed < least, sessions[slot].trial == .none, hasRoom(slot, input: input, bytes: bytes) else {
+                continue
+            }
             best = slot
             least = owed
         }
@@ -191,13 +194,16 @@ extension Router {
         guard sessions[slot].unwritten < Limits.unwritten else { return false }
         let unsettled = sessions[slot].inputs[input].unsettledRecords
         guard unsettled < limits.unsettledRecords else { return false }
-        guard unsettled == 0 || sessions[slot].inputs[input].unsettledBytes + bytes <= limits.unsettledBytes else { return false }
+        guard unsettled == 0 || sessions[slot].inputs[input].unsettledBytes + bytes <= limits.unsettledBytes else {
+            return false
+        }
         return sessions[slot].inputs[input].credit.admits(bytes: bytes)
     }
 
     /// Hands a record to a session: from now on the session owes a verdict.
     mutating func hand(
-        _ record: RecordRef, _ sequence: UInt64, key: UInt64, attempt: UInt32, to slot: Int, _ index: Int, at now: Moment
+        _ record: RecordRef, _ sequence: UInt64, key: UInt64, attempt: UInt32, to slot: Int, _ index: Int,
+        at now: Moment
     ) {
         let input = subscriptions[index].input
         let bytes = record.recordLength

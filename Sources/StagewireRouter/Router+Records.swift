@@ -44,12 +44,16 @@ extension Router {
 
     /// Tried and failed: once more after a delay, or a dead letter. Returns whether it will be tried again.
     @discardableResult
-    mutating func retry(_ entry: InFlight, _ subscription: Int, delay: UInt64, error: DeliveryError, at now: Moment) -> Bool {
+    mutating func retry(_ entry: InFlight, _ subscription: Int, delay: UInt64, error: DeliveryError, at now: Moment)
+        -> Bool
+    {
         let policy = stages[subscriptions[subscription].stage].definition.retry
         let parked = subscriptions[subscription].parking[entry.sequence]
         let firstAttempt = parked.map { $0.firstAttempt } ?? entry.delivered
         guard entry.attempt < policy.attempts else {
-            bury(entry.sequence, key: entry.key, subscription, attempts: entry.attempt, .attemptsExhausted, error, at: now)
+            bury(
+                entry.sequence, key: entry.key, subscription, attempts: entry.attempt, .attemptsExhausted, error,
+                at: now)
             return false
         }
         let backoff = policy.delay(beforeAttempt: entry.attempt + 1, salt: entry.sequence)
@@ -119,7 +123,9 @@ extension Router {
         _ sequence: UInt64, key: UInt64, _ subscription: Int, attempts: UInt32, _ reason: Code,
         _ error: DeliveryError, at now: Moment
     ) {
-        let block = subscriptions[subscription].parking[sequence]?.block ?? RecordBlock(copying: reference(sequence, subscription))
+        let block =
+            subscriptions[subscription].parking[sequence]?.block
+            ?? RecordBlock(copying: reference(sequence, subscription))
         let wasFull = subscriptions[subscription].dead.isFull
         subscriptions[subscription].dead.add(block, attempts: attempts, reason: reason, error: error, time: now.wall)
         complete(sequence, key: key, subscription, at: now)
@@ -131,7 +137,8 @@ extension Router {
                     Notice(
                         .warning, stage: stage,
                         "dead letter \(block.ref.id) after \(attempts) attempt\(attempts == 1 ? "" : "s"): \(reason.name): "
-                            + error.message + (total < 5 ? "" : " (the \(total)th; from here on powers of ten are told)"))))
+                            + error.message
+                            + (total < 5 ? "" : " (the \(total)th; from here on powers of ten are told)"))))
         }
         if subscriptions[subscription].dead.isFull && !wasFull {
             effects.append(

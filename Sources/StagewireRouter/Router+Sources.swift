@@ -9,7 +9,8 @@ extension Router {
         guard stages[stage].definition.isSource else {
             return close(
                 session.connection,
-                CloseReason(.notClaimed, "Stage \(stages[stage].definition.name) is no source: it has nothing to claim."),
+                CloseReason(
+                    .notClaimed, "Stage \(stages[stage].definition.name) is no source: it has nothing to claim."),
                 at: now)
         }
         guard let index = partition(named: name, stage: stage) else {
@@ -48,7 +49,8 @@ extension Router {
         return index
     }
 
-    public mutating func emit(_ connection: ConnectionID, _ batch: borrowing StepBatch, frame: RawSpan, at now: Moment) {
+    public mutating func emit(_ connection: ConnectionID, _ batch: borrowing StepBatch, frame: RawSpan, at now: Moment)
+    {
         guard let slot = slot(of: connection) else { return refuseEarly(connection, at: now) }
         heard(slot, at: now)
         do throws(CloseReason) {
@@ -63,7 +65,9 @@ extension Router {
         }
     }
 
-    private func claimedPartition(_ batch: borrowing StepBatch, _ frame: RawSpan, _ slot: Int) throws(CloseReason) -> Int {
+    private func claimedPartition(_ batch: borrowing StepBatch, _ frame: RawSpan, _ slot: Int) throws(CloseReason)
+        -> Int
+    {
         let session = sessions[slot]
         let name = text(batch.partition, frame)
         guard let index = stages[session.stage].partitionIndex[name],
@@ -131,7 +135,8 @@ extension Router {
         else {
             return close(
                 session.connection,
-                CloseReason(.notClaimed, "Finished for partition \"\(name)\", which this session has not claimed."), at: now)
+                CloseReason(.notClaimed, "Finished for partition \"\(name)\", which this session has not claimed."),
+                at: now)
         }
         stages[stage].partitions[index].isFinished = true
         stages[stage].partitions[index].owner = nil

@@ -3,7 +3,9 @@ import StagewireRecord
 
 /// Verdicts: a Settle's outcomes, each one step.
 extension Router {
-    public mutating func settle(_ connection: ConnectionID, _ batch: borrowing StepBatch, frame: RawSpan, at now: Moment) {
+    public mutating func settle(
+        _ connection: ConnectionID, _ batch: borrowing StepBatch, frame: RawSpan, at now: Moment
+    ) {
         guard let slot = slot(of: connection) else { return refuseEarly(connection, at: now) }
         heard(slot, at: now)
         sessions[slot].lastProgress = now.uptime
@@ -119,7 +121,8 @@ extension Router {
                         + "\(sessions[slot].deliveries.next - 1) deliveries so far.")
             }
             if let last = scratch.deliveries.last, last >= id {
-                throw CloseReason(.invalidOutcome, "The deliveries of an outcome have to ascend: \(id) stands behind \(last).")
+                throw CloseReason(
+                    .invalidOutcome, "The deliveries of an outcome have to ascend: \(id) stands behind \(last).")
             }
             if entry.state == .voided { hasVoided = true }
             scratch.deliveries.append(id)
@@ -128,7 +131,9 @@ extension Router {
         }
     }
 
-    private func error(of outcome: StepBatch.Outcome, _ batch: borrowing StepBatch, _ otherwise: String) -> DeliveryError {
+    private func error(of outcome: StepBatch.Outcome, _ batch: borrowing StepBatch, _ otherwise: String)
+        -> DeliveryError
+    {
         outcome.error >= 0 ? batch.errors[outcome.error] : DeliveryError(.rejected, otherwise)
     }
 
@@ -274,7 +279,8 @@ extension Router {
     }
 
     /// One input: the ordinary step.
-    private mutating func stampDerived(_ emission: StepBatch.Emission, from delivery: UInt64, slot: Int, at now: Moment) {
+    private mutating func stampDerived(_ emission: StepBatch.Emission, from delivery: UInt64, slot: Int, at now: Moment)
+    {
         let entry = sessions[slot].deliveries.owedEntry(delivery)!
         let parent = reference(entry.sequence, sessions[slot].inputs[Int(entry.input)].subscription)
         let port = Int(emission.port)

@@ -13,7 +13,8 @@ extension Router {
                 close(
                     connection,
                     CloseReason(
-                        .handshakeTimeout, "No Hello within \(pipeline.limits.handshake.milliseconds) ms of connecting."),
+                        .handshakeTimeout, "No Hello within \(pipeline.limits.handshake.milliseconds) ms of connecting."
+                    ),
                     at: now)
             case .liveness(let connection):
                 if let slot = slot(of: connection) { checkLiveness(slot, at: now) }
@@ -76,7 +77,8 @@ extension Router {
             session.connection,
             CloseReason(
                 .leaseExpired,
-                "No Settle and no Extend for \(lease / 1_000_000) ms while it held \(session.deliveries.owed) deliveries."),
+                "No Settle and no Extend for \(lease / 1_000_000) ms while it held \(session.deliveries.owed) deliveries."
+            ),
             at: now, as: .leaseExpired)
     }
 }

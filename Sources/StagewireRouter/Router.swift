@@ -14,6 +14,8 @@ public struct Router {
     public struct Options: Sendable {
         /// Sources that finish do not end the pipeline.
         public var keepRunning = false
+        /// The user whose processes may attach, beside root's; `nil`: everybody's.
+        public var owner: UInt32?
         public init() {}
     }
 
@@ -245,19 +247,23 @@ struct CommitGroup {
     /// both are cumulative.
     mutating func confirm(_ connection: ConnectionID, _ message: ControlMessage) {
         isEmpty = false
-        if let last = confirmations.last, last.connection == connection {
-            switch (last.message, message) {
-            case (.committed(let a, _, let refused), .committed(let b, let through, let more)) where a == b:
-                confirmations[confirmations.count - 1].message = .committed(
-                    partition: b, through: through, refused: refused + more)
-                return
-            case (.settled(_, let refused), .settled(let through, let more)):
-                confirmations[confirmations.count - 1].message = .settled(through: through, refused: refused + more)
-                return
-            default: break
-            }
+        if let last = confirmations.last, last.connection == connection, let both = merge(last.message, message) {
+            confirmations[confirmations.count - 1].message = both
+        } else {
+            confirmations.append(Confirmation(connection: connection, message: message))
         }
-        confirmations.append(Confirmation(connection: connection, message: message))
+    }
+
+    private func merge(_ earlier: ControlMessage, _ later: ControlMessage) -> ControlMessage? {
+        if case .committed(let partition, _, let refused) = earlier,
+            case .committed(partition, let through, let more) = later
+        {
+            return .committed(partition: partition, through: through, refused: refused + more)
+        }
+        if case .settled(_, let refused) = earlier, case .settled(let through, let more) = later {
+            return .settled(through: through, refused: refused + more)
+        }
+        return nil
     }
 }
 

@@ -92,7 +92,8 @@ struct DeliveryBatch {
             first = id
             self.input = input
         }
-        precondition(self.input == input && id == first + UInt64(attempts.count), "a batch is of one input, its ids consecutive")
+        precondition(
+            self.input == input && id == first + UInt64(attempts.count), "a batch is of one input, its ids consecutive")
         bytes += record.wireLength
         attempts.append(attempt)
         if attempt != 1 { hasRetries = true }

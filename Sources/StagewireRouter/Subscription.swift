@@ -33,7 +33,10 @@ struct Subscription {
         var unmatched: UInt64 = 0
     }
 
-    init(_ definition: InputDefinition, stage: Int, input: Int, stream: Int, ordering: Ordering, parking: Parking, dead: DeadLetters) {
+    init(
+        _ definition: InputDefinition, stage: Int, input: Int, stream: Int, ordering: Ordering, parking: Parking,
+        dead: DeadLetters
+    ) {
         self.stage = stage
         self.input = input
         self.stream = stream

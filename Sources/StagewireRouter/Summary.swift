@@ -68,7 +68,9 @@ extension Router {
         line.dropped += counters.dropped
         line.unmatched += counters.unmatched
         line.inFlight += subscription.inFlight
-        let undelivered = streams[subscription.stream].visibleEnd - min(streams[subscription.stream].visibleEnd, subscription.progress.cursor)
+        let undelivered =
+            streams[subscription.stream].visibleEnd
+            - min(streams[subscription.stream].visibleEnd, subscription.progress.cursor)
         line.queued += Int(undelivered) + subscription.parking.waiting
     }
 

@@ -118,11 +118,4 @@ import Testing
         #expect(SocketPath.absolute("/a/b") == "/a/b")
         #expect(SocketPath.absolute("./b").hasSuffix("/b") && !SocketPath.absolute("./b").contains("./"))
     }
-
-    @Test func ownerAndRootAreAdmitted() {
-        #expect(PeerCredentials(uid: 7).isAdmitted(by: 7))
-        #expect(PeerCredentials(uid: 0).isAdmitted(by: 7))
-        #expect(!PeerCredentials(uid: 8).isAdmitted(by: 7))
-        #expect(!PeerCredentials(uid: 8).isAdmitted(by: 0))
-    }
 }

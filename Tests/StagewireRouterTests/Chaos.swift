@@ -1,4 +1,5 @@
 import StagewireModel
+
 @testable import StagewireRecord
 @testable import StagewireRouter
 
@@ -268,11 +269,13 @@ final class Chaos {
 
     private func check() {
         for stream in rig.router.streams {
-            precondition(stream.log.bytes <= stream.bytes.capacity && stream.log.count <= stream.records.capacity, "budget")
+            precondition(
+                stream.log.bytes <= stream.bytes.capacity && stream.log.count <= stream.records.capacity, "budget")
         }
         for session in rig.router.sessions { session.deliveries.check() }
         for subscription in rig.router.subscriptions {
-            precondition(subscription.parking.bytes <= subscription.parking.byteLimit, "parking stays within its budget")
+            precondition(
+                subscription.parking.bytes <= subscription.parking.byteLimit, "parking stays within its budget")
         }
     }
 
@@ -287,9 +290,13 @@ final class Chaos {
         if options.auditOverflow == .block { faults += compare("audit", Self.audit, emitted, dead[Self.audit]) }
         let summary = rig.router.summary()
         if summary.stages[Self.transform].emitted != UInt64(expectedAtSink.count) {
-            faults.append("transform emitted \(summary.stages[Self.transform].emitted), expected \(expectedAtSink.count)")
+            faults.append(
+                "transform emitted \(summary.stages[Self.transform].emitted), expected \(expectedAtSink.count)")
         }
-        if summary.bytes != dead.indices.reduce(0, { $0 + rig.router.deadLetters(stage: $1).reduce(0) { $0 + $1.record.ref.wireLength } }) {
+        if summary.bytes
+            != dead.indices.reduce(
+                0, { $0 + rig.router.deadLetters(stage: $1).reduce(0) { $0 + $1.record.ref.wireLength } })
+        {
             faults.append("memory is still held at the end: \(summary.bytes) bytes")
         }
         for stage in [Self.transform, Self.sink] { faults += orderFaults(stage) }
@@ -318,8 +325,12 @@ final class Chaos {
         var last: [String: (time: Int, payload: String)] = [:]
         var faults: [String] = []
         for payload in sequence {
-            guard let time = lastAccepted[stage][payload], case let key = key(of: payload), !key.isEmpty else { continue }
-            if let before = last[key], before.time > time { faults.append("stage \(stage): \(before.payload) after \(payload)") }
+            guard let time = lastAccepted[stage][payload], case let key = key(of: payload), !key.isEmpty else {
+                continue
+            }
+            if let before = last[key], before.time > time {
+                faults.append("stage \(stage): \(before.payload) after \(payload)")
+            }
             last[key] = (time, payload)
         }
         return faults

@@ -1,4 +1,5 @@
 import StagewireModel
+
 @testable import StagewireRecord
 @testable import StagewireRouter
 
@@ -149,7 +150,9 @@ final class Rig {
         }
     }
 
-    func emit(_ worker: RigWorker, _ partition: String, _ id: UInt64, _ emissions: [TestEmission], checkpoint: String = "") {
+    func emit(
+        _ worker: RigWorker, _ partition: String, _ id: UInt64, _ emissions: [TestEmission], checkpoint: String = ""
+    ) {
         worker.spend(emissions)
         let bytes = StepBytes.build { step in
             step.nested(1, Array(partition.utf8))
@@ -223,7 +226,8 @@ final class Rig {
         case .welcome(let welcome): worker.welcome = welcome
         case .credit(let limit):
             let old = worker.granted[limit.number]
-            precondition(limit.records >= (old?.records ?? 0) && limit.bytes >= (old?.bytes ?? 0), "credit never shrinks")
+            precondition(
+                limit.records >= (old?.records ?? 0) && limit.bytes >= (old?.bytes ?? 0), "credit never shrinks")
             worker.granted[limit.number] = limit
         case .ping(let nonce):
             worker.pings.append(nonce)
@@ -272,7 +276,8 @@ final class Rig {
         }
         let limit = worker.grantedIn[delivery.input] ?? CreditLimit(records: 0, bytes: 0)
         precondition(
-            worker.receivedRecords[delivery.input]! <= limit.records && worker.receivedBytes[delivery.input]! <= limit.bytes,
+            worker.receivedRecords[delivery.input]! <= limit.records
+                && worker.receivedBytes[delivery.input]! <= limit.bytes,
             "sent <= granted, always")
     }
 

@@ -18,7 +18,8 @@ final class Scenario {
     private var rig: Rig!
     private var workers: [String: RigWorker] = [:]
 
-    static let directory = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent("Scenarios")
+    static let directory = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent(
+        "Scenarios")
 
     static func names() -> [String] {
         let files = (try? FileManager.default.contentsOfDirectory(atPath: directory.path)) ?? []
@@ -58,7 +59,8 @@ final class Scenario {
         case "attach":
             let worker = rig.attach(rest[0], name: rest[1], features: Array(rest.dropFirst(2)))
             if worker.closed == nil { workers[rest[1]] = worker }
-        case "grant": rig.grant(worker(rest[0]), records: UInt64(rest[1])!, input: rest.count > 2 ? UInt32(rest[2])! : 0)
+        case "grant":
+            rig.grant(worker(rest[0]), records: UInt64(rest[1])!, input: rest.count > 2 ? UInt32(rest[2])! : 0)
         case "claim": rig.send(worker(rest[0]), .claim(partition: rest[1]))
         case "finish": rig.send(worker(rest[0]), .finished(partition: rest[1]))
         case "extend": rig.send(worker(rest[0]), .extend)
@@ -89,7 +91,9 @@ final class Scenario {
             var upstream: Int?
             for part in chain.split(separator: " ").map(String.init) where part != "->" {
                 let name = String(part.prefix { $0 != "[" })
-                let options = part.contains("[") ? part.dropFirst(name.count + 1).dropLast().split(separator: ",").map(String.init) : []
+                let options =
+                    part.contains("[")
+                    ? part.dropFirst(name.count + 1).dropLast().split(separator: ",").map(String.init) : []
                 if let known = stages.firstIndex(where: { $0.name == name }) {
                     if let upstream { stages[known].inputs.append(InputDefinition(stage: upstream)) }
                     upstream = known
@@ -144,7 +148,9 @@ final class Scenario {
     }
 
     private func emit(_ words: [String]) {
-        rig.emit(worker(words[0]), words[1], UInt64(words[2])!, words.dropFirst(3).map { emission($0) }, checkpoint: "at \(words[2])")
+        rig.emit(
+            worker(words[0]), words[1], UInt64(words[2])!, words.dropFirst(3).map { emission($0) },
+            checkpoint: "at \(words[2])")
     }
 
     /// `settle W 3 accept a:x b:y`, `settle W 1-3,5 accept sum:6`, `settle W 2 retry 500`.
@@ -153,7 +159,9 @@ final class Scenario {
             let ends = part.split(separator: "-").map { UInt64($0)! }
             return ends[0]...ends[ends.count - 1]
         }
-        let kinds: [String: OutcomeKind] = ["accept": .accepted, "reject": .rejected, "retry": .retry, "release": .released]
+        let kinds: [String: OutcomeKind] = [
+            "accept": .accepted, "reject": .rejected, "retry": .retry, "release": .released,
+        ]
         var outcome = TestOutcome(ranges, kinds[words[2]]!)
         switch outcome.kind {
         case .accepted: outcome.emissions = words.dropFirst(3).map { emission($0) }
@@ -168,7 +176,8 @@ final class Scenario {
         for stage in rig.router.summary().stages where names.isEmpty || names.contains(stage.name) {
             rig.note(
                 "\(stage.name): in \(stage.accepted) out \(stage.emitted) in flight \(stage.inFlight) queued \(stage.queued) "
-                    + "retried \(stage.retried) dead \(stage.dead) dropped \(stage.dropped) unmatched \(stage.unmatched)")
+                    + "retried \(stage.retried) dead \(stage.dead) dropped \(stage.dropped) unmatched \(stage.unmatched)"
+            )
         }
     }
 

@@ -28,7 +28,8 @@ import Testing
         for sequence in needed.sorted() {
             var finished = progress
             finished.finish(sequence)
-            explore(depth: depth - 1, progress: finished, needed: needed.subtracting([sequence]), cursor: cursor, &cases)
+            explore(
+                depth: depth - 1, progress: finished, needed: needed.subtracting([sequence]), cursor: cursor, &cases)
         }
     }
 }
@@ -79,7 +80,9 @@ import Testing
 
     @Test func voidsOnlyLaterOnesOfTheKeyAndInput() {
         var table = DeliveryTable()
-        for sequence in UInt64(1)...6 { _ = table.append(entry(sequence, key: sequence % 2, input: sequence == 5 ? 1 : 0)) }
+        for sequence in UInt64(1)...6 {
+            _ = table.append(entry(sequence, key: sequence % 2, input: sequence == 5 ? 1 : 0))
+        }
         var voided: [UInt64] = []
         table.void(after: 1, key: 1, input: 0) { voided.append($0.sequence) }
         #expect(voided == [3])
@@ -104,7 +107,8 @@ import Testing
         for _ in 0..<2000 {
             if Int.random(in: 0..<4, using: &random) == 0 {
                 let limit = CreditLimit(
-                    records: UInt64.random(in: 0...400, using: &random), bytes: UInt64.random(in: 0...4000, using: &random))
+                    records: UInt64.random(in: 0...400, using: &random),
+                    bytes: UInt64.random(in: 0...4000, using: &random))
                 let grows = limit.records > mostRecords || limit.bytes > mostBytes
                 mostRecords = max(mostRecords, limit.records)
                 mostBytes = max(mostBytes, limit.bytes)
@@ -130,7 +134,8 @@ import Testing
         #expect(occupied + sessions[0] + sessions[1] <= policy.capacity)
         for session in 0...1 {
             let more = policy.increase(
-                outstanding: sessions[session], occupied: occupied, reserved: policy.reserve(outstanding: sessions[1 - session]),
+                outstanding: sessions[session], occupied: occupied,
+                reserved: policy.reserve(outstanding: sessions[1 - session]),
                 attached: 2)
             #expect(more >= 0)
             if occupied == 0 { #expect(sessions[session] + more >= policy.step) }

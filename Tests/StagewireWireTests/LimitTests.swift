@@ -82,10 +82,13 @@ struct LimitTests {
     }
 
     @Test("values that this version does not know")
-    func enums() {
-        #expect(refusal(envelope(field(14, field(1, 3)))) == .malformedFrame)
-        #expect(refusal(envelope(field(14, field(2, 3)))) == .malformedFrame)
-        #expect(refusal(envelope(field(3, field(13, field(6, 9))))) == .malformedFrame)
+    func enums() throws {
+        // EN-3: a later reason is a shutdown; a later ordering is the strictest that is known.
+        #expect(try FrameCodec.decode(envelope(field(14, field(1, 3)))) == .control(.drain(.shutdown, deadlineMS: 0)))
+        #expect(try FrameCodec.decode(envelope(field(14, field(2, 3)))) == .control(.drain(.shutdown, deadlineMS: 3)))
+        let welcome = try FrameCodec.decode(envelope(field(3, field(13, field(6, 9)))))
+        guard case .control(.welcome(let message)) = welcome else { return #expect(Bool(false), "\(welcome)") }
+        #expect(message.inputs.map(\.ordering) == [.total])
     }
 }
 
