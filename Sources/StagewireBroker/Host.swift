@@ -142,8 +142,8 @@ final class Host {
 
     // MARK: The end
 
-    /// No worker starts any more; those that run have `grace` to end by themselves, then get SIGTERM, and
-    /// SIGKILL 5 s later. The future completes when none is left.
+    /// No worker starts any more. Those that got their Close(0) have `grace` to end by themselves before they get
+    /// SIGTERM, the others get it at once; SIGKILL comes 5 s later. The future completes when none is left.
     func stop(grace: TimeAmount) -> EventLoopFuture<Void> {
         precondition(!isStopping, "a host stops once")
         isStopping = true
@@ -156,7 +156,8 @@ final class Host {
                 slot.phase = .stopped
             case .running(let occupant):
                 occupant.watchdog?.cancel()
-                occupant.watchdog = after(grace) { [weak self] in self?.terminate(occupant) }
+                let patience = occupant.farewell == .none ? .zero : grace
+                occupant.watchdog = after(patience) { [weak self] in self?.terminate(occupant) }
             case .stopped: break
             }
         }

@@ -35,7 +35,7 @@ struct RunSummary: Encodable {
         self.pipeline = pipeline.name
         self.duration = duration
         end = Self.name(report.end)
-        seconds = duration / .milliseconds(1) / 1000
+        seconds = (duration / .milliseconds(1)).rounded() / 1000
         unsettled = report.summary.unsettled
         stages = zip(pipeline.stages, report.summary.stages).map { definition, state in
             Stage(
