@@ -87,7 +87,7 @@ struct LimitTests {
         #expect(try FrameCodec.decode(envelope(field(14, field(1, 3)))) == .control(.drain(.shutdown, deadlineMS: 0)))
         #expect(try FrameCodec.decode(envelope(field(14, field(2, 3)))) == .control(.drain(.shutdown, deadlineMS: 3)))
         let welcome = try FrameCodec.decode(envelope(field(3, field(13, field(6, 9)))))
-        guard case .control(.welcome(let message)) = welcome else { return #expect(Bool(false), "\(welcome)") }
+        guard case .control(.welcome(let message)) = welcome else { throw CloseReason(.malformedFrame, "no Welcome") }
         #expect(message.inputs.map(\.ordering) == [.total])
     }
 }
