@@ -61,14 +61,14 @@ import Testing
         let rig = rig()
         let all = attachAll(rig)
         rig.emit(all.source, "p", 1, [output("x")])
-        let parent = all.middle.held[0].block.ref
+        let parent = all.middle.held[0].block
         rig.advance(milliseconds: 7)
         rig.settle(all.middle, [TestOutcome(1, .accepted, [output("one"), output("two")])])
         let children = all.sink.held.map { $0.block }
         #expect(children.count == 2 && children[0].ref.id != children[1].ref.id)
         for child in children {
-            #expect(child.ref.parentIDs() == [parent.id] && child.ref.root == parent.id && child.ref.hopCount == 2)
-            #expect(child.ref.ingestTime == parent.ingestTime)
+            #expect(child.ref.parentIDs() == [parent.ref.id] && child.ref.root == parent.ref.id && child.ref.hopCount == 2)
+            #expect(child.ref.ingestTime == parent.ref.ingestTime)
         }
         let runs = Dictionary(uniqueKeysWithValues: all.sink.runs.map { ($0.number, $0) })
         #expect(runs.values.contains { $0.stage == "source" && $0.instance == "s" })
