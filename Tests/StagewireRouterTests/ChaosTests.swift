@@ -8,46 +8,46 @@ import Testing
 @Suite struct ChaosTests {
     static let seeds = UInt64(1)...UInt64(60)
 
-    @Test(arguments: seeds) func keyOrder(seed: UInt64) {
-        let faults = Chaos(seed: seed).run()
+    private func expectNoFault(seed: UInt64, _ change: (inout Chaos.Options) -> Void = { _ in }) {
+        var options = Chaos.Options()
+        change(&options)
+        let faults = Chaos(seed: seed, options).run()
         #expect(faults.isEmpty, "seed \(seed): \(faults)")
     }
 
+    @Test(arguments: seeds) func keyOrder(seed: UInt64) { expectNoFault(seed: seed) }
+
     @Test(arguments: seeds) func manyDeaths(seed: UInt64) {
-        var options = Chaos.Options()
-        options.deathPercent = 8
-        options.workers = 3
-        options.retryPercent = 2
-        let faults = Chaos(seed: seed, options).run()
-        #expect(faults.isEmpty, "seed \(seed): \(faults)")
+        expectNoFault(seed: seed) {
+            $0.deathPercent = 8
+            $0.workers = 3
+            $0.retryPercent = 2
+        }
     }
 
     @Test(arguments: seeds) func noOrderAndManyFailures(seed: UInt64) {
-        var options = Chaos.Options()
-        options.transformOrdering = .none
-        options.auditOrdering = .key
-        options.retryPercent = 25
-        options.releasePercent = 10
-        options.rejectPercent = 5
-        let faults = Chaos(seed: seed, options).run()
-        #expect(faults.isEmpty, "seed \(seed): \(faults)")
+        expectNoFault(seed: seed) {
+            $0.transformOrdering = .none
+            $0.auditOrdering = .key
+            $0.retryPercent = 25
+            $0.releasePercent = 10
+            $0.rejectPercent = 5
+        }
     }
 
     @Test(arguments: seeds) func keyOrderAndManyFailures(seed: UInt64) {
-        var options = Chaos.Options()
-        options.retryPercent = 20
-        options.releasePercent = 10
-        options.rejectPercent = 5
-        options.workers = 3
-        let faults = Chaos(seed: seed, options).run()
-        #expect(faults.isEmpty, "seed \(seed): \(faults)")
+        expectNoFault(seed: seed) {
+            $0.retryPercent = 20
+            $0.releasePercent = 10
+            $0.rejectPercent = 5
+            $0.workers = 3
+        }
     }
 
     @Test(arguments: seeds) func holdersAndDrops(seed: UInt64) {
-        var options = Chaos.Options()
-        options.holds = true
-        options.auditOverflow = seed % 2 == 0 ? .dropOldest : .dropNewest
-        let faults = Chaos(seed: seed, options).run()
-        #expect(faults.isEmpty, "seed \(seed): \(faults)")
+        expectNoFault(seed: seed) {
+            $0.holds = true
+            $0.auditOverflow = seed % 2 == 0 ? .dropOldest : .dropNewest
+        }
     }
 }

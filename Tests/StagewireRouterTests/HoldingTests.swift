@@ -157,6 +157,33 @@ import Testing
         #expect(order == (0...6).map { "a\($0)" })
     }
 
+    /// A suspect whose lane another key keeps busy: the lane is kept free of new records until the suspect had its trial.
+    @Test func aSuspectGetsItsLane() throws {
+        let lane = { (key: String) in RecordIdentity.keyHash(Array(key.utf8).span.bytes) & UInt64(KeyLanes.count - 1) }
+        let other = try #require((0..<100_000).map { "c\($0)" }.first { lane($0) == lane("a") })
+        let rig = rig()
+        let source = source(rig)
+        let first = rig.attach("sink", name: "k1")
+        rig.grant(first, records: 100)
+        rig.emit(source, "p", 1, [emission("suspect", key: "a")])
+        let second = rig.attach("sink", name: "k2")
+        rig.grant(second, records: 100)
+        rig.emit(source, "p", 2, [emission("elsewhere", key: "z")])
+        #expect(first.held.map(\.payload) == ["suspect"] && second.held.map(\.payload) == ["elsewhere"])
+        rig.kill(first)
+        let third = rig.attach("sink", name: "k3")
+        rig.grant(third, records: 100)
+        rig.emit(source, "p", 3, [emission("neighbour", key: other)])
+        #expect(third.held.map(\.payload) == ["neighbour"])
+        rig.settle(second, [TestOutcome(1, .accepted)])
+        rig.emit(source, "p", 4, [emission("later", key: other)])
+        #expect(second.held.isEmpty && third.held.count == 1, "the lane is claimed: nothing new enters it")
+        rig.settle(third, [TestOutcome(1, .accepted)])
+        #expect(second.held.map(\.payload) == ["suspect"] && third.held.isEmpty)
+        rig.settle(second, [TestOutcome(2, .accepted)])
+        #expect(second.held.count + third.held.count == 1)
+    }
+
     @Test func aSlowReaderIsNotWrittenTo() {
         let rig = rig { _, limits in
             limits.maxRecord = 600_000

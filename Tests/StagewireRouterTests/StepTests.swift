@@ -67,7 +67,8 @@ import Testing
         let children = all.sink.held.map { $0.block }
         #expect(children.count == 2 && children[0].ref.id != children[1].ref.id)
         for child in children {
-            #expect(child.ref.parentIDs() == [parent.ref.id] && child.ref.root == parent.ref.id && child.ref.hopCount == 2)
+            #expect(
+                child.ref.parentIDs() == [parent.ref.id] && child.ref.root == parent.ref.id && child.ref.hopCount == 2)
             #expect(child.ref.ingestTime == parent.ref.ingestTime)
         }
         let runs = Dictionary(uniqueKeysWithValues: all.sink.runs.map { ($0.number, $0) })
