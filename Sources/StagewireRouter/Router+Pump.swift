@@ -167,8 +167,6 @@ extension Router {
         return leastLoaded(stage, input: input, bytes: bytes).map { .session($0) } ?? .nobody
     }
 
-    /// The session that owes least; but one keeps getting records while it owes at most a quarter more, for neighbouring
-    /// records leave as one range. With little in flight that is strict, so that slow handlers share the work evenly.
     private mutating func leastLoaded(_ stage: Int, input: Int, bytes: Int) -> Int? {
         let count = stages[stage].sessions.count
         if count == 1 {
@@ -177,19 +175,16 @@ extension Router {
         }
         var best: Int?
         var least = Int.max
-        var currentOwes = Int.max
         for offset in 0..<count {
             let slot = stages[stage].sessions[(stages[stage].turn + offset) % count]
             let owed = sessions[slot].deliveries.owed
-            guard sessions[slot].trial == .none, hasRoom(slot, input: input, bytes: bytes) else { continue }
-            if slot == stages[stage].current { currentOwes = owed }
-            guard owed < least else { continue }
+            guard owed < least, sessions[slot].trial == .none, hasRoom(slot, input: input, bytes: bytes) else {
+                continue
+            }
             best = slot
             least = owed
         }
-        if currentOwes != .max, currentOwes <= least + least / 4 { return stages[stage].current }
         stages[stage].turn = (stages[stage].turn + 1) % count
-        stages[stage].current = best ?? -1
         return best
     }
 

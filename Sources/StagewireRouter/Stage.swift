@@ -23,8 +23,6 @@ struct Stage {
     var unnamed = 0
     /// Where the choice among equally loaded sessions starts next.
     var turn = 0
-    /// Slot of the session that got the latest record of no particular session; -1: none.
-    var current = -1
     var emitted: UInt64 = 0
     var crashes: UInt64 = 0
 
