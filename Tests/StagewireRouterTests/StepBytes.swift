@@ -55,12 +55,14 @@ struct TestEmission {
     var port: UInt64 = 0
     var parents: [UInt64] = []
     var output: [UInt8]
+    var traceparent = ""
 
     var bytes: [UInt8] {
         StepBytes.build { step in
             step.number(1, port)
             if !parents.isEmpty { step.nested(2, StepBytes.build { inner in for id in parents { inner.varint(id) } }) }
             step.nested(3, output)
+            if !traceparent.isEmpty { step.nested(4, StepBytes.build { $0.nested(1, Array(traceparent.utf8)) }) }
         }
     }
 }

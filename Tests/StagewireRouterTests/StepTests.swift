@@ -76,6 +76,19 @@ import Testing
         #expect(runs.values.contains { $0.stage == "middle" && $0.version == "1" && $0.language == "test" })
     }
 
+    @Test func traceContextGoesThroughUnchanged() {
+        let rig = rig()
+        let all = attachAll(rig)
+        var first = output("x")
+        first.traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+        rig.emit(all.source, "p", 1, [first, output("untraced")])
+        rig.settle(all.middle, [TestOutcome(1, .accepted, [output("y")]), TestOutcome(2, .accepted, [output("z")])])
+        let traced = String(decoding: all.sink.held[0].block.ref.copyRecordBytes(), as: UTF8.self)
+        #expect(traced.contains(first.traceparent))
+        let untraced = String(decoding: all.sink.held[1].block.ref.copyRecordBytes(), as: UTF8.self)
+        #expect(!untraced.contains("0af7651916cd43dd8448eb211c80319c"))
+    }
+
     /// The same input through a deterministic stage has the same ids, in another process too.
     @Test func idsAreAFunctionOfTheWay() {
         func ids() -> [String] {
