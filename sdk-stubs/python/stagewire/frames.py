@@ -136,7 +136,8 @@ class FrameReader:
         self._buffer = bytearray()
 
     def feed(self, data: bytes):
-        """Yields the content of every frame that `data` completes; FrameTooLarge at the prefix of one over the limit."""
+        """Yields the content of every frame that `data` completes; FrameTooLarge at the prefix of one that is
+        over the limit."""
         self._buffer += data
         start, end = 0, len(self._buffer)
         try:
