@@ -56,7 +56,7 @@ let package = Package(
         .executableTarget(name: "StagewireBenchWorker"),
         .executableTarget(name: "StagewireRelay", cSettings: [.headerSearchPath("../StagewireBenchWorker")]),
         .executableTarget(
-            name: "StagewireFuzz", dependencies: ["StagewireRecord", "StagewireModel", "CEnvelope"],
+            name: "StagewireFuzz", dependencies: ["StagewireWire", "StagewireRecord", "StagewireModel", "CEnvelope"],
             swiftSettings: settings),
         .executableTarget(
             name: "StagewireRecordBench", dependencies: ["StagewireRecord", "StagewireModel"], swiftSettings: settings),

@@ -1,6 +1,7 @@
 import CEnvelope
 import StagewireModel
 import StagewireRecord
+import StagewireWire
 
 /// Runs one input: its first byte chooses what the rest is. A finding is a trap, a sanitizer's report, or bytes that
 /// the scanner accepted and libprotobuf-c does not read.
@@ -12,7 +13,7 @@ struct Fuzzer {
     mutating func run(_ input: [UInt8]) {
         guard let choice = input.first else { return }
         let message = 1..<input.count
-        switch choice % 3 {
+        switch choice % 5 {
         case 0:
             guard (try? batch.scanSettle(input.span.bytes, at: message)) != nil else { return }
             checkOutcomes()
@@ -21,7 +22,7 @@ struct Fuzzer {
             guard (try? batch.scanEmit(input.span.bytes, at: message)) != nil else { return }
             precondition((1...Limits.partition).contains(Int(batch.partition.length)), "a partition has a name")
             relay(input)
-        default:
+        case 2:
             // The output as the only one of an Emit: reaches the output scanner without luck.
             let frame = emit(of: Array(input[message]))
             // A flaw in an output is the emission's fault, never the frame's.
@@ -29,6 +30,34 @@ struct Fuzzer {
                 preconditionFailure("a frame was refused for its output")
             }
             relay(frame)
+        case 3: split(input.span.bytes.extracting(message))
+        default: decode(input.span.bytes.extracting(message))
+        }
+    }
+
+    /// A connection's bytes: frames lie behind one another and within the limit.
+    private func split(_ bytes: RawSpan) {
+        let splitter = FrameSplitter(limit: 512)
+        var offset = 0
+        while let frame = (try? splitter.next(in: bytes, from: offset)) ?? nil {
+            precondition(
+                frame.lowerBound == offset + Limits.framePrefix && frame.upperBound <= bytes.byteCount
+                    && frame.count <= 512, "a frame lies behind its prefix, whole, within the limit")
+            decode(bytes.extracting(frame))
+            offset = frame.upperBound
+        }
+    }
+
+    /// One Envelope: what is read can be written, and read again as the same.
+    private func decode(_ frame: RawSpan) {
+        switch try? FrameCodec.decode(frame) {
+        case .control(let message):
+            let encoded = FrameCodec.encode(message)
+            let again = try? FrameCodec.decode(encoded.span.bytes.extracting(droppingFirst: Limits.framePrefix))
+            precondition(again == .control(message), "a message that was read is written as the same")
+        case .settle(let range), .emit(let range), .deliver(let range):
+            precondition(range.upperBound <= frame.byteCount, "a message lies within its frame")
+        case .unknown, nil: return
         }
     }
 

@@ -3,6 +3,7 @@
 #
 #   run.sh [seconds]     60 by default; exit 0: nothing found
 #
+# Whole frames in the corpus are those of conformance/vectors/worked; the rest is written by FuzzCorpusTests.
 # It starts from Tests/Fuzz/corpus and keeps what it learns in .build/fuzz-corpus. A finding is written to
 # .build/fuzz-findings; an ordinary build of StagewireFuzz replays it:
 #   swift run StagewireFuzz .build/fuzz-findings/crash-...
