@@ -60,23 +60,30 @@ let package = Package(
             swiftSettings: settings),
         .executableTarget(
             name: "StagewireRecordBench", dependencies: ["StagewireRecord", "StagewireModel"], swiftSettings: settings),
+        .target(name: "StagewireTestSupport", path: "Tests/StagewireTestSupport", swiftSettings: settings),
         .testTarget(name: "StagewireModelTests", dependencies: ["StagewireModel"], swiftSettings: settings),
         .testTarget(
-            name: "StagewireRecordTests", dependencies: ["StagewireRecord", "StagewireModel", "CEnvelope"],
+            name: "StagewireRecordTests",
+            dependencies: ["StagewireRecord", "StagewireModel", "CEnvelope", "StagewireTestSupport"],
             exclude: ["Oracles"], swiftSettings: settings),
         .testTarget(
-            name: "StagewireWireTests", dependencies: ["StagewireWire", "StagewireModel", "CEnvelope"],
+            name: "StagewireWireTests",
+            dependencies: ["StagewireWire", "StagewireModel", "CEnvelope", "StagewireTestSupport"],
             swiftSettings: settings),
         .testTarget(
-            name: "StagewireRouterTests", dependencies: ["StagewireRouter", "StagewireRecord", "StagewireModel"],
+            name: "StagewireRouterTests",
+            dependencies: ["StagewireRouter", "StagewireRecord", "StagewireModel", "StagewireTestSupport"],
             exclude: ["Scenarios"],
             swiftSettings: settings),
         .testTarget(
-            name: "StagewireConfigTests", dependencies: ["StagewireConfig", "StagewireModel"], exclude: ["Golden"],
+            name: "StagewireConfigTests", dependencies: ["StagewireConfig", "StagewireModel", "StagewireTestSupport"],
+            exclude: ["Golden"],
             swiftSettings: settings),
         .testTarget(
             name: "StagewireBrokerTests",
-            dependencies: ["StagewireBroker", "StagewireWire", "StagewireConfig", "StagewireModel"],
+            dependencies: [
+                "StagewireBroker", "StagewireWire", "StagewireConfig", "StagewireModel", "StagewireTestSupport",
+            ],
             swiftSettings: settings),
     ],
     swiftLanguageModes: [.v6]

@@ -26,7 +26,6 @@ struct ParkedRecord {
     var firstAttempt: UInt64
     /// `nil` while the bytes are still in the stream.
     var block: RecordBlock?
-    var lastError: DeliveryError?
 }
 
 /// A key whose records wait: the first one failed, was released or was lost, and the others queue behind it.

@@ -30,12 +30,12 @@ extension Router {
         do throws(CloseReason) {
             try checkVersion(hello)
             try checkFeatures(hello)
-            let (stage, instance, token) = try place(hello)
+            let (stage, instance) = try place(hello)
             let maxFrame = try frameLimit(hello)
             if stages[stage].phase == .ended {
                 throw CloseReason(.ok, "Stage \(hello.stage) has ended: everything is settled.")
             }
-            openSession(connection, hello, stage: stage, instance: instance, token: token, maxFrame: maxFrame, at: now)
+            openSession(connection, hello, stage: stage, instance: instance, maxFrame: maxFrame, at: now)
         } catch {
             close(connection, error, at: now)
         }
@@ -80,13 +80,12 @@ extension Router {
     }
 
     /// Which stage and instance this worker is, and whether it may be.
-    private mutating func place(_ hello: Hello) throws(CloseReason) -> (stage: Int, instance: String, token: [UInt8]?) {
+    private mutating func place(_ hello: Hello) throws(CloseReason) -> (stage: Int, instance: String) {
         guard let stage = stages.firstIndex(where: { $0.definition.name == hello.stage }) else {
             let names = stages.map(\.definition.name).joined(separator: ", ")
             throw CloseReason(.unknownStage, "This pipeline has no stage \"\(hello.stage)\"; it has \(names).")
         }
-        let spawned = try checkToken(hello, stage: stage)
-        var instance = spawned?.instance ?? hello.instance
+        var instance = try spawnedInstance(hello, stage: stage) ?? hello.instance
         if instance.isEmpty {
             stages[stage].unnamed += 1
             instance = "\(hello.stage)-x\(stages[stage].unnamed)"
@@ -102,10 +101,11 @@ extension Router {
             throw CloseReason(
                 .stageFull, "Stage \(hello.stage) has its \(most) workers: raise max_workers, or stop one of them.")
         }
-        return (stage, instance, spawned?.token)
+        return (stage, instance)
     }
 
-    private func checkToken(_ hello: Hello, stage: Int) throws(CloseReason) -> (instance: String, token: [UInt8])? {
+    /// The instance for which the host gave out the worker's token; `nil` for a worker that needs none.
+    private func spawnedInstance(_ hello: Hello, stage: Int) throws(CloseReason) -> String? {
         if hello.token.isEmpty {
             guard stages[stage].definition.launch == nil else {
                 throw CloseReason(
@@ -116,13 +116,13 @@ extension Router {
             return nil
         }
         for known in tokens where known.stage == stage && known.token == hello.token {
-            return (known.instance, known.token)
+            return known.instance
         }
         throw CloseReason(.unauthenticated, "The token is not one that this broker gave to stage \(hello.stage).")
     }
 
     private mutating func openSession(
-        _ connection: ConnectionID, _ hello: Hello, stage: Int, instance: String, token: [UInt8]?, maxFrame: Int,
+        _ connection: ConnectionID, _ hello: Hello, stage: Int, instance: String, maxFrame: Int,
         at now: Moment
     ) {
         let features = Feature.supported.filter { hello.offered.contains($0) || hello.required.contains($0) }
@@ -132,7 +132,7 @@ extension Router {
                 language: hello.language))
         let session = Session(
             connection: connection, stage: stage, instance: instance, run: run,
-            features: SessionFeatures(named: features), maxFrame: maxFrame, token: token,
+            features: SessionFeatures(named: features), maxFrame: maxFrame,
             inputs: stages[stage].subscriptions.map { Session.InputState(subscription: $0) },
             outputs: stages[stage].streams.map { _ in GrantWindow() },
             lastProgress: now.uptime, lastReceived: now.uptime)

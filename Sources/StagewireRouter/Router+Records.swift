@@ -63,10 +63,7 @@ extension Router {
             return false
         }
         subscriptions[subscription].counters.retried += 1
-        wait(entry, subscription, due: due) {
-            $0.attempt = entry.attempt + 1
-            $0.lastError = error
-        }
+        wait(entry, subscription, due: due) { $0.attempt = entry.attempt + 1 }
         return true
     }
 

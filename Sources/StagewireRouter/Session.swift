@@ -10,8 +10,6 @@ struct Session {
     let run: UInt32
     let features: SessionFeatures
     let maxFrame: Int
-    /// Started by the host (it had a token), so that the host hears of its loss.
-    let token: [UInt8]?
 
     var inputs: [InputState]
     var outputs: [GrantWindow]
@@ -31,14 +29,12 @@ struct Session {
     var trial = Trial.none
     /// Source partitions claimed, by index into the stage's partitions.
     var claims: [Int] = []
-    /// Sources: a partition was finished by this session.
-    var hasFinished = false
     var batch = DeliveryBatch()
 
     /// What a free slot holds.
     static var vacant: Session {
         Session(
-            connection: ConnectionID(0), stage: -1, instance: "", run: 0, features: [], maxFrame: 0, token: nil,
+            connection: ConnectionID(0), stage: -1, instance: "", run: 0, features: [], maxFrame: 0,
             inputs: [], outputs: [], lastProgress: 0, lastReceived: 0)
     }
 

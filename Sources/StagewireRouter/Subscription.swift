@@ -16,7 +16,7 @@ struct Subscription {
     var lanes = KeyLanes()
     var parking: Parking
     var dead: DeadLetters
-    /// Bytes of records that are done with but stand behind one that is not.
+    /// Deliveries that sessions owe a verdict on, voided ones included.
     var inFlight = 0
     var counters = Counters()
     /// A person was told that this subscription is blocked; not again until it moves.

@@ -1,4 +1,5 @@
 import StagewireModel
+import StagewireTestSupport
 import Testing
 
 @testable import StagewireBroker
@@ -140,16 +141,8 @@ import Testing
 }
 
 /// SplitMix64 (Steele, Lea, Flood 2014): the same numbers for the same seed.
-struct TestRandom {
-    private var state: UInt64
+typealias TestRandom = SplitMix64
 
-    init(seed: UInt64) { state = seed }
-
-    mutating func next(below limit: UInt64) -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-        return (z ^ (z >> 31)) % limit
-    }
+extension SplitMix64 {
+    mutating func next(below limit: UInt64) -> UInt64 { next() % limit }
 }
