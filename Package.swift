@@ -37,20 +37,26 @@ let package = Package(
         .target(
             name: "StagewireConfig",
             dependencies: ["StagewireModel", .product(name: "Yams", package: "Yams")], swiftSettings: settings),
+        .target(name: "StagewireControl", swiftSettings: settings),
         .target(
             name: "StagewireBroker",
             dependencies: [
-                "StagewireWire", "StagewireRouter", "StagewireRecord", "StagewireModel",
+                "StagewireWire", "StagewireRouter", "StagewireRecord", "StagewireControl", "StagewireModel",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
             ], swiftSettings: settings),
         .executableTarget(
             name: "stagewire",
             dependencies: [
-                "StagewireBroker", "StagewireConfig", "StagewireRouter", "StagewireModel",
+                "StagewireBroker", "StagewireConfig", "StagewireControl", "StagewireRouter", "StagewireWire",
+                "StagewireModel",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
             ], swiftSettings: settings),
         // The benchmark's stages and the relay it is held against, in C; bench.py drives them.
         .executableTarget(name: "StagewireBenchWorker"),
@@ -82,7 +88,8 @@ let package = Package(
         .testTarget(
             name: "StagewireBrokerTests",
             dependencies: [
-                "StagewireBroker", "StagewireWire", "StagewireConfig", "StagewireModel", "StagewireTestSupport",
+                "StagewireBroker", "StagewireWire", "StagewireConfig", "StagewireControl", "StagewireModel",
+                "StagewireTestSupport",
             ],
             swiftSettings: settings),
     ],

@@ -47,6 +47,32 @@ public struct InputDefinition: Equatable, Sendable {
     }
 }
 
+/// What the system limits of a worker's process are, set before its program starts; `nil`: as the broker's own.
+public struct ProcessLimits: Equatable, Sendable {
+    /// Bytes of address space (`RLIMIT_AS`): what is reserved, not what is used.
+    public var addressSpace: Int?
+    /// Open descriptors (`RLIMIT_NOFILE`).
+    public var openFiles: Int?
+    /// Processor time before the system ends it (`RLIMIT_CPU`), whole seconds.
+    public var cpuTime: Duration?
+    /// Bytes of the largest file that it may write (`RLIMIT_FSIZE`).
+    public var fileSize: Int?
+    /// Bytes of a core dump (`RLIMIT_CORE`).
+    public var coreSize: Int?
+    /// Added to the broker's own niceness: 0 to 19.
+    public var niceness: Int?
+
+    public init() {}
+}
+
+/// What a worker has as standard input and output.
+public enum StandardStreams: String, Sendable, CaseIterable {
+    /// Input is empty; output goes into the log.
+    case log
+    /// The broker's own. One stage with one worker may have them.
+    case inherit
+}
+
 /// How the host starts a stage's workers; `nil` in `StageDefinition.launch` means that somebody else does.
 public struct Launch: Equatable, Sendable {
     /// Program and arguments; no shell in between.
@@ -54,6 +80,9 @@ public struct Launch: Equatable, Sendable {
     /// Working directory; `nil`: the one of the pipeline file.
     public var directory: String?
     public var environment: [String: String]
+    public var limits = ProcessLimits()
+    /// Standard error goes into the log either way.
+    public var standardStreams = StandardStreams.log
 
     public init(command: [String], directory: String? = nil, environment: [String: String] = [:]) {
         self.command = command

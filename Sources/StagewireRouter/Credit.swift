@@ -21,6 +21,9 @@ struct SendWindow: Equatable {
         return changed
     }
 
+    var leftRecords: UInt64 { recordLimit - records }
+    var leftBytes: UInt64 { byteLimit - bytes }
+
     func admits(bytes size: Int) -> Bool {
         // Written without addition on the limit's side: limits may be as large as UInt64.max.
         records < recordLimit && UInt64(size) <= byteLimit - bytes

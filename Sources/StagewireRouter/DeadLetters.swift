@@ -4,8 +4,10 @@ import StagewireRecord
 
 /// A record given up on, kept with everything a person needs to judge it.
 public struct DeadLetter {
-    /// Consecutive per subscription, from 1.
+    /// Consecutive per stage, from 1.
     public var number: UInt64
+    /// Which of the stage's inputs it came from.
+    public var input: Int
     /// The record with its lineage.
     public var record: RecordBlock
     public var attempts: UInt32
@@ -15,30 +17,103 @@ public struct DeadLetter {
     public var error: DeliveryError
     /// Microseconds since 1970.
     public var time: UInt64
+    /// A retry was asked for and waits for room in the parking.
+    public internal(set) var isRetrying = false
+
+    /// What it costs: the record's bytes and the error's text.
+    var bytes: Int { record.ref.wireLength + error.message.utf8.count }
 }
 
 /// One subscription's dead letters.
+///
+/// Invariant: `total == revived + discarded + count`.
 struct DeadLetters {
     let recordLimit: Int
     let byteLimit: Int
     private(set) var letters: Deque<DeadLetter> = []
     private(set) var bytes = 0
+    /// Ever given up on.
     private(set) var total: UInt64 = 0
+    /// Retried by a person.
+    private(set) var revived: UInt64 = 0
+    /// Dropped by a person.
+    private(set) var discarded: UInt64 = 0
+    /// Letters whose retry was asked for.
+    private(set) var retrying = 0
 
     init(records: Int, bytes: Int) {
         recordLimit = records
         byteLimit = bytes
     }
 
+    var count: Int { letters.count }
+
     /// A full one pauses its stage. What is in flight at that moment may still be added: the excess is bounded by
     /// what the stage's sessions may hold.
     var isFull: Bool { letters.count >= recordLimit || bytes >= byteLimit }
 
-    mutating func add(_ record: RecordBlock, attempts: UInt32, reason: Code, error: DeliveryError, time: UInt64) {
+    mutating func add(_ letter: DeadLetter) {
         total += 1
-        bytes += record.ref.wireLength
-        letters.append(
-            DeadLetter(
-                number: total, record: record, attempts: attempts, reason: reason, error: error, time: time))
+        bytes += letter.bytes
+        letters.append(letter)
+    }
+
+    /// Removes the letters with these numbers, ascending. Returns how many there were.
+    mutating func discard(_ numbers: [UInt64]) -> Int {
+        let before = letters.count
+        letters.removeAll { letter in
+            guard numbers.contains(sorted: letter.number) else { return false }
+            bytes -= letter.bytes
+            if letter.isRetrying { retrying -= 1 }
+            return true
+        }
+        discarded += UInt64(before - letters.count)
+        return before - letters.count
+    }
+
+    /// Marks the letters with these numbers, ascending, to be retried. Returns how many were not before.
+    mutating func requestRetry(of numbers: [UInt64]) -> Int {
+        let before = retrying
+        for index in letters.indices where !letters[index].isRetrying {
+            guard numbers.contains(sorted: letters[index].number) else { continue }
+            letters[index].isRetrying = true
+            retrying += 1
+        }
+        return retrying - before
+    }
+
+    /// Takes out marked letters, oldest first, as long as `hasRoom` says so or there are too many.
+    mutating func takeRetrying(while hasRoom: (DeadLetter) -> Bool) -> [DeadLetter] {
+        guard retrying > 0 else { return [] }
+        var taken: [DeadLetter] = []
+        var left = (count: letters.count, bytes: bytes)
+        var isOpen = true
+        letters.removeAll { letter in
+            guard letter.isRetrying, isOpen else { return false }
+            let isFull = left.count >= recordLimit || left.bytes >= byteLimit
+            isOpen = hasRoom(letter) || isFull
+            guard isOpen else { return false }
+            taken.append(letter)
+            left.count -= 1
+            left.bytes -= letter.bytes
+            return true
+        }
+        bytes = left.bytes
+        retrying -= taken.count
+        revived += UInt64(taken.count)
+        return taken
+    }
+}
+
+extension [UInt64] {
+    /// Whether an ascending array has this number.
+    func contains(sorted number: UInt64) -> Bool {
+        var low = 0
+        var high = count
+        while low < high {
+            let middle = (low + high) / 2
+            if self[middle] < number { low = middle + 1 } else { high = middle }
+        }
+        return low < count && self[low] == number
     }
 }

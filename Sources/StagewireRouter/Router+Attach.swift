@@ -132,7 +132,7 @@ extension Router {
                 language: hello.language))
         let session = Session(
             connection: connection, stage: stage, instance: instance, run: run,
-            features: SessionFeatures(named: features), maxFrame: maxFrame,
+            features: SessionFeatures(named: features), maxFrame: maxFrame, attachedAt: now.uptime,
             inputs: stages[stage].subscriptions.map { Session.InputState(subscription: $0) },
             outputs: stages[stage].streams.map { _ in GrantWindow() },
             lastProgress: now.uptime, lastReceived: now.uptime)
@@ -148,7 +148,6 @@ extension Router {
             .log(Notice(.info, stage: stage, instance: instance, origin.isEmpty ? "attached" : "attached (\(origin))")))
         timers.arm(.liveness(connection), at: now.uptime + pipeline.limits.heartbeat.nanoseconds)
         nextSession += 1
-        endingIsDue = true
         if isShuttingDown || stages[stage].phase == .draining { sendDrain(slot, at: now) }
     }
 

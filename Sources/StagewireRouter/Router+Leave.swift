@@ -72,7 +72,6 @@ extension Router {
         }
         let shrinking = takeBack(session, as: ending, at: now)
         for stream in stages[session.stage].streams { streams[stream].needsGrant = true }
-        endingIsDue = true
         guard ending != .released else { return }
         stages[session.stage].crashes += 1
         effects.append(.workerLost(stage: session.stage, instance: session.instance, shrinking: shrinking))

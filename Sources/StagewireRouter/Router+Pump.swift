@@ -5,6 +5,9 @@ import StagewireRecord
 extension Router {
     /// Delivers what is visible and affordable, gives stream memory back, grants credit, and notices the end.
     public mutating func pump(at now: Moment) {
+        for subscription in subscriptions.indices where subscriptions[subscription].dead.retrying > 0 {
+            revive(subscription)
+        }
         // Only here may records move or leave the streams: no effect points into them yet.
         for stream in streams.indices { relieve(stream, at: now) }
         releaseStreams()

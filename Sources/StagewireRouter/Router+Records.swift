@@ -124,9 +124,13 @@ extension Router {
             subscriptions[subscription].parking[sequence]?.block
             ?? RecordBlock(copying: reference(sequence, subscription))
         let wasFull = subscriptions[subscription].dead.isFull
-        subscriptions[subscription].dead.add(block, attempts: attempts, reason: reason, error: error, time: now.wall)
-        complete(sequence, key: key, subscription, at: now)
         let stage = subscriptions[subscription].stage
+        stages[stage].buried += 1
+        subscriptions[subscription].dead.add(
+            DeadLetter(
+                number: stages[stage].buried, input: subscriptions[subscription].input, record: block,
+                attempts: attempts, reason: reason, error: error, time: now.wall))
+        complete(sequence, key: key, subscription, at: now)
         let total = subscriptions[subscription].dead.total
         if Self.isWorthALine(total) {
             effects.append(

@@ -43,7 +43,6 @@ public struct Router {
     var isShuttingDown = false
     var shutdownDeadline: UInt64 = .max
     var hasEnded = false
-    var endingIsDue = true
 
     var open = CommitGroup()
     var sealed: Deque<(ticket: CommitTicket, group: CommitGroup)> = []
@@ -214,7 +213,6 @@ public struct Router {
             guard let connection = confirmation.connection, slot(of: connection) != nil else { continue }
             effects.append(.send(connection, confirmation.message))
         }
-        endingIsDue = true
     }
 }
 

@@ -11,6 +11,9 @@ struct Session {
     let features: SessionFeatures
     let maxFrame: Int
 
+    /// Uptime, nanoseconds.
+    let attachedAt: UInt64
+
     var inputs: [InputState]
     var outputs: [GrantWindow]
     var deliveries = DeliveryTable()
@@ -34,7 +37,7 @@ struct Session {
     /// What a free slot holds.
     static var vacant: Session {
         Session(
-            connection: ConnectionID(0), stage: -1, instance: "", run: 0, features: [], maxFrame: 0,
+            connection: ConnectionID(0), stage: -1, instance: "", run: 0, features: [], maxFrame: 0, attachedAt: 0,
             inputs: [], outputs: [], lastProgress: 0, lastReceived: 0)
     }
 

@@ -23,6 +23,8 @@ struct Stage {
     var unnamed = 0
     /// Where the choice among equally loaded sessions starts next.
     var turn = 0
+    /// Numbers its dead letters.
+    var buried: UInt64 = 0
     var emitted: UInt64 = 0
     var crashes: UInt64 = 0
 

@@ -19,6 +19,8 @@ struct Subscription {
     /// Deliveries that sessions owe a verdict on, voided ones included.
     var inFlight = 0
     var counters = Counters()
+    /// Dead letters that came back; numbers them behind everything that the stream can hold.
+    var arrivals: UInt64 = 0
     /// A person was told that this subscription is blocked; not again until it moves.
     var saidBlocked = false
 
@@ -59,12 +61,12 @@ struct Subscription {
 
     /// Nothing is in flight, waiting or undelivered before `end`.
     func isIdle(at end: UInt64) -> Bool {
-        progress.cursor == end && inFlight == 0 && parking.isEmpty
+        progress.cursor == end && inFlight == 0 && parking.isEmpty && dead.retrying == 0
     }
 
     /// Everything before `end` has been handed out at least once and nothing waits to go again.
     func isHandedOut(at end: UInt64) -> Bool {
-        progress.cursor == end && parking.waiting == 0
+        progress.cursor == end && parking.waiting == 0 && dead.retrying == 0
     }
 }
 

@@ -6,74 +6,6 @@ import Testing
 
 /// The `stagewire` program as a user meets it: exit codes and what it prints.
 @Suite struct CommandLineTests {
-    struct Result {
-        var code: Int32
-        var output: String
-        var error: String
-    }
-
-    /// A running `stagewire`. Its output goes to files: nobody has to read along.
-    final class Program {
-        fileprivate let process = Process()
-        private let directory: String
-
-        init(_ arguments: [String], in directory: String) throws {
-            self.directory = directory
-            var path = [CChar](repeating: 0, count: 4096)
-            let length = readlink("/proc/self/exe", &path, path.count)
-            let test = String(decoding: path.prefix(max(0, length)).map { UInt8(bitPattern: $0) }, as: UTF8.self)
-            let program = test[..<(test.lastIndex(of: "/") ?? test.startIndex)] + "/stagewire"
-            process.executableURL = URL(fileURLWithPath: String(program))
-            process.arguments = arguments
-            process.currentDirectoryURL = URL(fileURLWithPath: directory)
-            for name in ["out", "err"] {
-                _ = FileManager.default.createFile(atPath: "\(directory)/\(name)", contents: nil)
-            }
-            process.standardOutput = try FileHandle(forWritingTo: URL(fileURLWithPath: directory + "/out"))
-            process.standardError = try FileHandle(forWritingTo: URL(fileURLWithPath: directory + "/err"))
-            try process.run()
-        }
-
-        var error: String { read("err") }
-
-        private func read(_ name: String) -> String {
-            String(decoding: FileManager.default.contents(atPath: "\(directory)/\(name)") ?? Data(), as: UTF8.self)
-        }
-
-        func signal(_ number: Int32) { kill(process.processIdentifier, number) }
-
-        func wait() async throws -> Result {
-            // `Process` is not Sendable; its exit is polled, bounded.
-            for _ in 0..<1500 where process.isRunning { try await Task.sleep(for: .milliseconds(20)) }
-            if process.isRunning { signal(SIGKILL) }
-            process.waitUntilExit()
-            let code = process.terminationReason == .exit ? process.terminationStatus : -process.terminationStatus
-            return Result(code: code, output: read("out"), error: error)
-        }
-
-        /// Waits until standard error has these words.
-        func says(_ words: String) async throws {
-            for _ in 0..<500 {
-                if error.contains(words) { return }
-                try await Task.sleep(for: .milliseconds(20))
-            }
-            throw Peer.Failure(description: "\(words) was not said: \(error)")
-        }
-    }
-
-    private func inDirectory(_ pipeline: String, _ body: (String) async throws -> Void) async throws {
-        let directory = try BrokerFixture.temporaryDirectory()
-        defer { try? FileManager.default.removeItem(atPath: directory) }
-        try Data(pipeline.utf8).write(to: URL(fileURLWithPath: directory + "/p.yaml"))
-        try await body(directory)
-    }
-
-    private func run(_ arguments: [String], _ pipeline: String = "") async throws -> Result {
-        var result: Result?
-        try await inDirectory(pipeline) { result = try await Program(arguments, in: $0).wait() }
-        return try #require(result)
-    }
-
     private static let external = """
         pipeline: test
         limits: {drain: 300ms}
@@ -83,26 +15,26 @@ import Testing
         """
 
     @Test func version() async throws {
-        let result = try await run(["version"])
+        let result = try await Program.run(["version"])
         #expect(result.code == 0)
         #expect(result.output.contains("protocol 1.0"))
     }
 
     @Test func help() async throws {
-        let result = try await run(["run", "--help"])
+        let result = try await Program.run(["run", "--help"])
         #expect(result.code == 0)
         #expect(result.output.contains("USAGE: stagewire run"))
     }
 
     @Test(arguments: [["run"], ["nonsense"], ["run", "p.yaml", "--nonsense"]])
     func wrongUsage(_ arguments: [String]) async throws {
-        let result = try await run(arguments, Self.external)
+        let result = try await Program.run(arguments, Self.external)
         #expect(result.code == 2)
         #expect(result.error.contains("sage: stagewire") && result.output == "")
     }
 
     @Test func check() async throws {
-        let result = try await run(["check", "p.yaml"], Self.external)
+        let result = try await Program.run(["check", "p.yaml"], Self.external)
         #expect(result.code == 0)
         #expect(result.output.contains("pipeline test is right: 2 stages"))
         #expect(result.output.contains("\nsum "))
@@ -110,22 +42,22 @@ import Testing
 
     @Test func wrongPipeline() async throws {
         for command in ["check", "run"] {
-            let wrong = try await run([command, "p.yaml"], "pipeline: test\nstages:\n  a: {from: b}\n")
+            let wrong = try await Program.run([command, "p.yaml"], "pipeline: test\nstages:\n  a: {from: b}\n")
             #expect(wrong.code == 2)
             #expect(wrong.error.contains("p.yaml:3:"))
-            #expect(try await run([command, "missing.yaml"]).code == 2)
+            #expect(try await Program.run([command, "missing.yaml"]).code == 2)
         }
     }
 
     @Test func commandThatCannotBeStarted() async throws {
-        let result = try await run(
+        let result = try await Program.run(
             ["run", "p.yaml", "--socket", "s"], "pipeline: test\nstages:\n  a: {run: [./missing], source: true}\n")
         #expect(result.code == 3)
         #expect(result.error.contains("stage a: cannot start ./missing"))
     }
 
     @Test func socketInUse() async throws {
-        try await inDirectory(Self.external) { directory in
+        try await Program.inDirectory(Self.external) { directory in
             let first = try Program(["run", "p.yaml", "--socket", "s"], in: directory)
             try await first.says("stages")
             try FileManager.default.createDirectory(atPath: directory + "/2", withIntermediateDirectories: true)
@@ -154,7 +86,7 @@ import Testing
                 from: source
                 env: {TEST_WORKER_ROLE: transform}
             """
-        let result = try await run(["run", "p.yaml", "--socket", "s", "--json"], pipeline)
+        let result = try await Program.run(["run", "p.yaml", "--socket", "s", "--json"], pipeline)
         #expect(result.code == 0)
         #expect(result.error.contains("test: completed after"))
         #expect(result.error.contains("[transform/1] worker 1 of transform is at work"))
@@ -166,7 +98,7 @@ import Testing
 
     /// SIGTERM drains: what is in flight is finished, and the exit is a clean one.
     @Test func drainBySignal() async throws {
-        try await inDirectory(Self.external) { directory in
+        try await Program.inDirectory(Self.external) { directory in
             let program = try Program(["run", "p.yaml", "--socket", "s"], in: directory)
             try await program.says("stages")
             let path = directory + "/s"
@@ -192,7 +124,7 @@ import Testing
 
     @Test(arguments: [false, true]) func cutShort(bySecondSignal: Bool) async throws {
         let pipeline = bySecondSignal ? Self.external.replacing("300ms", with: "1h") : Self.external
-        try await inDirectory(pipeline) { directory in
+        try await Program.inDirectory(pipeline) { directory in
             let program = try Program(["run", "p.yaml", "--socket", "s"], in: directory)
             try await program.says("stages")
             let source = try TestWorker(directory + "/s", stage: "source")
@@ -212,7 +144,7 @@ import Testing
 
     /// With descriptors used up, nobody spins and nobody falls over: who waits is served when some are free again.
     @Test func descriptorsRunOut() async throws {
-        try await inDirectory(Self.external) { directory in
+        try await Program.inDirectory(Self.external) { directory in
             let program = try Program(["run", "p.yaml", "--socket", "s"], in: directory)
             try await program.says("stages")
             program.limitFiles(40)
@@ -225,16 +157,5 @@ import Testing
             program.signal(SIGTERM)
             #expect(try await program.wait().code == 0)
         }
-    }
-}
-
-extension CommandLineTests.Program {
-    /// prlimit(1) of util-linux changes the limit of a running process.
-    func limitFiles(_ count: Int) {
-        let prlimit = Process()
-        prlimit.executableURL = URL(fileURLWithPath: "/usr/bin/prlimit")
-        prlimit.arguments = ["--pid", "\(process.processIdentifier)", "--nofile=\(count):\(count)"]
-        try? prlimit.run()
-        prlimit.waitUntilExit()
     }
 }

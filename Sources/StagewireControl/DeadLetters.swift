@@ -1,0 +1,218 @@
+/// A record given up on, without its contents.
+public struct DeadLetterSummary: Codable, Equatable, Sendable {
+    public struct Failure: Codable, Equatable, Sendable {
+        public var code: UInt32
+        /// The code's name, `REJECTED`; absent for an application's own code.
+        public var name: String?
+        public var message: String
+
+        public init(code: UInt32, name: String?, message: String) {
+            self.code = code
+            self.name = name
+            self.message = message
+        }
+    }
+
+    public var stage: String
+    /// Together with the stage it names the letter, as in `score/17`: consecutive per stage, from 1.
+    public var number: UInt64
+    /// What was read: a stage, and its port.
+    public var input: String
+    public var port: String
+    /// The record's id, 32 hexadecimal digits.
+    public var id: String
+    /// Why it was given up on, the name of a code: `ATTEMPTS_EXHAUSTED`.
+    public var reason: String
+    public var attempts: UInt32
+    /// The worker's last error, or the broker's.
+    public var error: Failure
+    /// When it was given up on: RFC 3339, UTC, microseconds.
+    public var time: String
+    /// The key, when it is text; its bytes are in the full letter.
+    public var key: String?
+    public var schema: String
+    public var schemaVersion: UInt32
+    public var payloadBytes: Int
+    /// A retry was asked for, and waits for room.
+    public var isRetrying: Bool
+
+    public init(
+        stage: String, number: UInt64, input: String, port: String, id: String, reason: String, attempts: UInt32,
+        error: Failure, time: String, key: String?, schema: String, schemaVersion: UInt32, payloadBytes: Int,
+        isRetrying: Bool
+    ) {
+        self.stage = stage
+        self.number = number
+        self.input = input
+        self.port = port
+        self.id = id
+        self.reason = reason
+        self.attempts = attempts
+        self.error = error
+        self.time = time
+        self.key = key
+        self.schema = schema
+        self.schemaVersion = schemaVersion
+        self.payloadBytes = payloadBytes
+        self.isRetrying = isRetrying
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case stage, number, input, port, id, reason, attempts, error, time, key, schema
+        case schemaVersion = "schema_version"
+        case payloadBytes = "payload_bytes"
+        case isRetrying = "retrying"
+    }
+}
+
+/// `GET /v1/dead-letters?stage=S&reason=R&after=N&limit=L`: oldest first, per stage.
+public struct DeadLetterPage: Codable, Equatable, Sendable {
+    public var letters: [DeadLetterSummary]
+    /// All that match, those of other pages included.
+    public var total: Int
+    /// The last number on this page, to be given as `after`; absent on the last page. Pages need a `stage`.
+    public var next: UInt64?
+
+    public init(letters: [DeadLetterSummary], total: Int, next: UInt64? = nil) {
+        self.letters = letters
+        self.total = total
+        self.next = next
+    }
+}
+
+/// `GET /v1/dead-letters/STAGE/NUMBER`: everything that is known.
+public struct DeadLetterDetail: Codable, Equatable, Sendable {
+    public struct Hop: Codable, Equatable, Sendable {
+        public var stage: String
+        public var version: String
+        public var instance: String
+        public var language: String
+        /// When the stage emitted the record: RFC 3339, UTC, microseconds.
+        public var time: String
+        public var attempt: UInt32
+
+        public init(stage: String, version: String, instance: String, language: String, time: String, attempt: UInt32) {
+            self.stage = stage
+            self.version = version
+            self.instance = instance
+            self.language = language
+            self.time = time
+            self.attempt = attempt
+        }
+    }
+
+    public enum Value: Codable, Equatable, Sendable {
+        case text(String)
+        case integer(Int64)
+        case number(Double)
+        case flag(Bool)
+
+        public init(from decoder: any Decoder) throws {
+            let container = try decoder.singleValueContainer()
+            if let flag = try? container.decode(Bool.self) {
+                self = .flag(flag)
+            } else if let integer = try? container.decode(Int64.self) {
+                self = .integer(integer)
+            } else if let number = try? container.decode(Double.self) {
+                self = .number(number)
+            } else {
+                self = .text(try container.decode(String.self))
+            }
+        }
+
+        public func encode(to encoder: any Encoder) throws {
+            var container = encoder.singleValueContainer()
+            switch self {
+            case .text(let text): try container.encode(text)
+            case .integer(let integer): try container.encode(integer)
+            case .number(let number): try container.encode(number)
+            case .flag(let flag): try container.encode(flag)
+            }
+        }
+    }
+
+    public struct Attribute: Codable, Equatable, Sendable {
+        public var name: String
+        public var value: Value
+        public init(name: String, value: Value) {
+            self.name = name
+            self.value = value
+        }
+    }
+
+    public var letter: DeadLetterSummary
+    public var contentType: String
+    /// RFC 3339, UTC, microseconds; absent when the stage gave none.
+    public var eventTime: String?
+    /// Base64; absent when there is no key.
+    public var keyBase64: String?
+    public var attributes: [Attribute]
+    public var payloadBase64: String
+    /// The payload when it is UTF-8 without control characters other than line ends and tabs.
+    public var payloadText: String?
+    /// Ids of the records it was derived from, and of the source's record.
+    public var parents: [String]
+    public var root: String
+    public var ingestTime: String?
+    public var hops: [Hop]
+
+    public init(
+        letter: DeadLetterSummary, contentType: String, eventTime: String?, keyBase64: String?,
+        attributes: [Attribute], payloadBase64: String, payloadText: String?, parents: [String], root: String,
+        ingestTime: String?, hops: [Hop]
+    ) {
+        self.letter = letter
+        self.contentType = contentType
+        self.eventTime = eventTime
+        self.keyBase64 = keyBase64
+        self.attributes = attributes
+        self.payloadBase64 = payloadBase64
+        self.payloadText = payloadText
+        self.parents = parents
+        self.root = root
+        self.ingestTime = ingestTime
+        self.hops = hops
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case letter, attributes, parents, root, hops
+        case contentType = "content_type"
+        case eventTime = "event_time"
+        case keyBase64 = "key_base64"
+        case payloadBase64 = "payload_base64"
+        case payloadText = "payload_text"
+        case ingestTime = "ingest_time"
+    }
+}
+
+/// `POST /v1/dead-letters/retry` and `POST /v1/dead-letters/drop`: which ones. At least one of `numbers`, `reason`
+/// and `all` says so; `numbers` and `reason` together mean both.
+public struct DeadLetterSelection: Codable, Equatable, Sendable {
+    public var stage: String
+    public var numbers: [UInt64]?
+    public var reason: String?
+    public var all: Bool?
+
+    public init(stage: String, numbers: [UInt64]? = nil, reason: String? = nil, all: Bool? = nil) {
+        self.stage = stage
+        self.numbers = numbers
+        self.reason = reason
+        self.all = all
+    }
+}
+
+/// What became of a selection.
+public struct DeadLetterAnswer: Codable, Equatable, Sendable {
+    /// Letters that were retried or dropped.
+    public var changed: Int
+    /// Of those to be retried, how many wait for room; they follow by themselves.
+    public var waiting: Int
+    /// Numbers that name no letter (any more).
+    public var missing: [UInt64]
+
+    public init(changed: Int, waiting: Int = 0, missing: [UInt64] = []) {
+        self.changed = changed
+        self.waiting = waiting
+        self.missing = missing
+    }
+}
