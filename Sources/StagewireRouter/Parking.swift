@@ -37,6 +37,9 @@ struct HeldKey {
     /// Stands in the subscription's ready queue already.
     var isReady = false
 
+    /// Whether new records have to wait behind it. Retried dead letters alone, which stand last, do not hold a key.
+    var holdsBack: Bool { (queue.first ?? .max) < Router.firstArrival }
+
     /// Puts a sequence back at its place. New arrivals come last, so the search from the back is short.
     mutating func insert(_ sequence: UInt64) {
         var index = queue.count

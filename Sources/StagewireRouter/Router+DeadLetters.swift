@@ -2,7 +2,9 @@ import StagewireModel
 import StagewireRecord
 
 /// What a person does with dead letters. A letter that is retried re-enters as a new arrival, only in the
-/// subscription where it failed: behind what waits for its key, with all attempts before it.
+/// subscription where it failed: behind what waits for its key, with all attempts before it. Its place in the order
+/// of its key is lost, so it never holds its key back again; it still goes to the worker that has the key, and two of
+/// them keep their order.
 extension Router {
     /// A stage's dead letters, oldest first for each input.
     public func deadLetters(stage: Int) -> [DeadLetter] {
@@ -37,8 +39,7 @@ extension Router {
         return count
     }
 
-    /// Moves letters whose retry was asked for into the parking, as far as that has room. From full dead letters some
-    /// go in any case: as long as they are full nothing is delivered, and the parking would never get room.
+    /// Moves letters whose retry was asked for into the parking, as far as that has room.
     mutating func revive(_ subscription: Int) {
         var records = subscriptions[subscription].parking.recordLimit - subscriptions[subscription].parking.count
         var bytes = subscriptions[subscription].parking.byteLimit - subscriptions[subscription].parking.bytes
@@ -64,7 +65,7 @@ extension Router {
     }
 
     /// Sequences of arrivals lie behind all those of streams, which count from 0.
-    private static var firstArrival: UInt64 { 1 << 63 }
+    static var firstArrival: UInt64 { 1 << 63 }
 
     private mutating func sayResumed(_ subscription: Int, wasFull: Bool) {
         guard wasFull, !subscriptions[subscription].dead.isFull else { return }
