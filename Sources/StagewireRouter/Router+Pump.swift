@@ -53,9 +53,7 @@ extension Router {
                 continue
             }
             let key = subscriptions[index].orderingKey(record.keyHash)
-            if key != 0, !subscriptions[index].parking.held.isEmpty, let held = subscriptions[index].parking.held[key],
-                held.holdsBack
-            {
+            if key != 0, !subscriptions[index].parking.held.isEmpty, let held = subscriptions[index].parking.held[key] {
                 // A key that only waits for room is not worth parking the stream for.
                 guard !held.isReady || mayLookAhead(index), queueBehind(key, sequence, index) else { return }
                 continue

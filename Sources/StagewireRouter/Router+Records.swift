@@ -156,7 +156,7 @@ extension Router {
 
     /// A later delivery of a key whose earlier one was not accepted does not count: void what the session has of it.
     mutating func voidLater(than id: UInt64, _ entry: InFlight, slot: Int, _ subscription: Int) {
-        guard entry.key != 0, entry.sequence < Self.firstArrival else { return }
+        guard entry.key != 0 else { return }
         var voided: [InFlight] = []
         sessions[slot].deliveries.void(after: id, key: entry.key, input: entry.input) { voided.append($0) }
         for later in voided {

@@ -66,6 +66,24 @@ import Testing
         #expect(rig.router.summary().bytes == 0)
     }
 
+    /// Numbers of arrivals come round: a letter that waits at the same place keeps others from getting its number.
+    @Test func aNumberIsNotGivenTwice() {
+        let rig = rig()
+        let (_, sink) = rejected(rig)
+        rig.router.subscriptions[0].arrivals = UInt64(Arrival.numbers) - 2
+        #expect(rig.router.retryDeadLetters(stage: 1, [1, 2, 3]) == 3)
+        rig.turn()
+        #expect(rig.router.subscriptions[0].parking.count == 3)
+        // As if 4,093 others had come and gone at this place: the next number is that of letter 1.
+        rig.router.subscriptions[0].arrivals = UInt64(2 * Arrival.numbers) - 2
+        #expect(rig.router.retryDeadLetters(stage: 1, [4]) == 1)
+        rig.turn()
+        #expect(rig.router.subscriptions[0].parking.count == 3 && rig.router.deadLetters(stage: 1)[0].isRetrying)
+        rig.grant(sink, records: 100)
+        rig.settle(sink, [TestOutcome([9...11], .accepted)])
+        #expect(sink.held.map(\.payload) == ["4"])
+    }
+
     /// Nothing is delivered while dead letters are full; what is parked has to go all the same, or the letters that
     /// are to be retried would wait for its room for ever.
     @Test func fullDeadLettersAndFullParking() {
@@ -146,6 +164,24 @@ import Testing
         rig.settle(sink, [outcome])
         #expect(rig.router.subscriptions[0].dead.isFull)
         #expect(rig.router.summary().bytes > 7000)
+    }
+
+    /// The order of stream records and arrivals, exhaustively over a small space, against a naive one: half places.
+    @Test func arrivalsStandBeforeTheirRecord() {
+        var all: [(sequence: UInt64, place: Double)] = []
+        for place in UInt64(0)..<6 {
+            all.append((place, Double(place)))
+            for number in UInt64(0)..<3 {
+                let half = Double(place) - 0.5 + Double(number) / 10
+                all.append((Arrival.sequence(before: place, number: number), half))
+            }
+        }
+        #expect(Set(all.map(\.sequence)).count == all.count)
+        for one in all {
+            for other in all {
+                #expect(Arrival.precedes(one.sequence, other.sequence) == (one.place < other.place))
+            }
+        }
     }
 
     // MARK: Why a stage waits
