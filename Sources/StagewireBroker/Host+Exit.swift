@@ -19,6 +19,7 @@ extension Host {
         occupant.watchdog?.cancel()
         observer?.expects(.forgetWorker(token: occupant.token.bytes))
         slot.phase = .stopped
+        slot.lastExit = exit.status
         if isStopping { return completeStop() }
         if exit.status.isSuccess, occupant.farewell != .none {
             endedNormally(slot, occupant)

@@ -76,6 +76,7 @@ final class Host {
         }
         let occupant = Occupant(process: process, token: token, startedAt: Clock.uptime())
         slot.phase = .running(occupant)
+        slot.starts += 1
         logger.debug("\(slot.label) started as process \(process.pid)")
         occupant.watchdog = after(Self.attachReminder) { [logger] in
             logger.warning(

@@ -19,6 +19,10 @@ final class Slot {
     var policy = RestartPolicy()
     /// The exits that count against the worker, oldest first, for the message when there are too many.
     private(set) var failures: [String] = []
+    /// Processes that had this place so far.
+    var starts = 0
+    /// How the last one ended.
+    var lastExit: ExitStatus?
 
     init(stage: Int, name: String, instance: String, launch: Launch) {
         self.stage = stage
