@@ -17,6 +17,7 @@ public final class Broker: Sendable {
         public var keepRunning = false
         /// What workers inherit, without `STAGEWIRE_` variables.
         public var environment: [String: String]
+        var timing = HostTiming()
 
         public init(directory: String, environment: [String: String]) {
             self.directory = directory
@@ -41,6 +42,9 @@ public final class Broker: Sendable {
         path = try SocketPath(SocketPath.absolute(chosen))
         socketPath = path.path
         self.logger = logger
+        // Here and not in the command: what a broker promises to hold open is its own affair, and the host gives the
+        // workers the original limit back.
+        _ = FileLimit.original
         group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         let loop = group.next()
         let promise = loop.makePromise(of: RunReport.self)
@@ -52,15 +56,19 @@ public final class Broker: Sendable {
             options.owner = geteuid()
             let switchboard = Switchboard(pipeline, options: options, loop: loop)
             let environment = WorkerEnvironment(inherited: settings.environment, socketPath: path.path)
+            let guardian = Guardian(loop: loop, logger: logger)
+            guardian.start()
             let host = Host(
-                pipeline, directory: settings.directory, environment: environment, loop: loop, logger: logger)
+                pipeline, directory: settings.directory, environment: environment, timing: settings.timing,
+                guardian: guardian, loop: loop, logger: logger)
             let lifecycle = Lifecycle(
-                pipeline, switchboard: switchboard, host: host, report: promise, logger: logger)
+                pipeline, switchboard: switchboard, host: host, guardian: guardian, report: promise, logger: logger)
             return NIOLoopBound(lifecycle, eventLoop: loop)
         }.wait()
         do {
             try listen(loop)
         } catch {
+            try? loop.flatSubmit { [lifecycle] in lifecycle.value.guardian.stop() }.wait()
             promise.fail(error)
             try? group.syncShutdownGracefully()
             throw error
@@ -69,9 +77,15 @@ public final class Broker: Sendable {
 
     private func listen(_ loop: any EventLoop) throws {
         let lifecycle = lifecycle
-        let switchboard = try loop.submit { NIOLoopBound(lifecycle.value.switchboard, eventLoop: loop) }.wait()
+        let (switchboard, guardian) = try loop.submit {
+            (
+                NIOLoopBound(lifecycle.value.switchboard, eventLoop: loop),
+                NIOLoopBound(lifecycle.value.guardian, eventLoop: loop)
+            )
+        }.wait()
         do {
-            let listener = try Listener.bind(path, group: group, switchboard: switchboard, logger: logger)
+            let listener = try Listener.bind(
+                path, group: group, switchboard: switchboard, guardian: guardian, logger: logger)
             try loop.submit { lifecycle.value.listener = listener.value }.wait()
         } catch let error as EnvironmentError {
             throw error

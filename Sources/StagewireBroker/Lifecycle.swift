@@ -15,14 +15,13 @@ final class Lifecycle: SwitchboardObserver, HostObserver {
         case over
     }
 
-    /// How long workers of a completed pipeline have to end after their Close(0).
-    static let farewell = TimeAmount.seconds(5)
     /// The router reports the end of a drain at its deadline; this much later it is overdue.
     static let overdue = Duration.seconds(2)
 
     private(set) var phase = Phase.running
     let switchboard: Switchboard
-    private let host: Host
+    let host: Host
+    let guardian: Guardian
     private let loop: any EventLoop
     private let logger: Logger
     private let report: EventLoopPromise<RunReport>
@@ -32,11 +31,12 @@ final class Lifecycle: SwitchboardObserver, HostObserver {
     private var limiter = LineLimiter(rate: 100)
 
     init(
-        _ pipeline: PipelineDefinition, switchboard: Switchboard, host: Host, report: EventLoopPromise<RunReport>,
-        logger: Logger
+        _ pipeline: PipelineDefinition, switchboard: Switchboard, host: Host, guardian: Guardian,
+        report: EventLoopPromise<RunReport>, logger: Logger
     ) {
         self.switchboard = switchboard
         self.host = host
+        self.guardian = guardian
         self.report = report
         self.logger = logger
         loop = switchboard.loop
@@ -101,11 +101,9 @@ final class Lifecycle: SwitchboardObserver, HostObserver {
         let verdict = limiter.admit(at: Clock.uptime())
         if verdict.droppedBefore > 0 { logger.warning("(\(verdict.droppedBefore) messages dropped)") }
         guard verdict.isShown else { return }
-        var label = ""
-        if let stage = notice.stage {
-            let instance = notice.instance.map { "/\($0)" } ?? ""
-            label = "[\(switchboard.name(of: stage))\(instance)] "
-        }
+        var metadata: Logger.Metadata = [:]
+        if let stage = notice.stage { metadata["stage"] = .string(switchboard.name(of: stage)) }
+        if let instance = notice.instance { metadata["instance"] = .string(instance) }
         let level: Logger.Level =
             switch notice.level {
             case .debug: .debug
@@ -113,7 +111,7 @@ final class Lifecycle: SwitchboardObserver, HostObserver {
             case .warning: .warning
             case .error: .error
             }
-        logger.log(level: level, "\(label)\(notice.text)")
+        logger.log(level: level, "\(notice.text)", metadata: metadata)
     }
 
     // MARK: News of the host
@@ -132,8 +130,10 @@ final class Lifecycle: SwitchboardObserver, HostObserver {
         let summary = switchboard.router.summary()
         listener?.close()
         switchboard.stop(CloseReason(.shuttingDown, "The broker ends."))
-        let grace = end == .completed || end == .drained ? Self.farewell : .zero
-        host.stop(grace: grace).assumeIsolated().whenComplete { [self] _ in
+        let grace = end == .completed || end == .drained ? host.timing.farewell : .zero
+        // The guardian goes last, when there is nothing left that could outlive the broker.
+        let workersGone = host.stop(grace: grace).assumeIsolated()
+        workersGone.flatMap { [guardian] in guardian.stop() }.whenComplete { [self] _ in
             phase = .over
             switchboard.abort()
             report.succeed(RunReport(end: end, summary: summary))

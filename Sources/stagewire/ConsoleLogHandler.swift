@@ -25,7 +25,13 @@ struct ConsoleLogHandler: LogHandler {
             case .warning: "warning: "
             case .error, .critical: "error: "
             }
-        console.line("\(Self.time()) \(prefix)\(event.message)")
+        console.line("\(Self.time()) \(prefix)\(Self.label(event.metadata))\(event.message)")
+    }
+
+    /// "[stage/instance] "
+    private static func label(_ metadata: Logger.Metadata?) -> String {
+        guard let stage = metadata?["stage"] else { return "" }
+        return "[\(stage)\(metadata?["instance"].map { "/\($0)" } ?? "")] "
     }
 
     /// Local time of day.
