@@ -86,7 +86,7 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "StagewireConfigTests", dependencies: ["StagewireConfig", "StagewireModel", "StagewireTestSupport"],
-            exclude: ["Golden"],
+            exclude: ["Golden", "Drawings"],
             swiftSettings: settings),
         .testTarget(
             name: "StagewireBrokerTests",
