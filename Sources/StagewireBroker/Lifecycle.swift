@@ -1,5 +1,6 @@
 import Logging
 import NIOCore
+import StagewireControl
 import StagewireModel
 import StagewireRouter
 
@@ -22,12 +23,15 @@ final class Lifecycle: SwitchboardObserver, HostObserver {
 
     private(set) var phase = Phase.running
     let switchboard: Switchboard
-    private let host: Host
+    let host: Host
     private let loop: any EventLoop
     private let logger: Logger
     private let report: EventLoopPromise<RunReport>
     private let drainLimit: Duration
+    /// When a drain is cut short: uptime, nanoseconds.
+    private(set) var drainEnds: UInt64?
     var listener: Listener?
+    var control: ControlServer?
     /// Peers can make the router say things, such as why each of a thousand connections was refused.
     private var limiter = LineLimiter(rate: 100)
 
@@ -58,6 +62,7 @@ final class Lifecycle: SwitchboardObserver, HostObserver {
     func drain() {
         guard case .running = phase else { return }
         phase = .draining
+        drainEnds = Clock.uptime() + drainLimit.nanoseconds
         host.isDraining = true
         switchboard.report(.drain(deadline: drainLimit))
         let overdue = TimeAmount.nanoseconds(Int64(clamping: (drainLimit + Self.overdue).nanoseconds))
@@ -136,7 +141,13 @@ final class Lifecycle: SwitchboardObserver, HostObserver {
         host.stop(grace: grace).assumeIsolated().whenComplete { [self] _ in
             phase = .over
             switchboard.abort()
-            report.succeed(RunReport(end: end, summary: summary))
+            leave(RunReport(end: end, summary: summary))
         }
+    }
+
+    /// Whoever asked for the end over the control socket hears of it before the process ends.
+    private func leave(_ result: RunReport) {
+        guard let control else { return report.succeed(result) }
+        control.close(EndAnswer(result)).whenComplete { [report] _ in report.succeed(result) }
     }
 }
