@@ -81,7 +81,7 @@ struct ControlRequest {
         } catch let problem as ControlProblem {
             throw problem
         } catch {
-            throw ControlProblem(.badRequest, "the request's body is not right: \(Self.explain(error))")
+            throw ControlProblem(.badRequest, "the request's body is not right: \(explain(error))")
         }
     }
 
@@ -101,17 +101,24 @@ struct ControlRequest {
         }
     }
 
-    private static func explain(_ error: any Error) -> String {
+    private func explain(_ error: any Error) -> String {
         guard let error = error as? DecodingError else { return "\(error)" }
         switch error {
         case .keyNotFound(let key, _): return "the key \(key.stringValue) is missing"
         case .typeMismatch(_, let context), .valueNotFound(_, let context), .dataCorrupted(let context):
-            let place = context.codingPath.map { $0.intValue.map { "[\($0)]" } ?? $0.stringValue }
-            // The parser's own words have line and column.
-            let cause = (context.underlyingError as? CocoaError)?.userInfo["NSDebugDescription"] as? String
-            let words = cause ?? context.debugDescription
-            return place.isEmpty ? words : "\(place.joined(separator: ".")): \(words)"
+            let place = context.codingPath.reduce("") { $0 + ($1.intValue.map { "[\($0)]" } ?? $1.stringValue) }
+            return place.isEmpty ? syntaxError() ?? context.debugDescription : "\(place): \(context.debugDescription)"
         @unknown default: return "\(error)"
+        }
+    }
+
+    /// `JSONDecoder` says only that something is wrong; Foundation's other parser says where.
+    private func syntaxError() -> String? {
+        do {
+            _ = try JSONSerialization.jsonObject(with: Data(body), options: .fragmentsAllowed)
+            return nil
+        } catch {
+            return (error as? CocoaError)?.userInfo["NSDebugDescription"] as? String
         }
     }
 }
