@@ -1,6 +1,7 @@
 import Logging
 import NIOCore
 import NIOPosix
+import StagewireControl
 import StagewireModel
 import StagewireRouter
 
@@ -27,20 +28,24 @@ public final class Broker: Sendable {
 
     /// Where workers connect: absolute, for they may have another working directory.
     public let socketPath: String
+    /// Where the control API answers: beside it.
+    public let controlPath: String
     private let logger: Logger
     private let path: SocketPath
     let group: MultiThreadedEventLoopGroup
     let lifecycle: NIOLoopBound<Lifecycle>
     private let report: EventLoopFuture<RunReport>
 
-    /// Binds the socket. Blocks for the moment that it takes; no worker runs before `start`.
+    /// Binds the workers' socket and the control API's. Blocks for the moment that it takes; no worker runs before
+    /// `start`.
     ///
-    /// - Throws: `EnvironmentError` when the socket cannot be bound.
+    /// - Throws: `EnvironmentError` when one of them cannot be bound.
     public init(_ pipeline: PipelineDefinition, _ settings: Settings, logger: Logger) throws {
         let chosen =
             settings.socketPath ?? SocketPath.standard(pipeline: pipeline.name, environment: settings.environment)
         path = try SocketPath(SocketPath.absolute(chosen))
         socketPath = path.path
+        controlPath = ControlAPI.socketPath(besides: path.path)
         self.logger = logger
         // Here and not in the command: what a broker promises to hold open is its own affair, and the host gives the
         // workers the original limit back.
@@ -67,6 +72,7 @@ public final class Broker: Sendable {
         }.wait()
         do {
             try listen(loop)
+            try listenForControl(pipeline, loop)
         } catch {
             try? loop.flatSubmit { [lifecycle] in lifecycle.value.guardian.stop() }.wait()
             promise.fail(error)
@@ -91,6 +97,28 @@ public final class Broker: Sendable {
             throw error
         } catch {
             throw EnvironmentError("cannot listen on \(path.path): \(error)")
+        }
+    }
+
+    private func listenForControl(_ pipeline: PipelineDefinition, _ loop: any EventLoop) throws {
+        let (lifecycle, logger, socketPath, controlPath) = (lifecycle, logger, socketPath, controlPath)
+        let guardian = try loop.submit { NIOLoopBound(lifecycle.value.guardian, eventLoop: loop) }.wait()
+        do {
+            let control = try ControlServer.bind(
+                SocketPath(controlPath), group: group, guardian: guardian,
+                desk: {
+                    ControlDesk(
+                        pipeline, lifecycle: lifecycle.value, socketPath: socketPath, controlPath: controlPath,
+                        logger: logger)
+                }, logger: logger)
+            try loop.submit { lifecycle.value.control = control.value }.wait()
+        } catch {
+            // The workers' socket must not stay behind.
+            try? loop.submit { lifecycle.value.listener?.close() }.wait()
+            if let error = error as? EnvironmentError {
+                throw EnvironmentError("the control socket beside the workers' one: \(error)")
+            }
+            throw EnvironmentError("cannot listen on the control socket \(controlPath): \(error)")
         }
     }
 

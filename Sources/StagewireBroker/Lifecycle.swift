@@ -1,5 +1,6 @@
 import Logging
 import NIOCore
+import StagewireControl
 import StagewireModel
 import StagewireRouter
 
@@ -26,7 +27,10 @@ final class Lifecycle: SwitchboardObserver, HostObserver {
     private let logger: Logger
     private let report: EventLoopPromise<RunReport>
     private let drainLimit: Duration
+    /// When a drain is cut short: uptime, nanoseconds.
+    private(set) var drainEnds: UInt64?
     var listener: Listener?
+    var control: ControlServer?
     /// Peers can make the router say things, such as why each of a thousand connections was refused.
     private var limiter = LineLimiter(rate: 100)
 
@@ -58,6 +62,7 @@ final class Lifecycle: SwitchboardObserver, HostObserver {
     func drain() {
         guard case .running = phase else { return }
         phase = .draining
+        drainEnds = Clock.uptime() + drainLimit.nanoseconds
         host.isDraining = true
         switchboard.report(.drain(deadline: drainLimit))
         let overdue = TimeAmount.nanoseconds(Int64(clamping: (drainLimit + Self.overdue).nanoseconds))
@@ -131,12 +136,18 @@ final class Lifecycle: SwitchboardObserver, HostObserver {
         listener?.close()
         switchboard.stop(CloseReason(.shuttingDown, "The broker ends."))
         let grace = end == .completed || end == .drained ? host.timing.farewell : .zero
-        // The guardian goes last, when there is nothing left that could outlive the broker.
-        let workersGone = host.stop(grace: grace).assumeIsolated()
-        workersGone.flatMap { [guardian] in guardian.stop() }.whenComplete { [self] _ in
+        host.stop(grace: grace).assumeIsolated().whenComplete { [self] _ in
             phase = .over
             switchboard.abort()
-            report.succeed(RunReport(end: end, summary: summary))
+            leave(RunReport(end: end, summary: summary))
         }
+    }
+
+    /// Whoever asked for the end over the control socket hears of it before the process ends. The guardian goes last,
+    /// when there is nothing left that could outlive the broker.
+    private func leave(_ result: RunReport) {
+        let told = control?.close(EndAnswer(result)) ?? loop.makeSucceededVoidFuture()
+        let guardianGone = told.assumeIsolated().flatMap { [guardian] in guardian.stop() }
+        guardianGone.whenComplete { [report] _ in report.succeed(result) }
     }
 }

@@ -34,7 +34,9 @@ struct Stagewire: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "stagewire",
         abstract: "Run streaming pipelines whose stages are written in any language.",
-        subcommands: [Run.self, Check.self, Graph.self, Schema.self, Version.self])
+        subcommands: [
+            Run.self, Check.self, Graph.self, Schema.self, Status.self, DeadLetters.self, Stop.self, Version.self,
+        ])
 }
 
 /// How the process ends. Thrown by a command that has said why.

@@ -5,7 +5,7 @@ import StagewireModel
 struct Version: ParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Print the version of the program and of the protocol.")
 
-    static let number = "0.1.0"
+    static let number = Release.version
 
     static var text: String { "stagewire \(number), protocol \(ProtocolVersion.text(ProtocolVersion.current))" }
 
