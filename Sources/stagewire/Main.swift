@@ -61,5 +61,5 @@ struct Stagewire: AsyncParsableCommand {
               stagewire run --help             say what a command takes
             """,
         version: Version.text,
-        subcommands: [Run.self, Check.self, Version.self])
+        subcommands: [Run.self, Check.self, Decode.self, Version.self])
 }

@@ -3,7 +3,8 @@ import StagewireModel
 
 /// One thing that is wrong, for the envelope and for standard error.
 struct Problem: Encodable, Equatable {
-    /// For programs: `configuration`, `usage`, `environment`, `runtime`, or a code of the control API.
+    /// For programs: `configuration`, `usage`, `environment`, `runtime`, `malformed` (input that is not
+    /// what it should be), or a code of the control API.
     var code: String
     var message: String
     var file: String?
