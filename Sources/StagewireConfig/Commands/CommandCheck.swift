@@ -69,9 +69,16 @@ public struct CommandCheck: Sendable {
             let near = FileLook.neighbour(of: path, isDirectory: false).map { Self.replacingName(of: program, $0) }
             return Problem(
                 message: "`run`: there is no program \(quoted(program))",
-                hint: near.map { "did you mean \(quoted($0))?" } ?? "is it built? The path begins at \(quoted(base))")
+                hint: near.map { "did you mean \(quoted($0))?" } ?? Self.origin(of: program, launch))
         case .failure(let why): return Problem(message: "`run`: \(quoted(program)) cannot be started: \(why)")
         }
+    }
+
+    /// What to ask about a program that is not where its path says.
+    private static func origin(of program: String, _ launch: Launch) -> String {
+        if program.hasPrefix("/") { return "is it installed?" }
+        let base = launch.directory.map(quoted) ?? "the directory of this file"
+        return "is it built? The path begins at \(base)"
     }
 
     /// The same path with another last component.
