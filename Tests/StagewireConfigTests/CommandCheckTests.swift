@@ -75,6 +75,11 @@ import Testing
             "p.yaml:3:27: stage `a`: `run`: there is no program `no-such-tool` in PATH\n    is it installed?"
         ),
         (
+            "run: [sh], env: {PATH: /no/such}",
+            "p.yaml:3:27: stage `a`: `run`: there is no program `sh` in PATH\n"
+                + "    only PATH of the stage's `env` counts: is it complete?"
+        ),
+        (
             "run: [tool]",
             "p.yaml:3:27: stage `a`: `run`: there is no program `tool` in PATH\n    write `./tool` for the one in `DIR`"
         ),

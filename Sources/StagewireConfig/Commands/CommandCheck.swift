@@ -9,8 +9,8 @@ public struct CommandCheck: Sendable {
 
     /// `environment` is what the broker runs with.
     public init(environment: [String: String]) {
-        // What the C library takes where there is none.
-        path = environment["PATH"] ?? "/bin:/usr/bin"
+        // What the host takes where there is none.
+        path = environment["PATH"] ?? "/usr/local/bin:/usr/bin:/bin"
     }
 
     /// Something wrong with a command; `isDirectory`: with its `directory`.
@@ -102,9 +102,14 @@ public struct CommandCheck: Sendable {
             }
         }
         if let found { return Self.notExecutable(program, found) }
-        let isHere = FileLook.at(joined(base, program)).isFile
-        return Problem(
-            message: "`run`: there is no program \(quoted(program)) in PATH",
-            hint: isHere ? "write `./\(program)` for the one in \(quoted(base))" : "is it installed?")
+        let hint =
+            if FileLook.at(joined(base, program)).isFile {
+                "write `./\(program)` for the one in \(quoted(base))"
+            } else if launch.environment["PATH"] != nil {
+                "only PATH of the stage's `env` counts: is it complete?"
+            } else {
+                "is it installed?"
+            }
+        return Problem(message: "`run`: there is no program \(quoted(program)) in PATH", hint: hint)
     }
 }
