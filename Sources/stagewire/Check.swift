@@ -9,6 +9,10 @@ struct Check: ParsableCommand {
         discussion: """
             Everything that is wrong is said at once: YAML, keys, values, the graph, conditions, and programs that \
             are not there. Nothing is started. Exits 0 when the file is right, 2 when it is not.
+
+            EXAMPLES:
+              stagewire check pipeline.yaml
+              stagewire check pipeline.yaml --no-commands --json
             """)
 
     @Argument(help: ArgumentHelp("The pipeline, such as pipeline.yaml.", valueName: "file"))
@@ -23,8 +27,7 @@ struct Check: ParsableCommand {
     var json = false
 
     func run() throws {
-        let pipeline = try PipelineArgument.load(
-            file, command: "check", checkingCommands: !withoutCommands, json: json)
+        let pipeline = try PipelineArgument.load(file, checkingCommands: !withoutCommands)
         if json { return Output.json("check", CheckReport(pipeline.definition)) }
         Output.text(CheckReport.text(pipeline.definition, file: file))
     }
@@ -32,27 +35,26 @@ struct Check: ParsableCommand {
 
 /// Reading the file that a command names.
 enum PipelineArgument {
-    /// Says everything that is wrong with the file, on standard error and, with `json`, as the envelope of
-    /// `command`; `checkingCommands` looks whether the stages' programs are there.
-    static func load(
-        _ file: String, command: String = "run", checkingCommands: Bool = true, json: Bool = false
-    ) throws -> LoadedPipeline {
+    /// - Parameter checkingCommands: looks whether the stages' programs are there.
+    /// - Throws: `Failure` with everything that is wrong with the file.
+    static func load(_ file: String, checkingCommands: Bool = true) throws -> LoadedPipeline {
         let environment = ProcessInfo.processInfo.environment
         do {
             return try PipelineFile.load(
                 path: file, commands: checkingCommands ? CommandCheck(environment: environment) : nil)
         } catch {
-            Output.error(error.description)
-            if json { Output.json(command, error.errors.map(Problem.init)) }
-            throw ExitStatus.usage
+            throw Failure(error)
         }
     }
 }
 
-extension Problem {
-    fileprivate init(_ error: ConfigurationError) {
-        self.init(
-            code: "configuration", message: error.message, file: error.file, line: error.line, column: error.column,
-            hint: error.hint)
+extension Failure {
+    init(_ errors: ConfigurationErrors) {
+        let problems = errors.errors.map {
+            Problem(
+                code: "configuration", message: $0.message, file: $0.file, line: $0.line, column: $0.column,
+                hint: $0.hint)
+        }
+        self.init(.usage, problems)
     }
 }

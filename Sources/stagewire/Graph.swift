@@ -5,10 +5,13 @@ struct Graph: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Print a pipeline as a drawing: Mermaid or Graphviz.",
         discussion: """
-            Mermaid is drawn by most places that show Markdown; Graphviz by `stagewire graph --format dot FILE | \
-            dot -Tsvg -o pipeline.svg`. The commands of the stages need not be there.
+            Mermaid is drawn by most places that show Markdown. The commands of the stages need not be there.
 
             Exits 0 when the pipeline is right, 2 when it is not.
+
+            EXAMPLES:
+              stagewire graph pipeline.yaml
+              stagewire graph pipeline.yaml --format dot | dot -Tsvg -o pipeline.svg
             """)
 
     enum Format: String, ExpressibleByArgument, CaseIterable { case mermaid, dot }
@@ -23,7 +26,7 @@ struct Graph: ParsableCommand {
     var json = false
 
     func run() throws {
-        let pipeline = try PipelineArgument.load(file, command: "graph", checkingCommands: false, json: json)
+        let pipeline = try PipelineArgument.load(file, checkingCommands: false)
         let graph = PipelineGraph(pipeline.definition)
         if json { return Output.json("graph", graph) }
         switch format {

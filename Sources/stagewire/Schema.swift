@@ -8,6 +8,9 @@ struct Schema: ParsableCommand {
             Editors complete and check pipeline.yaml with it: save it, and begin the file with
 
               # yaml-language-server: $schema=pipeline.schema.json
+
+            EXAMPLES:
+              stagewire schema > pipeline.schema.json
             """)
 
     @Flag(help: "Print the envelope that all commands print, with the schema as its result.")
