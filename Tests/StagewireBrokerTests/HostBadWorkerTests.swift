@@ -39,8 +39,14 @@ import Testing
         try await with(shell("exit 0")) { fixture in
             let line = try await fixture.log.first(containing: "starts again")
             #expect(line.contains("[transform/1] exited with status 0 before it attached; it starts again in 500 ms"))
-            let worker = try await fixture.workers(1)[0]
+            var worker = try await fixture.workers(1)[0]
+            // It may run again just now, for a moment.
+            for _ in 0..<500 where worker.phase != .waiting {
+                try await Task.sleep(for: .milliseconds(5))
+                worker = try await fixture.workers(1)[0]
+            }
             #expect(worker.lastExit == "exited with status 0" && worker.instance == "1")
+            #expect(worker.phase == .waiting && worker.pid == nil)
             #expect(try await fixture.workers(0) == [])
         }
     }

@@ -153,6 +153,23 @@ import Testing
         for pid in [group, process, removed] { waitpid(pid, nil, 0) }
     }
 
+    /// More at once than the kernel keeps, to a guardian that takes them and to one that stands still.
+    @Test(arguments: [false, true]) func manyTargets(isStopped: Bool) async throws {
+        let fixture = try BrokerFixture(.chain())
+        let pid = try await guardianPid(fixture.broker)
+        if isStopped { kill(pid, SIGSTOP) }
+        let lifecycle = fixture.broker.lifecycle
+        // Numbers that no process can have.
+        let targets = (0..<1024).map { Guardian.Target.group(8_000_000 + $0) }
+        try await fixture.broker.group.next().submit {
+            targets.forEach { lifecycle.value.guardian.add($0) }
+            targets.forEach { lifecycle.value.guardian.remove($0) }
+        }.get()
+        if isStopped { _ = try await fixture.log.first(containing: "another one takes its place") }
+        #expect((try await guardianPid(fixture.broker) == pid) == !isStopped)
+        _ = try await fixture.end()
+    }
+
     @Test(arguments: [("dead", false), ("listening", true), ("succeeded", true), ("unrelated", true)])
     func socketIsRemovedOnlyWhenDead(_ fate: String, _ stays: Bool) async throws {
         let directory = try BrokerFixture.temporaryDirectory()
