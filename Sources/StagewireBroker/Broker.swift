@@ -67,7 +67,8 @@ public final class Broker: Sendable {
                 pipeline, directory: settings.directory, environment: environment, timing: settings.timing,
                 guardian: guardian, loop: loop, logger: logger)
             let lifecycle = Lifecycle(
-                pipeline, switchboard: switchboard, host: host, guardian: guardian, report: promise, logger: logger)
+                pipeline, socketPath: path.path, switchboard: switchboard, host: host, guardian: guardian,
+                report: promise, logger: logger)
             return NIOLoopBound(lifecycle, eventLoop: loop)
         }.wait()
         do {
