@@ -18,6 +18,8 @@ public final class Broker: Sendable {
         public var keepRunning = false
         /// What workers inherit, without `STAGEWIRE_` variables.
         public var environment: [String: String]
+        /// How long a client of the control API may take for a request, and for its answer.
+        var controlPatience = ControlLimits.patience
 
         public init(directory: String, environment: [String: String]) {
             self.directory = directory
@@ -65,7 +67,7 @@ public final class Broker: Sendable {
         }.wait()
         do {
             try listen(loop)
-            try listenForControl(pipeline, loop)
+            try listenForControl(pipeline, settings, loop)
         } catch {
             promise.fail(error)
             try? group.syncShutdownGracefully()
@@ -86,11 +88,13 @@ public final class Broker: Sendable {
         }
     }
 
-    private func listenForControl(_ pipeline: PipelineDefinition, _ loop: any EventLoop) throws {
+    private func listenForControl(
+        _ pipeline: PipelineDefinition, _ settings: Settings, _ loop: any EventLoop
+    ) throws {
         let (lifecycle, logger, socketPath, controlPath) = (lifecycle, logger, socketPath, controlPath)
         do {
             let control = try ControlServer.bind(
-                SocketPath(controlPath), group: group,
+                SocketPath(controlPath), group: group, patience: settings.controlPatience,
                 desk: {
                     ControlDesk(
                         pipeline, lifecycle: lifecycle.value, socketPath: socketPath, controlPath: controlPath,

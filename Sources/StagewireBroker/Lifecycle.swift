@@ -148,6 +148,8 @@ final class Lifecycle: SwitchboardObserver, HostObserver {
     /// Whoever asked for the end over the control socket hears of it before the process ends.
     private func leave(_ result: RunReport) {
         guard let control else { return report.succeed(result) }
+        // It answers out of this object, so the two hold each other until here.
+        self.control = nil
         control.close(EndAnswer(result)).whenComplete { [report] _ in report.succeed(result) }
     }
 }

@@ -75,7 +75,7 @@ final class ControlConnection: ChannelInboundHandler {
         case .waiting, .closed: return
         case .idle, .receiving, .refused, .writing: break
         }
-        deadline = channel.eventLoop.assumeIsolated().scheduleTask(in: ControlLimits.patience) { [weak self] in
+        deadline = channel.eventLoop.assumeIsolated().scheduleTask(in: guests.patience) { [weak self] in
             self?.drop()
         }
     }
@@ -129,11 +129,13 @@ final class ControlConnection: ChannelInboundHandler {
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         guard error is HTTPParserError else { return drop() }
         switch state {
-        // The decoder closes the channel as soon as this returns.
-        case .idle, .receiving: write(.malformed(error), nil) {}
-        case .refused, .waiting, .writing, .closed: break
+        case .idle, .receiving:
+            move(to: .writing)
+            write(.malformed(error), nil) { [self] in drop() }
+        case .refused: drop()
+        // Behind a good request: that one gets its answer.
+        case .waiting, .writing, .closed: closesAfterAnswer = true
         }
-        state = .closed
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {

@@ -11,7 +11,7 @@ extension ControlDesk {
             let session = sessions.firstIndex { $0.instance == slot.instance }.map { sessions.remove(at: $0) }
             var worker = WorkerStatus(instance: slot.instance, state: Self.state(slot.phase, session))
             worker.pid = slot.occupant?.process.pid
-            worker.lastExit = slot.failures.last.map { String($0.prefix { $0 != "\n" }) }
+            worker.lastExit = slot.failures.last.map(Self.exit)
             if let session { add(session, to: &worker, now: now) }
             workers.append(worker)
         }
@@ -22,6 +22,11 @@ extension ControlDesk {
             workers.append(worker)
         }
         return workers
+    }
+
+    /// "was killed by SIGSEGV", out of "the worker was killed by SIGSEGV" and its last lines.
+    private static func exit(_ failure: String) -> String {
+        String(failure.prefix { $0 != "\n" }.trimmingPrefix("the worker "))
     }
 
     private static func state(_ phase: Slot.Phase, _ session: PipelineSummary.Session?) -> WorkerStatus.State {

@@ -24,11 +24,14 @@ final class ControlServer {
 
     /// Binds the socket. Blocks for the moment that it takes, and is called outside the event loop.
     static func bind(
-        _ path: SocketPath, group: any EventLoopGroup, desk: @escaping @Sendable () -> ControlDesk, logger: Logger
+        _ path: SocketPath, group: any EventLoopGroup, patience: TimeAmount,
+        desk: @escaping @Sendable () -> ControlDesk, logger: Logger
     ) throws -> NIOLoopBound<ControlServer> {
         let loop = group.any()
         let names = ControlCaller.permittedNames()
-        let guests = try loop.submit { NIOLoopBound(ControlGuests(desk(), names: names), eventLoop: loop) }.wait()
+        let guests = try loop.submit { 
+            NIOLoopBound(ControlGuests(desk(), names: names, patience: patience), eventLoop: loop)
+        }.wait()
         let bootstrap = ServerBootstrap(group: group)
             .serverChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
@@ -63,14 +66,17 @@ final class ControlServer {
 final class ControlGuests {
     private let desk: ControlDesk
     private let names: [UInt32: String]
+    /// `ControlLimits.patience`, or a test's.
+    let patience: TimeAmount
     /// In order of arrival.
     private var connections: [ControlConnection] = []
     private var moves: UInt64 = 0
     private var emptied: EventLoopPromise<Void>?
 
-    init(_ desk: ControlDesk, names: [UInt32: String]) {
+    init(_ desk: ControlDesk, names: [UInt32: String], patience: TimeAmount) {
         self.desk = desk
         self.names = names
+        self.patience = patience
     }
 
     func admit(_ channel: any Channel, _ peer: PeerCredentials) throws {

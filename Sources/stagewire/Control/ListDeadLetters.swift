@@ -53,9 +53,8 @@ struct ListDeadLetters: AsyncParsableCommand {
 
     private func lines(_ page: DeadLetterPage, width: Int) -> [String] {
         guard page.total > 0 else {
-            return [
-                "\(stage ?? "no stage") has \(stage == nil ? "" : "no ")dead letters\(reason == nil ? "" : " with this reason")."
-            ]
+            let what = "dead letters" + (reason.map { " with the reason \($0.uppercased())" } ?? "")
+            return [stage.map { "\($0) has no \(what)." } ?? "No stage has \(what)."]
         }
         let columns = [
             TextTable.Column(heading: "letter", isText: true), .init(heading: "reason", isText: true, rank: 9),

@@ -14,11 +14,15 @@ final class BrokerFixture: Sendable {
 
     var path: String { broker.socketPath }
 
-    init(_ pipeline: PipelineDefinition, environment: [String: String] = [:], start: Bool = true) throws {
+    init(
+        _ pipeline: PipelineDefinition, environment: [String: String] = [:], start: Bool = true,
+        change: (inout Broker.Settings) -> Void = { _ in }
+    ) throws {
         directory = try Self.temporaryDirectory()
         log = LogRecorder()
         var settings = Broker.Settings(directory: directory, environment: environment)
         settings.socketPath = directory + "/run/test.sock"
+        change(&settings)
         broker = try Broker(pipeline, settings, logger: log.logger)
         if start { broker.start() }
     }
