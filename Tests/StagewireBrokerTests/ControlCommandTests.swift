@@ -152,7 +152,9 @@ import Testing
             #expect(futile.code == 1 && futile.error.contains("score has no dead letters 98, 99 (any more)"))
             let refused = try await pipeline.run("dead-letters", "drop", "--stage", "score", "--all")
             #expect(refused.code == 2 && refused.error.contains("3 dead letters of score would be dropped"))
-            #expect(try await pipeline.run("dead-letters", "drop", "score/2").output == "1 dead letter of score is dropped\n")
+            #expect(
+                try await pipeline.run("dead-letters", "drop", "score/2").output
+                    == "1 dead letter of score is dropped\n")
             let drop = try await pipeline.run("dead-letters", "drop", "--stage", "score", "--all", "--yes", "--json")
             let change = "{\n      \"changed\" : 2,\n"
             #expect(drop.code == 0 && drop.output.contains(change), "\(drop.output)")
@@ -205,7 +207,9 @@ import Testing
             try source.awaitCommitted(through: 1)
             #expect(try await pipeline.run("stop", "--no-wait").output == "sensors is asked to end.\n")
             let result = try await pipeline.run("stop", "--now")
-            #expect(result.code == 0 && result.output == "sensors has ended at once; 2 records were not settled.\n", "\(result)")
+            #expect(
+                result.code == 0 && result.output == "sensors has ended at once; 2 records were not settled.\n",
+                "\(result)")
             withExtendedLifetime(source) {}
         }
     }

@@ -98,7 +98,10 @@ import Testing
         (post("/v1/dead-letters/drop", "{\"stage\": \"sink\", \"number\": [1], \"all\": true}"), 400, "no key number"),
         (post("/v1/dead-letters/drop", "{\"stage\": \"sink\"}"), 400, "nothing says"),
         (post("/v1/dead-letters/drop", "{\"stage\": \"sink\", \"all\": false}"), 400, "nothing says"),
-        (post("/v1/dead-letters/drop", "{\"stage\": \"sink\", \"all\": true, \"numbers\": [1]}"), 400, "one or the other"),
+        (
+            post("/v1/dead-letters/drop", "{\"stage\": \"sink\", \"all\": true, \"numbers\": [1]}"), 400,
+            "one or the other"
+        ),
         (post("/v1/dead-letters/retry", "{\"stage\": \"nobody\", \"all\": true}"), 404, "no stage nobody"),
         (post("/v1/stop", "{\"mode\": \"later\"}"), 400, "mode"),
         (post("/v1/stop?now", "{}"), 400, "has no value"),

@@ -32,7 +32,7 @@ import Testing
     }
 
     @Test func stopAndEnd() throws {
-        try check("stop-request", StopRequest(mode: .now))
+        try check("stop-request", StopRequest(mode: .now, wait: true))
         try check("stop-answer", StopAnswer(state: .draining, deadlineSeconds: 29.5))
         try check("end", EndAnswer(outcome: .failed, message: "stage score: worker 1 ended 5 times", unsettled: 7))
     }

@@ -29,7 +29,7 @@ final class ControlServer {
     ) throws -> NIOLoopBound<ControlServer> {
         let loop = group.any()
         let names = ControlCaller.permittedNames()
-        let guests = try loop.submit { 
+        let guests = try loop.submit {
             NIOLoopBound(ControlGuests(desk(), names: names, patience: patience), eventLoop: loop)
         }.wait()
         let bootstrap = ServerBootstrap(group: group)
@@ -115,8 +115,8 @@ final class ControlGuests {
     func leave(_ end: EndAnswer) -> EventLoopFuture<Void> {
         let promise = desk.loop.makePromise(of: Void.self)
         emptied = promise
-        desk.tellEnd(end)
         for connection in connections { connection.closeAfterAnswer() }
+        desk.tellEnd(end)
         if connections.isEmpty { promise.succeed(()) }
         let deadline = desk.loop.assumeIsolated().scheduleTask(in: ControlLimits.farewell) { [self] in
             for connection in connections { connection.drop() }

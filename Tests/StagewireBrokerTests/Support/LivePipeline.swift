@@ -51,7 +51,8 @@ final class LivePipeline {
     }
 
     /// A source that has emitted `count` records, and a worker of `score` that has rejected all of them.
-    func reject(_ count: UInt64, payload: @escaping @Sendable (UInt64) -> [UInt8] = { Array("\($0)".utf8) }) async throws
+    func reject(_ count: UInt64, payload: @escaping @Sendable (UInt64) -> [UInt8] = { Array("\($0)".utf8) })
+        async throws
         -> (source: TestWorker, score: TestWorker)
     {
         let path = path
