@@ -9,7 +9,8 @@ import StagewireRouter
 /// Answers requests out of the run's state. Confined to the event loop.
 ///
 /// An answer is made in one go, between two turns of the switchboard, from a bounded number of things: the stages of
-/// the pipeline, one page of dead letters, one record. So records never wait for long.
+/// the pipeline, one page of dead letters, one record; and what may be large is encoded on another thread. So records never
+/// wait for long.
 final class ControlDesk {
     typealias Reply = (ControlAnswer) -> Void
 
