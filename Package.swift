@@ -89,6 +89,9 @@ let package = Package(
             exclude: ["Golden", "Drawings"],
             swiftSettings: settings),
         .testTarget(
+            name: "StagewireControlTests", dependencies: ["StagewireControl"], exclude: ["Golden"],
+            swiftSettings: settings),
+        .testTarget(
             name: "StagewireBrokerTests",
             dependencies: [
                 "StagewireBroker", "StagewireWire", "StagewireConfig", "StagewireControl", "StagewireModel",

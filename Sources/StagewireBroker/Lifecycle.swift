@@ -163,6 +163,8 @@ final class Lifecycle: SwitchboardObserver, HostObserver {
     /// when there is nothing left that could outlive the broker.
     private func leave(_ result: RunReport) {
         let told = control?.close(EndAnswer(result)) ?? loop.makeSucceededVoidFuture()
+        // It answers out of this object, so the two hold each other until here.
+        control = nil
         let guardianGone = told.assumeIsolated().flatMap { [guardian] in guardian.stop() }
         guardianGone.whenComplete { [report] _ in report.succeed(result) }
     }

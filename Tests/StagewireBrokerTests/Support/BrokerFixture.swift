@@ -16,13 +16,14 @@ final class BrokerFixture: Sendable {
 
     init(
         _ pipeline: PipelineDefinition, environment: [String: String] = [:], start: Bool = true,
-        timing: (inout HostTiming) -> Void = { _ in }
+        timing: (inout HostTiming) -> Void = { _ in }, change: (inout Broker.Settings) -> Void = { _ in }
     ) throws {
         directory = try Self.temporaryDirectory()
         log = LogRecorder()
         var settings = Broker.Settings(directory: directory, environment: environment)
         settings.socketPath = directory + "/run/test.sock"
         timing(&settings.timing)
+        change(&settings)
         broker = try Broker(pipeline, settings, logger: log.logger)
         if start { broker.start() }
     }

@@ -14,7 +14,7 @@ final class Program {
     let process = Process()
     private let directory: String
 
-    init(_ arguments: [String], in directory: String) throws {
+    init(_ arguments: [String], in directory: String, environment: [String: String] = [:]) throws {
         self.directory = directory
         var path = [CChar](repeating: 0, count: 4096)
         let length = readlink("/proc/self/exe", &path, path.count)
@@ -22,6 +22,7 @@ final class Program {
         let program = test[..<(test.lastIndex(of: "/") ?? test.startIndex)] + "/stagewire"
         process.executableURL = URL(fileURLWithPath: String(program))
         process.arguments = arguments
+        process.environment = ProcessInfo.processInfo.environment.merging(environment) { _, new in new }
         process.currentDirectoryURL = URL(fileURLWithPath: directory)
         for name in ["out", "err"] {
             _ = FileManager.default.createFile(atPath: "\(directory)/\(name)", contents: nil)
@@ -31,6 +32,7 @@ final class Program {
         try process.run()
     }
 
+    var output: String { read("out") }
     var error: String { read("err") }
 
     private func read(_ name: String) -> String {
