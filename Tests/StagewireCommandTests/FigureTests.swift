@@ -77,7 +77,9 @@ import Testing
             summary.stages[2].queued = 1
         }.warnings
         #expect(warnings[0] == "stage score: 1,200 dropped by its overflow policy")
-        #expect(warnings[1] == "1 record was not settled when the run ended; with durability: memory what is unsettled is gone")
+        #expect(
+            warnings[1]
+                == "1 record was not settled when the run ended; with durability: memory what is unsettled is gone")
     }
 
     // MARK: Progress
