@@ -1,5 +1,6 @@
 import Logging
 import NIOCore
+import StagewireControl
 import StagewireModel
 import StagewireRouter
 
@@ -15,28 +16,31 @@ final class Lifecycle: SwitchboardObserver, HostObserver {
         case over
     }
 
-    /// How long workers of a completed pipeline have to end after their Close(0).
-    static let farewell = TimeAmount.seconds(5)
     /// The router reports the end of a drain at its deadline; this much later it is overdue.
     static let overdue = Duration.seconds(2)
 
     private(set) var phase = Phase.running
     let switchboard: Switchboard
-    private let host: Host
+    let host: Host
+    let guardian: Guardian
     private let loop: any EventLoop
     private let logger: Logger
     private let report: EventLoopPromise<RunReport>
     private let drainLimit: Duration
+    /// When a drain is cut short: uptime, nanoseconds.
+    private(set) var drainEnds: UInt64?
     var listener: Listener?
+    var control: ControlServer?
     /// Peers can make the router say things, such as why each of a thousand connections was refused.
     private var limiter = LineLimiter(rate: 100)
 
     init(
-        _ pipeline: PipelineDefinition, switchboard: Switchboard, host: Host, report: EventLoopPromise<RunReport>,
-        logger: Logger
+        _ pipeline: PipelineDefinition, switchboard: Switchboard, host: Host, guardian: Guardian,
+        report: EventLoopPromise<RunReport>, logger: Logger
     ) {
         self.switchboard = switchboard
         self.host = host
+        self.guardian = guardian
         self.report = report
         self.logger = logger
         loop = switchboard.loop
@@ -58,6 +62,7 @@ final class Lifecycle: SwitchboardObserver, HostObserver {
     func drain() {
         guard case .running = phase else { return }
         phase = .draining
+        drainEnds = Clock.uptime() + drainLimit.nanoseconds
         host.isDraining = true
         switchboard.report(.drain(deadline: drainLimit))
         let overdue = TimeAmount.nanoseconds(Int64(clamping: (drainLimit + Self.overdue).nanoseconds))
@@ -101,11 +106,9 @@ final class Lifecycle: SwitchboardObserver, HostObserver {
         let verdict = limiter.admit(at: Clock.uptime())
         if verdict.droppedBefore > 0 { logger.warning("(\(verdict.droppedBefore) messages dropped)") }
         guard verdict.isShown else { return }
-        var label = ""
-        if let stage = notice.stage {
-            let instance = notice.instance.map { "/\($0)" } ?? ""
-            label = "[\(switchboard.name(of: stage))\(instance)] "
-        }
+        var metadata: Logger.Metadata = [:]
+        if let stage = notice.stage { metadata["stage"] = .string(switchboard.name(of: stage)) }
+        if let instance = notice.instance { metadata["instance"] = .string(instance) }
         let level: Logger.Level =
             switch notice.level {
             case .debug: .debug
@@ -113,7 +116,7 @@ final class Lifecycle: SwitchboardObserver, HostObserver {
             case .warning: .warning
             case .error: .error
             }
-        logger.log(level: level, "\(label)\(notice.text)")
+        logger.log(level: level, "\(notice.text)", metadata: metadata)
     }
 
     // MARK: News of the host
@@ -132,11 +135,19 @@ final class Lifecycle: SwitchboardObserver, HostObserver {
         let summary = switchboard.router.summary()
         listener?.close()
         switchboard.stop(CloseReason(.shuttingDown, "The broker ends."))
-        let grace = end == .completed || end == .drained ? Self.farewell : .zero
+        let grace = end == .completed || end == .drained ? host.timing.farewell : .zero
         host.stop(grace: grace).assumeIsolated().whenComplete { [self] _ in
             phase = .over
             switchboard.abort()
-            report.succeed(RunReport(end: end, summary: summary))
+            leave(RunReport(end: end, summary: summary))
         }
+    }
+
+    /// Whoever asked for the end over the control socket hears of it before the process ends. The guardian goes last,
+    /// when there is nothing left that could outlive the broker.
+    private func leave(_ result: RunReport) {
+        let told = control?.close(EndAnswer(result)) ?? loop.makeSucceededVoidFuture()
+        let guardianGone = told.assumeIsolated().flatMap { [guardian] in guardian.stop() }
+        guardianGone.whenComplete { [report] _ in report.succeed(result) }
     }
 }

@@ -32,6 +32,14 @@ final class Console: Sendable {
         self.labelWidth = labelWidth
     }
 
+    /// For a command that logs nothing and shows a status line only.
+    init(environment: [String: String]) {
+        format = .text
+        style = Style.of(STDERR_FILENO)
+        isRewriting = Terminal.canControl(STDERR_FILENO, environment)
+        labelWidth = 0
+    }
+
     func log(_ line: LogLine) { self.line(render(line)) }
 
     private func render(_ line: LogLine) -> String {

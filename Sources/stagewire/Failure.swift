@@ -7,6 +7,9 @@
 /// `Main` says it: in sentences on standard error and, when the command line has `--json`, as the envelope on
 /// standard output. A command that has said both itself throws an `ExitStatus` instead.
 struct Failure: Error, Equatable {
+    /// Problems that people are told; programs get all.
+    static let shown = 100
+
     var status: ExitStatus
     /// At least one.
     var problems: [Problem]

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Foundation
 
 enum ColorChoice: String, ExpressibleByArgument, CaseIterable {
     case auto, always, never
@@ -11,6 +12,13 @@ enum ColorChoice: String, ExpressibleByArgument, CaseIterable {
         case .never: false
         case .auto: Terminal.canControl(descriptor, environment) && (environment["NO_COLOR"] ?? "").isEmpty
         }
+    }
+}
+
+extension Style {
+    /// For what is written to `descriptor`.
+    static func of(_ descriptor: Int32) -> Style {
+        Style(isColored: ColorChoice.auto.isColored(descriptor, environment: ProcessInfo.processInfo.environment))
     }
 }
 

@@ -34,7 +34,9 @@ enum Main {
     }
 
     private static func report(_ failure: Failure) -> Int32 {
-        for problem in failure.problems { Output.error(problem.text) }
+        for problem in failure.problems.prefix(Failure.shown) { Output.error(problem.text) }
+        let hidden = failure.problems.count - Failure.shown
+        if hidden > 0 { Output.error("and \(hidden) more") }
         if Invocation.wantsJSON() { Output.json(Invocation.command(), failure.problems) }
         return failure.status.code
     }
@@ -61,5 +63,8 @@ struct Stagewire: AsyncParsableCommand {
               stagewire run --help             say what a command takes
             """,
         version: Version.text,
-        subcommands: [Run.self, Check.self, Decode.self, Version.self])
+        subcommands: [
+            Run.self, Check.self, Graph.self, Schema.self, Status.self, DeadLetters.self, Stop.self, Decode.self,
+            Version.self,
+        ])
 }

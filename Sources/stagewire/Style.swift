@@ -1,5 +1,11 @@
 /// ANSI colours, or none.
 struct Style: Sendable {
+    /// What means trouble.
+    enum Colour: Int, Sendable {
+        case red = 31
+        case yellow = 33
+    }
+
     var isColored: Bool
 
     /// Readable on light and on dark ground: no black, white or yellow, and neither of the two that mean trouble.
@@ -12,9 +18,11 @@ struct Style: Sendable {
         return paint(text, Self.labels[Int(hash % UInt32(Self.labels.count))])
     }
 
-    func warning(_ text: String) -> String { paint(text, 33) }
+    func warning(_ text: String) -> String { paint(text, .yellow) }
 
-    func error(_ text: String) -> String { paint(text, 31) }
+    func error(_ text: String) -> String { paint(text, .red) }
+
+    func paint(_ text: String, _ colour: Colour?) -> String { colour.map { paint(text, $0.rawValue) } ?? text }
 
     private func paint(_ text: String, _ code: Int) -> String {
         isColored ? "\u{1b}[\(code)m\(text)\u{1b}[0m" : text

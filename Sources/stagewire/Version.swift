@@ -9,7 +9,7 @@ struct Version: ParsableCommand {
               stagewire version --json
             """)
 
-    static let number = "0.1.0"
+    static let number = Release.version
 
     static var text: String { "stagewire \(number), protocol \(ProtocolVersion.text(ProtocolVersion.current))" }
 

@@ -90,10 +90,13 @@ import Testing
     }
 
     @Test func failureIsInTheEnvelope() async throws {
-        let missing = "pipeline: test\nstages:\n  a: {run: [./missing], source: true}\n"
-        let result = try await Program.run(["run", "p.yaml", "--socket", "s", "--json"], missing)
+        // Executable, and in no format that the system knows: found out when it is started.
+        let broken = "pipeline: test\nstages:\n  a: {run: [./p.yaml], source: true}\n"
+        let result = try await Program.result(of: ["run", "p.yaml", "--socket", "s", "--json"], broken) { directory in
+            chmod(directory + "/p.yaml", 0o700)
+        }
         #expect(result.code == 3)
-        #expect(result.error.contains("error: stage a: cannot start ./missing"))
+        #expect(result.error.contains("error: stage a: cannot start ./p.yaml"))
         let envelope = try PrintedEnvelope(result.output)
         #expect(envelope.codes == ["environment"])
         #expect(envelope.result["end"] as? String == "unavailable", "what there is of a summary")

@@ -75,10 +75,11 @@ import Testing
         try await inDirectory { directory in
             let path = directory + "/x.sock"
             let first = try broker(path)
-            unlink(path)
+            for socket in [path, directory + "/x.control.sock"] { unlink(socket) }
             let second = try broker(path)
             try await end(first)
             _ = try Peer(path)
+            #expect(access(directory + "/x.control.sock", F_OK) == 0)
             try await end(second)
         }
     }

@@ -85,7 +85,11 @@ final class LogRecorder: Sendable {
         }
 
         func log(event: LogEvent) {
-            recorder.recorded.withLock { $0.append("\(event.level): \(event.message)") }
+            var label = ""
+            if let stage = event.metadata?["stage"] {
+                label = "[\(stage)\(event.metadata?["instance"].map { "/\($0)" } ?? "")] "
+            }
+            recorder.recorded.withLock { $0.append("\(event.level): \(label)\(event.message)") }
         }
     }
 }
