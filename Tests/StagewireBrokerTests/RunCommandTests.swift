@@ -43,7 +43,8 @@ import Testing
         let result = try await Program.run(["run", "p.yaml", "--socket", "s", "--json"], Self.complete)
         #expect(result.code == 0)
         #expect(result.error.contains("test: completed after"))
-        #expect(result.error.contains("worker 1 of transform is at work"))
+        #expect(result.error.contains(" transform/1 | worker 1 of transform is at work\n"))
+        #expect(result.error.contains(" source/1    : attached ("), "labels are aligned")
         #expect(!result.error.contains("\u{1b}"), "no colour and no status line in a file")
         let envelope = try PrintedEnvelope(result.output)
         #expect(envelope.command == "run" && envelope.isOK)
@@ -64,6 +65,8 @@ import Testing
         #expect(lines.allSatisfy { ($0["time"] as? String)?.wholeMatch(of: form) != nil && $0["level"] is String })
         #expect(lines.allSatisfy { $0["message"] is String })
         #expect(lines.compactMap { $0["event"] as? String }.filter { $0 != "progress" } == ["started", "ended"])
+        let origins = lines.map { [$0["stage"], $0["instance"], $0["stream"]].map { $0 as? String } }
+        #expect(origins.contains(["transform", "1", "stdout"]) && origins.contains(["transform", "1", nil]))
         let started = try #require(lines.first?["details"] as? [String: Any])
         #expect((started["control_socket"] as? String)?.hasSuffix("/s.control") == true)
         let ended = try #require(lines.last?["details"] as? [String: Any])
@@ -176,6 +179,7 @@ import Testing
     @Test func terminal() async throws {
         let text = try await onTerminal([], [:])
         #expect(text.contains("\u{1b}[33mwarning:\u{1b}[0m"), "warnings are yellow")
+        #expect(text.contains(#/\u{1b}\[\d\dmsource/1\u{1b}\[0m/#), "and labels have their stage's colour")
         let statuses = text.split(separator: "\r\u{1b}[K").dropFirst().map { $0.prefix { $0 != "\r\n" && $0 != "\r" } }
         let lines = statuses.filter { $0.contains("records/s in") }
         #expect(!lines.isEmpty && lines.allSatisfy { $0.count < 60 }, "\(lines)")

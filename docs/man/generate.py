@@ -153,7 +153,8 @@ def prose(text: str) -> list[str]:
         lines = paragraph.split("\n")
         filled = [line for line in lines if not line.startswith("  ")]
         indented = [line for line in lines if line.startswith("  ")]
-        page.append(".Pp")
+        if filled:
+            page.append(".Pp")
         if filled[:1] in (["EXAMPLES:"], ["EXAMPLE:"]):
             page.append(".Sy " + filled.pop(0).rstrip(":").capitalize() + " :")
         page += sentences(" ".join(filled))
