@@ -114,7 +114,8 @@ struct Decode: ParsableCommand {
             }
             output.list.append(frame.json)
         } else {
-            output.isRead = Output.text(jsonLines ? JSONText.line(frame.json) : frame.text)
+            let text = jsonLines ? JSONText.line(frame.json) : frame.text
+            output.isRead = Terminal.write(text + "\n", to: STDOUT_FILENO)
         }
     }
 

@@ -47,9 +47,7 @@ enum Output {
                 command: command, ok: problems.isEmpty, result: result, errors: problems.isEmpty ? nil : problems))
     }
 
-    /// - Returns: false when nobody reads any more.
-    @discardableResult
-    static func text(_ text: String) -> Bool { Terminal.write(text + "\n", to: STDOUT_FILENO) }
+    static func text(_ text: String) { Terminal.write(text + "\n", to: STDOUT_FILENO) }
 
     static func error(_ text: String) { Terminal.write(text + "\n", to: STDERR_FILENO) }
 
