@@ -49,7 +49,7 @@ struct Decode: ParsableCommand {
     func run() throws {
         var reader = FrameReader(try open())
         var output = Collected()
-        while output.frames < limit ?? .max, let item = try next(&reader) {
+        while output.frames < limit ?? .max, output.isRead, let item = try next(&reader) {
             switch item {
             case .frame(let offset, let content):
                 try show(DecodedFrame(offset, announced: content.count, content, after: output), &output)
@@ -66,6 +66,8 @@ struct Decode: ParsableCommand {
     /// What was shown so far.
     struct Collected {
         var frames = 0
+        /// False as soon as whoever reads the output has gone, as `head` does.
+        var isRead = true
         /// For the envelope.
         var list: [JSONValue] = []
         var bytes = 0
@@ -112,7 +114,8 @@ struct Decode: ParsableCommand {
             }
             output.list.append(frame.json)
         } else {
-            Output.text(jsonLines ? JSONText.line(frame.json) : frame.text)
+            let text = jsonLines ? JSONText.line(frame.json) : frame.text
+            output.isRead = Terminal.write(text + "\n", to: STDOUT_FILENO)
         }
     }
 
