@@ -106,7 +106,7 @@ import Testing
             _ = try await fixture.log.first(containing: "ready")
             try FileManager.default.removeItem(atPath: directory)
             let line = try await fixture.log.first(containing: "no such directory")
-            #expect(line.contains("[transform/1] stage transform: cannot start sh") && line.contains("tried again in"))
+            #expect(line.contains("[transform/1] cannot start sh") && line.contains("tried again in"))
             try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: false)
             for _ in 0..<500 where fixture.log.lines.count(where: { $0.contains("ready") }) < 2 {
                 try await Task.sleep(for: .milliseconds(20))
