@@ -77,18 +77,6 @@ import Testing
         }
     }
 
-    @Test func tooSmallForTheProgramItself() async throws {
-        let definition = pipeline(["sh", "-c", "exit 0"]) { $0.limits.addressSpace = 4096 }
-        let fixture = try BrokerFixture(definition)
-        // Whether exec or the loader gives up is the kernel's choice.
-        let end = Task { try await fixture.broker.finished().end }
-        try await Task.sleep(for: .milliseconds(200))
-        fixture.broker.abandon()
-        let reason = try await end.value
-        if case .unavailable(let why) = reason { #expect(why.contains("stage transform: cannot start sh")) }
-        #expect(reason != .completed)
-    }
-
     // MARK: Program and directory
 
     @Test func missingDirectory() async throws {
