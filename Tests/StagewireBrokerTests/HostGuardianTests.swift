@@ -87,6 +87,7 @@ import Testing
             let workers = try await pids(program)
             let guardian = try guardian(of: program)
             kill(guardian, SIGSTOP)
+            defer { kill(guardian, SIGCONT) }
             program.signal(SIGKILL)
             _ = try await program.wait()
             try await Processes.end([workers[0]])
