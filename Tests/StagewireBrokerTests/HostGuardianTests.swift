@@ -18,8 +18,8 @@ import Testing
         """
 
     private func pids(_ program: Program) async throws -> [pid_t] {
-        try await program.says("[source/1] pids ")
-        let line = try #require(program.error.split(separator: "\n").first { $0.contains("[source/1] pids ") })
+        try await program.says("source/1 | pids ")
+        let line = try #require(program.error.split(separator: "\n").first { $0.contains("source/1 | pids ") })
         let pids = line.split(separator: " ").suffix(2).compactMap { pid_t($0) }
         try #require(pids.count == 2 && pids.allSatisfy(Processes.isAlive))
         return pids
