@@ -97,6 +97,9 @@ let package = Package(
             ],
             swiftSettings: settings),
         .testTarget(
+            name: "StagewireControlTests", dependencies: ["StagewireControl"], exclude: ["Golden"],
+            swiftSettings: settings),
+        .testTarget(
             name: "StagewireBrokerTests",
             dependencies: [
                 "StagewireBroker", "StagewireWire", "StagewireConfig", "StagewireControl", "StagewireModel",

@@ -18,6 +18,8 @@
 enum { LOOK = 50 };
 // How long it stays after SIGKILL. What remains then are zombies that nobody reaps (a container without an init).
 enum { LINGER = 1000 };
+// How long the broker waits for a guardian that takes no messages.
+enum { PATIENCE = 500 };
 
 // All that the guardian knows. Static, because nothing may be allocated after the fork; untouched in the broker.
 static int32_t targets[SW_GUARD_TARGETS];
@@ -178,5 +180,11 @@ pid_t sw_guard_start(int grace_milliseconds, int *channel) {
 }
 
 bool sw_guard_tell(int channel, const struct sw_guard_message *message) {
-  return send(channel, message, sizeof *message, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)sizeof *message;
+  while (send(channel, message, sizeof *message, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
+    // The kernel keeps some 200 messages: a thousand workers in a row may have to wait for the guardian's turn to run.
+    struct pollfd writable = {.fd = channel, .events = POLLOUT};
+    if (errno == EAGAIN && poll(&writable, 1, PATIENCE) == 0) return false;
+    if (errno != EAGAIN && errno != EINTR) return false;
+  }
+  return true;
 }

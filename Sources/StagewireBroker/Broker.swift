@@ -19,6 +19,8 @@ public final class Broker: Sendable {
         /// What workers inherit, without `STAGEWIRE_` variables.
         public var environment: [String: String]
         var timing = HostTiming()
+        /// How long a client of the control API may take for a request, and for its answer.
+        var controlPatience = ControlLimits.patience
 
         public init(directory: String, environment: [String: String]) {
             self.directory = directory
@@ -67,12 +69,13 @@ public final class Broker: Sendable {
                 pipeline, directory: settings.directory, environment: environment, timing: settings.timing,
                 guardian: guardian, loop: loop, logger: logger)
             let lifecycle = Lifecycle(
-                pipeline, switchboard: switchboard, host: host, guardian: guardian, report: promise, logger: logger)
+                pipeline, socketPath: path.path, switchboard: switchboard, host: host, guardian: guardian,
+                report: promise, logger: logger)
             return NIOLoopBound(lifecycle, eventLoop: loop)
         }.wait()
         do {
             try listen(loop)
-            try listenForControl(pipeline, loop)
+            try listenForControl(pipeline, settings, loop)
         } catch {
             try? loop.flatSubmit { [lifecycle] in lifecycle.value.guardian.stop() }.wait()
             promise.fail(error)
@@ -100,12 +103,14 @@ public final class Broker: Sendable {
         }
     }
 
-    private func listenForControl(_ pipeline: PipelineDefinition, _ loop: any EventLoop) throws {
+    private func listenForControl(
+        _ pipeline: PipelineDefinition, _ settings: Settings, _ loop: any EventLoop
+    ) throws {
         let (lifecycle, logger, socketPath, controlPath) = (lifecycle, logger, socketPath, controlPath)
         let guardian = try loop.submit { NIOLoopBound(lifecycle.value.guardian, eventLoop: loop) }.wait()
         do {
             let control = try ControlServer.bind(
-                SocketPath(controlPath), group: group, guardian: guardian,
+                SocketPath(controlPath), group: group, guardian: guardian, patience: settings.controlPatience,
                 desk: {
                     ControlDesk(
                         pipeline, lifecycle: lifecycle.value, socketPath: socketPath, controlPath: controlPath,

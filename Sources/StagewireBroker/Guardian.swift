@@ -31,14 +31,13 @@ final class Guardian {
     private enum Phase {
         /// Not started yet, or died and is to be replaced when the time has come.
         case absent
-        /// `since`: uptime, nanoseconds.
-        case running(pid: pid_t, channel: Int32, since: UInt64)
+        case running(pid: pid_t, channel: Int32)
         case stopped
     }
 
     /// From SIGTERM to SIGKILL for what the broker left behind.
     static let grace: Int32 = 5000
-    /// A guardian that died sooner than this is not replaced before this has passed.
+    /// One that dies is replaced at once, unless the last one was replaced less than this ago.
     private static let pause = TimeAmount.seconds(10)
     /// One that has nothing left to do ends at once, unless somebody has stopped it.
     private static let patience = TimeAmount.seconds(1)
@@ -49,6 +48,8 @@ final class Guardian {
     private var phase = Phase.absent
     private var targets: Set<Target> = []
     private var sockets: [Socket] = []
+    /// Uptime, nanoseconds; zero: never.
+    private var replacedAt: UInt64 = 0
     private var gone: EventLoopPromise<Void>?
 
     init(loop: any EventLoop, logger: Logger) {
@@ -59,7 +60,7 @@ final class Guardian {
 
     /// The guardian's process id, while there is one.
     var pid: pid_t? {
-        if case .running(let pid, _, _) = phase { pid } else { nil }
+        if case .running(let pid, _) = phase { pid } else { nil }
     }
 
     // MARK: What it looks after
@@ -107,7 +108,7 @@ final class Guardian {
 
     /// One that does not take a message is of no use any more: its end makes a place for another one.
     private func tell(_ message: sw_guard_message) {
-        guard case .running(let pid, let channel, _) = phase else { return }
+        guard case .running(let pid, let channel) = phase else { return }
         var message = message
         if !sw_guard_tell(channel, &message) { kill(pid, SIGKILL) }
     }
@@ -124,25 +125,29 @@ final class Guardian {
                 "no guardian: \(SystemMessage.text(errno)). If the broker is killed, its workers may outlive it")
             return retry()
         }
-        phase = .running(pid: pid, channel: channel, since: Clock.uptime())
+        phase = .running(pid: pid, channel: channel)
         for target in targets { tell(target, SW_GUARD_ADD_TARGET) }
         for socket in sockets { tell(socket, SW_GUARD_ADD_SOCKET) }
         reaper.runIfActive(eventLoop: loop) { ExitStatus.await(pid) }.assumeIsolated().whenSuccess { [self] in ended() }
     }
 
     private func ended() {
-        guard case .running(let pid, let channel, let since) = phase else {
+        guard case .running(let pid, let channel) = phase else {
             preconditionFailure("there is one at most")
         }
         let status = ExitStatus.reap(pid)
         close(channel)
         if let gone {
             phase = .stopped
+            if !status.isSuccess { logger.warning("the guardian of this broker \(status)") }
             return gone.succeed(())
         }
         phase = .absent
         logger.warning("the guardian of this broker \(status); another one takes its place")
-        if Clock.uptime() - since >= UInt64(Self.pause.nanoseconds) { start() } else { retry() }
+        let now = Clock.uptime()
+        guard replacedAt == 0 || now - replacedAt >= UInt64(Self.pause.nanoseconds) else { return retry() }
+        replacedAt = now
+        start()
     }
 
     private func retry() {
@@ -155,7 +160,7 @@ final class Guardian {
         let promise = loop.makePromise(of: Void.self)
         gone = promise
         switch phase {
-        case .running(let pid, let channel, _):
+        case .running(let pid, let channel):
             // Not closed yet: its number must not be given to another descriptor before `ended` closes it.
             shutdown(channel, Int32(SHUT_RDWR))
             let overdue = after(Self.patience) { kill(pid, SIGKILL) }

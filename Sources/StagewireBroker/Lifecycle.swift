@@ -31,11 +31,13 @@ final class Lifecycle: SwitchboardObserver, HostObserver {
     private(set) var drainEnds: UInt64?
     var listener: Listener?
     var control: ControlServer?
+    private var stallWatch: StallWatch
+    private var stallLook: Scheduled<Void>?
     /// Peers can make the router say things, such as why each of a thousand connections was refused.
     private var limiter = LineLimiter(rate: 100)
 
     init(
-        _ pipeline: PipelineDefinition, switchboard: Switchboard, host: Host, guardian: Guardian,
+        _ pipeline: PipelineDefinition, socketPath: String, switchboard: Switchboard, host: Host, guardian: Guardian,
         report: EventLoopPromise<RunReport>, logger: Logger
     ) {
         self.switchboard = switchboard
@@ -43,6 +45,8 @@ final class Lifecycle: SwitchboardObserver, HostObserver {
         self.guardian = guardian
         self.report = report
         self.logger = logger
+        stallWatch = StallWatch(
+            pipeline, socketPath: socketPath, patience: .nanoseconds(host.timing.stallPatience.nanoseconds))
         loop = switchboard.loop
         drainLimit = pipeline.limits.drain
         switchboard.observer = self
@@ -54,6 +58,17 @@ final class Lifecycle: SwitchboardObserver, HostObserver {
             try host.start()
         } catch {
             finish(.unavailable(error.description))
+        }
+        watchForStalls()
+    }
+
+    private func watchForStalls() {
+        guard case .running = phase else { return }
+        stallLook = loop.assumeIsolated().scheduleTask(in: host.timing.stallLook) { [weak self] in
+            guard let self else { return }
+            let notices = stallWatch.look(at: switchboard.router.summary(), now: Clock.uptime())
+            notices.forEach(noticed)
+            watchForStalls()
         }
     }
 
@@ -133,6 +148,7 @@ final class Lifecycle: SwitchboardObserver, HostObserver {
         case .ending, .over: return
         }
         let summary = switchboard.router.summary()
+        stallLook?.cancel()
         listener?.close()
         switchboard.stop(CloseReason(.shuttingDown, "The broker ends."))
         let grace = end == .completed || end == .drained ? host.timing.farewell : .zero
@@ -147,6 +163,8 @@ final class Lifecycle: SwitchboardObserver, HostObserver {
     /// when there is nothing left that could outlive the broker.
     private func leave(_ result: RunReport) {
         let told = control?.close(EndAnswer(result)) ?? loop.makeSucceededVoidFuture()
+        // It answers out of this object, so the two hold each other until here.
+        control = nil
         let guardianGone = told.assumeIsolated().flatMap { [guardian] in guardian.stop() }
         guardianGone.whenComplete { [report] _ in report.succeed(result) }
     }

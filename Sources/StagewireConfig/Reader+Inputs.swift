@@ -3,16 +3,15 @@ import StagewireModel
 extension Reader {
     /// `from`, `source` and `overflow`: where a stage's records come from.
     mutating func readInputs(_ fields: Fields, _ what: String, _ draft: inout StageDraft) {
-        let isSourceBroken = fields[StageKeys.source] != nil
-        let isSource = read(StageKeys.source, in: fields)
+        let isSource = fields[StageKeys.source] == nil ? false : read(StageKeys.source, in: fields)
         draft.definition.isSource = isSource ?? false
         let overflow = read(StageKeys.overflow, in: fields) ?? .block
         draft.inputs = read(StageKeys.from, in: fields) ?? []
         for index in draft.inputs.indices where draft.inputs[index].overflow == nil {
             draft.inputs[index].overflow = overflow
         }
-        if isSource == nil, isSourceBroken { return }
-        if isSource == true {
+        guard let isSource else { return }
+        if isSource {
             refuse(StageKeys.deliveryKeys, fields) {
                 "\(what) is a source: nothing is delivered to it, so `\($0)` means nothing"
             }

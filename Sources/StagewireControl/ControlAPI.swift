@@ -103,10 +103,16 @@ public struct StopRequest: Codable, Equatable, Sendable {
     }
 
     public var mode: Mode
-    public init(mode: Mode) { self.mode = mode }
+    /// The answer is an `EndAnswer`, and comes when the run has ended. Absent: false.
+    public var wait: Bool?
+
+    public init(mode: Mode, wait: Bool? = nil) {
+        self.mode = mode
+        self.wait = wait
+    }
 }
 
-/// Answer to `POST /v1/stop` (202: the end comes later).
+/// Answer to `POST /v1/stop` without `wait` (202: the end comes later).
 public struct StopAnswer: Codable, Equatable, Sendable {
     public var state: PipelineStatus.State
     /// Seconds until the broker cuts a drain short; 0 when there is nothing left to wait for.

@@ -6,7 +6,12 @@ struct TextTable {
         var isText = false
         /// When there is not enough room the column with the lowest rank goes first; `nil`: it stays.
         var rank: Int?
+        /// The last one, whose cells are as long as they like: it asks for `tail` characters, and is cut at the end of
+        /// the line.
+        var isTail = false
     }
+
+    private static let tail = 24
 
     struct Cell {
         var text: String
@@ -32,7 +37,9 @@ struct TextTable {
         shown.filter { columns[$0].rank != nil }.min { columns[$0].rank ?? 0 < columns[$1].rank ?? 0 }
     }
 
-    private func total(_ shown: [Int]) -> Int { shown.reduce(0) { $0 + 2 + width($1) } }
+    private func total(_ shown: [Int]) -> Int {
+        shown.reduce(0) { $0 + 2 + (columns[$1].isTail ? min(Self.tail, width($1)) : width($1)) }
+    }
 
     private func width(_ column: Int) -> Int {
         rows.reduce(columns[column].heading.count) { max($0, $1[column].text.count) }

@@ -57,7 +57,7 @@ import Testing
         #expect(
             result.error == """
                 p.yaml:3:13: stage `a`: `run`: there is no program `./missing`
-                    is it built? The path begins at `.`
+                    is it built? The path begins at the directory of this file
                 p.yaml:4:46: `lease`: expected a duration such as `200ms`, `10m` or `1h30m`, found the number `30`
                     add a unit: ms, s, m, h or d
 

@@ -53,18 +53,31 @@ import Testing
         ),
         (
             "run: [./zebra]",
-            "p.yaml:3:27: stage `a`: `run`: there is no program `./zebra`\n    is it built? The path begins at `DIR`"
+            "p.yaml:3:27: stage `a`: `run`: there is no program `./zebra`\n    is it built? The path begins at the directory of this file"
         ),
         (
             "run: [./tool/x]",
-            "p.yaml:3:27: stage `a`: `run`: there is no program `./tool/x`\n    is it built? The path begins at `DIR`"
+            "p.yaml:3:27: stage `a`: `run`: there is no program `./tool/x`\n    is it built? The path begins at the directory of this file"
         ),
         ("run: [./plain]", "p.yaml:3:27: stage `a`: `run`: `./plain` is not executable\n    chmod +x DIR/./plain"),
         ("run: [./off.sh]", "p.yaml:3:27: stage `a`: `run`: `./off.sh` is not executable\n    chmod +x DIR/./off.sh"),
+        (
+            "run: [./zebra], directory: work",
+            "p.yaml:3:27: stage `a`: `run`: there is no program `./zebra`\n    is it built? The path begins at `DIR/work`"
+        ),
+        (
+            "run: [/no/such/tool]",
+            "p.yaml:3:27: stage `a`: `run`: there is no program `/no/such/tool`\n    is it installed?"
+        ),
         ("run: [./work]", "p.yaml:3:27: stage `a`: `run`: `./work` is a directory\n    name the program inside it"),
         (
             "run: [no-such-tool]",
             "p.yaml:3:27: stage `a`: `run`: there is no program `no-such-tool` in PATH\n    is it installed?"
+        ),
+        (
+            "run: [sh], env: {PATH: /no/such}",
+            "p.yaml:3:27: stage `a`: `run`: there is no program `sh` in PATH\n"
+                + "    only PATH of the stage's `env` counts: is it complete?"
         ),
         (
             "run: [tool]",

@@ -76,7 +76,7 @@ struct sw_guard_message {
 // copy is closed. Returns -1 with errno on failure.
 pid_t sw_guard_start(int grace_milliseconds, int *channel);
 
-// Sends a message without waiting. False with errno when it did not get through: the guardian is gone, or stands still.
+// Sends a message. False when it did not get through: the guardian is gone, or has stood still for half a second.
 bool sw_guard_tell(int channel, const struct sw_guard_message *message);
 
 #endif

@@ -5,21 +5,34 @@ import StagewireModel
 
 /// What goes back to a client.
 struct ControlAnswer {
+    enum Body {
+        case bytes([UInt8])
+        /// To be encoded on a thread of the pool: a page of a thousand dead letters takes some 20 ms, in which the event
+        /// loop can do better.
+        case encoding(@Sendable () -> [UInt8])
+    }
+
     var status: HTTPResponseStatus
-    var body: [UInt8]
+    var body: Body
     /// Methods that the path has, with an answer 405.
     var allowed: [HTTPMethod] = []
     /// The connection ends behind it.
     var isLast = false
 
     static func json(_ value: some Encodable, status: HTTPResponseStatus = .ok) -> ControlAnswer {
-        ControlAnswer(status: status, body: ControlJSON.encode(value))
+        ControlAnswer(status: status, body: .bytes(ControlJSON.encode(value)))
+    }
+
+    /// For what may be large.
+    static func largeJSON(_ value: some Encodable & Sendable) -> ControlAnswer {
+        ControlAnswer(status: .ok, body: .encoding { ControlJSON.encode(value) })
     }
 
     static func problem(_ problem: ControlProblem) -> ControlAnswer {
         let status = ControlProblem.Code(rawValue: problem.code)?.status ?? 500
         return ControlAnswer(
-            status: HTTPResponseStatus(statusCode: status), body: ControlJSON.encode(ControlProblem.Body(problem)))
+            status: HTTPResponseStatus(statusCode: status),
+            body: .bytes(ControlJSON.encode(ControlProblem.Body(problem))))
     }
 
     /// The bytes of the request cannot be made sense of, so nothing behind them can.
@@ -47,9 +60,9 @@ struct ControlAnswer {
     }()
 
     /// - Parameter request: `nil` when it could not be read.
-    func head(for request: HTTPRequestHead?, keepsAlive: Bool) -> HTTPResponseHead {
+    func head(for request: HTTPRequestHead?, length: Int, keepsAlive: Bool) -> HTTPResponseHead {
         var fields = HTTPHeaders([
-            ("Content-Type", "application/json"), ("Content-Length", "\(body.count)"), ("Cache-Control", "no-store"),
+            ("Content-Type", "application/json"), ("Content-Length", "\(length)"), ("Cache-Control", "no-store"),
             ("Server", "stagewire/\(Release.version)"), (ControlAPI.versionField, "\(ControlAPI.version)"),
         ])
         if !allowed.isEmpty { fields.add(name: "Allow", value: allowed.map(\.rawValue).joined(separator: ", ")) }

@@ -1,5 +1,6 @@
 import NIOCore
 import NIOHTTP1
+import NIOPosix
 import StagewireControl
 
 /// One client of the control API: collects a request, has the desk answer it, writes the answer. Confined to the event
@@ -75,7 +76,7 @@ final class ControlConnection: ChannelInboundHandler {
         case .waiting, .closed: return
         case .idle, .receiving, .refused, .writing: break
         }
-        deadline = channel.eventLoop.assumeIsolated().scheduleTask(in: ControlLimits.patience) { [weak self] in
+        deadline = channel.eventLoop.assumeIsolated().scheduleTask(in: guests.patience) { [weak self] in
             self?.drop()
         }
     }
@@ -129,11 +130,13 @@ final class ControlConnection: ChannelInboundHandler {
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         guard error is HTTPParserError else { return drop() }
         switch state {
-        // The decoder closes the channel as soon as this returns.
-        case .idle, .receiving: write(.malformed(error), nil) {}
-        case .refused, .waiting, .writing, .closed: break
+        case .idle, .receiving:
+            move(to: .writing)
+            write(.malformed(error), nil) { [self] in drop() }
+        case .refused: drop()
+        // Behind a good request: that one gets its answer.
+        case .waiting, .writing, .closed: closesAfterAnswer = true
         }
-        state = .closed
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
@@ -152,31 +155,52 @@ final class ControlConnection: ChannelInboundHandler {
 
     private func give(_ answer: ControlAnswer) {
         guard case .waiting(let head) = state else { return }
+        switch answer.body {
+        case .bytes(let bytes): give(answer, bytes, head)
+        case .encoding(let encode):
+            NIOThreadPool.singleton.runIfActive(eventLoop: channel.eventLoop, encode).assumeIsolated().whenSuccess {
+                [weak self] bytes in
+                guard let self, case .waiting = state else { return }
+                give(answer, bytes, head)
+            }
+        }
+    }
+
+    private func give(_ answer: ControlAnswer, _ bytes: [UInt8], _ head: HTTPRequestHead) {
         // A parser stops behind a request that asks for another protocol.
         let keepsAlive =
             head.isKeepAlive && !closesAfterAnswer && !answer.isLast && !head.headers.contains(name: "upgrade")
         move(to: .writing)
-        write(answer, head, keepsAlive: keepsAlive) { [self] in
+        write(answer, bytes, head, keepsAlive: keepsAlive) { [self] in
             guard case .writing = state else { return }
             if keepsAlive, !closesAfterAnswer { move(to: .idle) } else { drop() }
         }
     }
 
+    /// A refusal that ends the connection.
+    private func write(_ refusal: ControlAnswer, _ request: HTTPRequestHead?, done: @escaping () -> Void) {
+        guard case .bytes(let bytes) = refusal.body else { preconditionFailure("refusals are short") }
+        write(refusal, bytes, request, keepsAlive: false, done: done)
+    }
+
     /// `done` is called when the kernel has all of it.
     private func write(
-        _ answer: ControlAnswer, _ request: HTTPRequestHead?, keepsAlive: Bool = false, done: @escaping () -> Void
+        _ answer: ControlAnswer, _ bytes: [UInt8], _ request: HTTPRequestHead?, keepsAlive: Bool,
+        done: @escaping () -> Void
     ) {
         let pipeline = channel.pipeline.syncOperations
-        pipeline.write(
-            wrapOutboundOut(.head(answer.head(for: request, keepsAlive: keepsAlive))), promise: nil)
+        let head = answer.head(for: request, length: bytes.count, keepsAlive: keepsAlive)
+        pipeline.write(wrapOutboundOut(.head(head)), promise: nil)
         let taken = channel.eventLoop.makePromise(of: Void.self)
         // An answer to HEAD announces the length of what it leaves out.
-        let body = request?.method == .HEAD ? ByteBuffer() : ByteBuffer(bytes: answer.body)
+        let body = request?.method == .HEAD ? ByteBuffer() : ByteBuffer(bytes: bytes)
         taken.futureResult.assumeIsolated().whenComplete { [self] _ in
-            // Nothing is written by it, as the length was announced: it lets the next request come in. By then this
-            // connection has to be ready for it.
             done()
-            channel.pipeline.syncOperations.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
+            // Nothing is written by it, as the length was announced: it lets the next request come in. Records have the
+            // loop in between, however many requests a client sends at once.
+            channel.eventLoop.assumeIsolated().scheduleTask(in: ControlLimits.pause) { [self] in
+                channel.pipeline.syncOperations.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
+            }
         }
         pipeline.writeAndFlush(wrapOutboundOut(.body(.byteBuffer(body))), promise: taken)
     }

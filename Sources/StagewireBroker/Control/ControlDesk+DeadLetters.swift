@@ -22,7 +22,7 @@ extension ControlDesk {
             if let name = request.query["stage"] { try stage(name)...(try stage(name)) } else {
                 0...(pipeline.stages.count - 1)
             }
-        return .json(page(stages, reason: reason, after: after ?? 0, limit: Int(limit)))
+        return .largeJSON(page(stages, reason: reason, after: after ?? 0, limit: Int(limit)))
     }
 
     private func page(_ stages: ClosedRange<Int>, reason: Code?, after: UInt64, limit: Int) -> DeadLetterPage {
@@ -51,7 +51,7 @@ extension ControlDesk {
                 .notFound, "\(name) has no dead letter \(number) (any more)",
                 hint: "GET /v1/dead-letters?stage=\(name) lists those that it has")
         }
-        return .json(detail(letter, stage: stage))
+        return .largeJSON(detail(letter, stage: stage))
     }
 
     // MARK: Changing

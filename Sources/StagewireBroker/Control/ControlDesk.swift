@@ -9,7 +9,8 @@ import StagewireRouter
 /// Answers requests out of the run's state. Confined to the event loop.
 ///
 /// An answer is made in one go, between two turns of the switchboard, from a bounded number of things: the stages of
-/// the pipeline, one page of dead letters, one record. So records never wait for long.
+/// the pipeline, one page of dead letters, one record; and what may be large is encoded on another thread. So records never
+/// wait for long.
 final class ControlDesk {
     typealias Reply = (ControlAnswer) -> Void
 
@@ -110,11 +111,17 @@ final class ControlDesk {
             pipeline: pipeline.name, pid: getpid())
     }
 
-    private func stop(_ request: ControlRequest, _ caller: ControlCaller, _ reply: Reply) throws(ControlProblem) {
+    private func stop(
+        _ request: ControlRequest, _ caller: ControlCaller, _ reply: @escaping Reply
+    ) throws(ControlProblem) {
         try request.allowOnly([])
         // `curl -X POST` alone means what a first SIGTERM does.
-        let mode = request.body.isEmpty ? .drain : try request.decode(StopRequest.self, keys: ["mode"]).mode
-        switch mode {
+        let stop =
+            request.body.isEmpty
+            ? StopRequest(mode: .drain) : try request.decode(StopRequest.self, keys: ["mode", "wait"])
+        // Noted first: the end may come in this very turn.
+        if stop.wait == true { waiting.append(reply) }
+        switch stop.mode {
         case .drain:
             logger.info("stopping: asked by \(caller.description)")
             lifecycle.drain()
@@ -122,7 +129,9 @@ final class ControlDesk {
             logger.info("ending at once: asked by \(caller.description)")
             lifecycle.abandon()
         }
-        reply(.json(StopAnswer(state: state, deadlineSeconds: drainSeconds ?? 0), status: .accepted))
+        if stop.wait != true {
+            reply(.json(StopAnswer(state: state, deadlineSeconds: drainSeconds ?? 0), status: .accepted))
+        }
     }
 
     func tellEnd(_ end: EndAnswer) {

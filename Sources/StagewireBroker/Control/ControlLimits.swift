@@ -11,6 +11,8 @@ enum ControlLimits {
     static let body = 1024 * 1024
     /// From one request to the end of the next, and from an answer to its last byte taken by the client.
     static let patience = TimeAmount.seconds(30)
+    /// Between an answer and the next request of the same client.
+    static let pause = TimeAmount.milliseconds(1)
     /// At the end of the run: how long clients have to take their last answers.
     static let farewell = TimeAmount.seconds(1)
     /// Numbers in one selection: all dead letters of a page, many times over.

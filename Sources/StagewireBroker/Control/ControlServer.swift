@@ -29,12 +29,14 @@ final class ControlServer {
 
     /// Binds the socket. Blocks for the moment that it takes, and is called outside the event loop.
     static func bind(
-        _ path: SocketPath, group: any EventLoopGroup, guardian: NIOLoopBound<Guardian>,
+        _ path: SocketPath, group: any EventLoopGroup, guardian: NIOLoopBound<Guardian>, patience: TimeAmount,
         desk: @escaping @Sendable () -> ControlDesk, logger: Logger
     ) throws -> NIOLoopBound<ControlServer> {
         let loop = group.any()
         let names = ControlCaller.permittedNames()
-        let guests = try loop.submit { NIOLoopBound(ControlGuests(desk(), names: names), eventLoop: loop) }.wait()
+        let guests = try loop.submit {
+            NIOLoopBound(ControlGuests(desk(), names: names, patience: patience), eventLoop: loop)
+        }.wait()
         let bootstrap = ServerBootstrap(group: group)
             .serverChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
@@ -73,14 +75,17 @@ final class ControlServer {
 final class ControlGuests {
     private let desk: ControlDesk
     private let names: [UInt32: String]
+    /// `ControlLimits.patience`, or a test's.
+    let patience: TimeAmount
     /// In order of arrival.
     private var connections: [ControlConnection] = []
     private var moves: UInt64 = 0
     private var emptied: EventLoopPromise<Void>?
 
-    init(_ desk: ControlDesk, names: [UInt32: String]) {
+    init(_ desk: ControlDesk, names: [UInt32: String], patience: TimeAmount) {
         self.desk = desk
         self.names = names
+        self.patience = patience
     }
 
     func admit(_ channel: any Channel, _ peer: PeerCredentials) throws {
@@ -119,8 +124,8 @@ final class ControlGuests {
     func leave(_ end: EndAnswer) -> EventLoopFuture<Void> {
         let promise = desk.loop.makePromise(of: Void.self)
         emptied = promise
-        desk.tellEnd(end)
         for connection in connections { connection.closeAfterAnswer() }
+        desk.tellEnd(end)
         if connections.isEmpty { promise.succeed(()) }
         let deadline = desk.loop.assumeIsolated().scheduleTask(in: ControlLimits.farewell) { [self] in
             for connection in connections { connection.drop() }

@@ -35,12 +35,11 @@ extension CommandCheck {
         return name
     }
 
-    /// Directories in the order in which they are searched; a stage's own `PATH` is for its worker, but what only
-    /// that one finds counts as found.
+    /// Directories in the order in which they are searched: `PATH` of the worker's environment, where a stage's own
+    /// one takes the place of the broker's.
     func searchPath(_ launch: Launch, _ base: String) -> [String] {
-        let paths = [launch.environment["PATH"], path].compactMap { $0 }
         // An empty entry is the working directory, and relative ones begin there.
-        return paths.flatMap { $0.split(separator: ":", omittingEmptySubsequences: false) }
+        (launch.environment["PATH"] ?? path).split(separator: ":", omittingEmptySubsequences: false)
             .map { $0.isEmpty ? base : joined(base, String($0)) }
     }
 }

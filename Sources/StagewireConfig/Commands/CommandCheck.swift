@@ -9,8 +9,8 @@ public struct CommandCheck: Sendable {
 
     /// `environment` is what the broker runs with.
     public init(environment: [String: String]) {
-        // What the C library takes where there is none.
-        path = environment["PATH"] ?? "/bin:/usr/bin"
+        // What the host takes where there is none.
+        path = environment["PATH"] ?? "/usr/local/bin:/usr/bin:/bin"
     }
 
     /// Something wrong with a command; `isDirectory`: with its `directory`.
@@ -69,9 +69,16 @@ public struct CommandCheck: Sendable {
             let near = FileLook.neighbour(of: path, isDirectory: false).map { Self.replacingName(of: program, $0) }
             return Problem(
                 message: "`run`: there is no program \(quoted(program))",
-                hint: near.map { "did you mean \(quoted($0))?" } ?? "is it built? The path begins at \(quoted(base))")
+                hint: near.map { "did you mean \(quoted($0))?" } ?? Self.origin(of: program, launch))
         case .failure(let why): return Problem(message: "`run`: \(quoted(program)) cannot be started: \(why)")
         }
+    }
+
+    /// What to ask about a program that is not where its path says.
+    private static func origin(of program: String, _ launch: Launch) -> String {
+        if program.hasPrefix("/") { return "is it installed?" }
+        let base = launch.directory.map(quoted) ?? "the directory of this file"
+        return "is it built? The path begins at \(base)"
     }
 
     /// The same path with another last component.
@@ -95,9 +102,14 @@ public struct CommandCheck: Sendable {
             }
         }
         if let found { return Self.notExecutable(program, found) }
-        let isHere = FileLook.at(joined(base, program)).isFile
-        return Problem(
-            message: "`run`: there is no program \(quoted(program)) in PATH",
-            hint: isHere ? "write `./\(program)` for the one in \(quoted(base))" : "is it installed?")
+        let hint =
+            if FileLook.at(joined(base, program)).isFile {
+                "write `./\(program)` for the one in \(quoted(base))"
+            } else if launch.environment["PATH"] != nil {
+                "only PATH of the stage's `env` counts: is it complete?"
+            } else {
+                "is it installed?"
+            }
+        return Problem(message: "`run`: there is no program \(quoted(program)) in PATH", hint: hint)
     }
 }

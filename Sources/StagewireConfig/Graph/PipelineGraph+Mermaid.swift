@@ -31,10 +31,11 @@ extension PipelineGraph {
         lines.map { DrawnText.escaped($0, mermaidEntity) }.joined(separator: "<br/>")
     }
 
-    /// Labels stand in quotes, are HTML, and a backquote or an asterisk would make Markdown of them.
+    /// Labels stand in quotes, are HTML, and a backquote, an asterisk or a dollar would make Markdown or formulas of
+    /// them.
     private static func mermaidEntity(_ scalar: Unicode.Scalar) -> String? {
         switch scalar {
-        case "\"", "#", "&", "<", ">", "`", "*", "|", "\\", ";", "{", "}", "[", "]", "(", ")": "#\(scalar.value);"
+        case "\"", "#", "$", "&", "<", ">", "`", "*", "|", "\\", ";", "{", "}", "[", "]", "(", ")": "#\(scalar.value);"
         default: nil
         }
     }

@@ -10,6 +10,7 @@ public struct PipelineGraph: Equatable, Sendable, Encodable {
         case sink
     }
 
+    /// A stage.
     public struct Node: Equatable, Sendable, Encodable {
         public var name: String
         public var kind: Kind
@@ -17,6 +18,7 @@ public struct PipelineGraph: Equatable, Sendable, Encodable {
         public var workers: Int?
     }
 
+    /// An input of a stage; `from` and `to` are names of stages.
     public struct Edge: Equatable, Sendable, Encodable {
         public var from: String
         public var to: String
@@ -28,8 +30,10 @@ public struct PipelineGraph: Equatable, Sendable, Encodable {
         public var overflow: String?
     }
 
+    /// The pipeline's name.
     public var pipeline: String
     public var nodes: [Node]
+    /// In the order of the stages that read, and of their inputs.
     public var edges: [Edge]
 
     public init(_ pipeline: PipelineDefinition) {

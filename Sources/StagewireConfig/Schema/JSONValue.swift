@@ -6,6 +6,7 @@ public indirect enum JSONValue: Equatable, Sendable {
     case integer(Int)
     case flag(Bool)
 
+    /// A name of an object and its value.
     public struct Member: Equatable, Sendable {
         public var name: String
         public var value: JSONValue

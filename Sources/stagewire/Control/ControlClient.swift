@@ -43,46 +43,40 @@ struct ControlClient: Sendable {
         try await post("/v1/stop", StopRequest(mode: mode))
     }
 
-    /// Has the run end. Both requests go out together, so that the broker knows of whom to tell before it has anything
-    /// to tell. `end`, however long it takes, is `nil` when the broker has gone without saying how.
-    func stopAndWait(_ mode: StopRequest.Mode) async throws -> (answer: StopAnswer, end: Task<EndAnswer?, any Error>) {
-        let conversation = try await ControlConversation.open(
-            path,
-            [
-                .init(method: .POST, target: "/v1/stop", body: ControlJSON.encode(StopRequest(mode: mode))),
-                .init(method: .GET, target: "/v1/end"),
-            ])
-        let answer: StopAnswer = try decode(try await conversation.answer(0, within: patience))
-        let end = Task<EndAnswer?, any Error> {
-            defer { conversation.close() }
-            do {
-                // Closing it fails the answer, which is how a wait without end is given up.
-                return try await withTaskCancellationHandler {
-                    try decode(try await conversation.answer(1, within: nil)) as EndAnswer
-                } onCancel: {
-                    conversation.close()
-                }
-            } catch let failure as ControlFailure where failure.isGone {
-                return nil
+    /// Has the run end and waits for it, however long it takes; a cancelled task gives up waiting. `nil`: the broker has
+    /// gone without saying how.
+    func stopAndWait(_ mode: StopRequest.Mode) async throws -> EndAnswer? {
+        let body = ControlJSON.encode(StopRequest(mode: mode, wait: true))
+        let conversation = try await ControlConversation.open(path, method: .POST, "/v1/stop", body: body)
+        defer { conversation.close() }
+        do {
+            return try await withTaskCancellationHandler {
+                try decode(try await conversation.answer(within: nil)) as EndAnswer
+            } onCancel: {
+                // Which fails the answer.
+                conversation.close()
             }
+        } catch let failure as ControlFailure where failure.isGone {
+            return nil
         }
-        return (answer, end)
     }
 
     // MARK: Requests
 
     private func get<Answer: Decodable>(_ target: String) async throws -> Answer {
-        try await exchange(.init(method: .GET, target: target))
+        try await exchange(.GET, target, body: nil)
     }
 
     private func post<Answer: Decodable>(_ target: String, _ body: some Encodable) async throws -> Answer {
-        try await exchange(.init(method: .POST, target: target, body: ControlJSON.encode(body)))
+        try await exchange(.POST, target, body: ControlJSON.encode(body))
     }
 
-    private func exchange<Answer: Decodable>(_ request: ControlConversation.Request) async throws -> Answer {
-        let conversation = try await ControlConversation.open(path, [request])
+    private func exchange<Answer: Decodable>(
+        _ method: HTTPMethod, _ target: String, body: [UInt8]?
+    ) async throws -> Answer {
+        let conversation = try await ControlConversation.open(path, method: method, target, body: body)
         defer { conversation.close() }
-        return try decode(try await conversation.answer(0, within: patience))
+        return try decode(try await conversation.answer(within: patience))
     }
 
     // MARK: Answers

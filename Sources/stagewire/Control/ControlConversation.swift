@@ -3,15 +3,8 @@ import NIOCore
 import NIOHTTP1
 import NIOPosix
 
-/// One connection to a control socket: requests that are sent at once, and their answers one by one.
+/// One connection to a control socket, for one request and its answer.
 struct ControlConversation: Sendable {
-    struct Request: Sendable {
-        var method: HTTPMethod
-        var target: String
-        /// JSON.
-        var body: [UInt8]?
-    }
-
     typealias Answer = NIOHTTPClientResponseFull
 
     /// A page of dead letters, or the largest record in base64.
@@ -19,12 +12,16 @@ struct ControlConversation: Sendable {
 
     private let path: String
     private let channel: any Channel
-    private let answers: [EventLoopPromise<Answer>]
+    private let answer: EventLoopPromise<Answer>
 
-    /// Connects, and sends all requests.
-    static func open(_ path: String, _ requests: [Request]) async throws -> ControlConversation {
+    /// Connects, and sends the request.
+    /// - Parameter body: JSON.
+    /// - Throws: `ControlFailure`
+    static func open(
+        _ path: String, method: HTTPMethod, _ target: String, body: [UInt8]?
+    ) async throws -> ControlConversation {
         let loop = MultiThreadedEventLoopGroup.singleton.next()
-        let answers = requests.map { _ in loop.makePromise(of: Answer.self) }
+        let answer = loop.makePromise(of: Answer.self)
         do {
             let channel = try await ClientBootstrap(group: loop)
                 .channelInitializer { channel in
@@ -32,45 +29,41 @@ struct ControlConversation: Sendable {
                         let pipeline = channel.pipeline.syncOperations
                         try pipeline.addHTTPClientHandlers()
                         try pipeline.addHandler(NIOHTTPClientResponseAggregator(maxContentLength: longestAnswer))
-                        try pipeline.addHandler(AnswerHandler(path, answers))
+                        try pipeline.addHandler(AnswerHandler(path, answer))
                     }
                 }
                 .connect(unixDomainSocketPath: path).get()
-            for request in requests { send(request, to: channel) }
-            return ControlConversation(path: path, channel: channel, answers: answers)
+            let conversation = ControlConversation(path: path, channel: channel, answer: answer)
+            conversation.send(method, target, body)
+            return conversation
         } catch {
-            for answer in answers { answer.fail(error) }
+            answer.fail(error)
             throw unreachable(path, error)
         }
     }
 
-    /// The answer to the request of that number.
     /// - Parameter patience: `nil`: as long as the connection lasts.
-    func answer(_ number: Int, within patience: TimeAmount?) async throws -> Answer {
-        let promise = answers[number]
+    func answer(within patience: TimeAmount?) async throws -> Answer {
         let deadline = patience.map { time in
             channel.eventLoop.scheduleTask(in: time) {
-                promise.fail(ControlFailure.silent(path, after: time.nanoseconds / 1_000_000_000))
+                answer.fail(ControlFailure.silent(path, after: time.nanoseconds / 1_000_000_000))
             }
         }
         defer { deadline?.cancel() }
-        return try await promise.futureResult.get()
+        return try await answer.futureResult.get()
     }
 
     func close() { channel.close(promise: nil) }
 
-    private static func send(_ request: Request, to channel: any Channel) {
-        var fields = HTTPHeaders([("Host", "localhost")])
-        if let body = request.body {
+    private func send(_ method: HTTPMethod, _ target: String, _ body: [UInt8]?) {
+        var fields = HTTPHeaders([("Host", "localhost"), ("Connection", "close")])
+        if let body {
             fields.add(name: "Content-Type", value: "application/json")
             fields.add(name: "Content-Length", value: "\(body.count)")
         }
-        let head = HTTPRequestHead(
-            version: .http1_1, method: request.method, uri: request.target, headers: fields)
+        let head = HTTPRequestHead(version: .http1_1, method: method, uri: target, headers: fields)
         channel.write(HTTPClientRequestPart.head(head), promise: nil)
-        if let body = request.body {
-            channel.write(HTTPClientRequestPart.body(.byteBuffer(ByteBuffer(bytes: body))), promise: nil)
-        }
+        if let body { channel.write(HTTPClientRequestPart.body(.byteBuffer(ByteBuffer(bytes: body))), promise: nil) }
         channel.writeAndFlush(HTTPClientRequestPart.end(nil), promise: nil)
     }
 
@@ -93,35 +86,29 @@ struct ControlConversation: Sendable {
     }
 }
 
-/// Gives each answer to whom it is for.
+/// Completes the promise, one way or the other: a promise takes the first only.
 private final class AnswerHandler: ChannelInboundHandler {
     typealias InboundIn = NIOHTTPClientResponseFull
 
     private let path: String
-    private var waiting: ArraySlice<EventLoopPromise<NIOHTTPClientResponseFull>>
+    private let answer: EventLoopPromise<NIOHTTPClientResponseFull>
 
-    init(_ path: String, _ answers: [EventLoopPromise<NIOHTTPClientResponseFull>]) {
+    init(_ path: String, _ answer: EventLoopPromise<NIOHTTPClientResponseFull>) {
         self.path = path
-        waiting = answers[...]
+        self.answer = answer
     }
 
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        waiting.popFirst()?.succeed(unwrapInboundIn(data))
-    }
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) { answer.succeed(unwrapInboundIn(data)) }
 
     func channelInactive(context: ChannelHandlerContext) {
-        fail(.vanished(path))
+        answer.fail(ControlFailure.vanished(path))
         context.fireChannelInactive()
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         // Cut off in the middle of an answer, or before it.
         let isEnd = error is IOError || error as? HTTPParserError == .invalidEOFState
-        fail(isEnd ? .vanished(path) : .stranger(path, "\(error)"))
+        answer.fail(isEnd ? ControlFailure.vanished(path) : .stranger(path, "\(error)"))
         context.close(promise: nil)
-    }
-
-    private func fail(_ failure: ControlFailure) {
-        while let answer = waiting.popFirst() { answer.fail(failure) }
     }
 }

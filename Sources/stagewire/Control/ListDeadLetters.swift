@@ -56,19 +56,17 @@ struct ListDeadLetters: AsyncParsableCommand {
 
     private func lines(_ page: DeadLetterPage, width: Int) -> [String] {
         guard page.total > 0 else {
-            return [
-                "\(stage ?? "no stage") has \(stage == nil ? "" : "no ")dead letters\(reason == nil ? "" : " with this reason")."
-            ]
+            let what = "dead letters" + (reason.map { " with the reason \($0.uppercased())" } ?? "")
+            return [stage.map { "\($0) has no \(what)." } ?? "No stage has \(what)."]
         }
         let columns = [
             TextTable.Column(heading: "letter", isText: true), .init(heading: "reason", isText: true, rank: 9),
             .init(heading: "attempts", rank: 4), .init(heading: "key", isText: true, rank: 5),
             .init(heading: "schema", isText: true, rank: 2), .init(heading: "bytes", rank: 1),
-            .init(heading: "given up", isText: true, rank: 3), .init(heading: "error", isText: true),
+            .init(heading: "given up", isText: true, rank: 3), .init(heading: "error", isText: true, isTail: true),
         ]
         let table = TextTable(columns: columns, rows: page.letters.map(row))
-        // The error stands last, and is cut where the line ends.
-        var lines = table.lines(width: width - 20).map { StatusWatch.cut($0, width) }
+        var lines = table.lines(width: width).map { StatusWatch.cut($0, width) }
         if page.letters.count < page.total {
             lines.append("\(page.letters.count) of \(page.total); --limit shows more, --stage and --reason less")
         }

@@ -45,20 +45,19 @@ struct Stop: AsyncParsableCommand {
                 let answer = try await client.stop(mode)
                 return json ? Output.json("stop", answer) : Output.text("\(name) is asked to end.")
             }
-            let (answer, end) = try await client.stopAndWait(mode)
-            try conclude(name, try await follow(client, name, answer, end))
+            try conclude(name, try await follow(client, name, mode))
         }
     }
 
     /// Shows what is still to be done until the end has come, or patience is at its end.
     private func follow(
-        _ client: ControlClient, _ name: String, _ answer: StopAnswer, _ end: Task<EndAnswer?, any Error>
+        _ client: ControlClient, _ name: String, _ mode: StopRequest.Mode
     ) async throws -> EndAnswer? {
         let console = Console(environment: ProcessInfo.processInfo.environment)
         let progress = Task {
             while console.isRewriting, !Task.isCancelled {
-                if let status = try? await client.status(), !Task.isCancelled { console.status(Self.line(status)) }
                 try await Task.sleep(for: .milliseconds(500))
+                if let status = try? await client.status(), !Task.isCancelled { console.status(Self.line(status)) }
             }
         }
         defer {
@@ -66,22 +65,18 @@ struct Stop: AsyncParsableCommand {
             console.clearStatus()
             console.finish()
         }
-        guard let timeout else { return try await end.value }
         return try await withThrowingTaskGroup(of: EndAnswer?.self) { group in
-            group.addTask { try await end.value }
-            group.addTask {
-                try await Task.sleep(for: timeout.duration)
-                throw ControlFailure(
-                    "\(name) has not ended within \(timeout)",
-                    hint: "it goes on draining; `stagewire stop \(name) --now` cuts it short")
-            }
             defer { group.cancelAll() }
-            do {
-                return try await group.next() ?? nil
-            } catch {
-                end.cancel()
-                throw error
+            group.addTask { try await client.stopAndWait(mode) }
+            if let timeout {
+                group.addTask {
+                    try await Task.sleep(for: timeout.duration)
+                    throw ControlFailure(
+                        "\(name) has not ended within \(timeout)",
+                        hint: "it goes on draining; `stagewire stop \(name) --now` cuts it short")
+                }
             }
+            return try await group.next() ?? nil
         }
     }
 

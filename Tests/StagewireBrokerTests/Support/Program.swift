@@ -30,6 +30,7 @@ final class Program {
         let program = test[..<(test.lastIndex(of: "/") ?? test.startIndex)] + "/stagewire"
         process.executableURL = URL(fileURLWithPath: String(program))
         process.arguments = arguments
+        process.environment = ProcessInfo.processInfo.environment.merging(environment) { _, new in new }
         process.currentDirectoryURL = URL(fileURLWithPath: directory)
         for name in ["out", "err"] {
             _ = FileManager.default.createFile(atPath: "\(directory)/\(name)", contents: nil)
@@ -37,10 +38,10 @@ final class Program {
         process.standardOutput = try FileHandle(forWritingTo: URL(fileURLWithPath: directory + "/out"))
         process.standardError =
             try terminal?.openOtherEnd() ?? FileHandle(forWritingTo: URL(fileURLWithPath: directory + "/err"))
-        process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
         try process.run()
     }
 
+    var output: String { read("out") }
     var error: String { terminal?.read() ?? read("err") }
 
     private func read(_ name: String) -> String {
