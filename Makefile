@@ -151,8 +151,8 @@ test-python: setup
 test-docs: setup
 	@$(PYTHON) Tests/ProtocolDoc/check.py
 	@$(SWIFT_RELEASE) --quiet --product stagewire
-	@$(PYTHON) Tests/PipelineSchema/check.py .build/release/stagewire
-	@$(PYTHON) docs/man/generate.py --check .build/release/stagewire
+	@$(PYTHON) Tests/PipelineSchema/check.py $(PROGRAM)
+	@$(PYTHON) docs/man/generate.py --check $(PROGRAM)
 
 .PHONY: test-bench
 test-bench: build

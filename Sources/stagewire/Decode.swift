@@ -3,6 +3,8 @@ import Glibc
 import StagewireModel
 import StagewireWire
 
+/// `stagewire decode`. Text and JSON lines are written frame by frame, so that a stream is shown as it comes and an input
+/// of any size needs the memory of one frame; only `--json` collects, for its one object ends with the verdict.
 struct Decode: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Show protocol frames, of either direction, as text or JSON.",
@@ -119,6 +121,7 @@ struct Decode: ParsableCommand {
         }
     }
 
+    /// What belongs to no frame; nothing follows it, for where the next frame would begin is not known.
     private func fail(at offset: Int, _ problem: String, _ output: inout Collected) {
         output.add(offset, problem)
         if jsonLines {
@@ -129,6 +132,7 @@ struct Decode: ParsableCommand {
         }
     }
 
+    /// On standard error the first problem only: with each frame its own have been said.
     private func conclude(_ output: Collected) throws {
         if json { Output.json("decode", output.list, output.problems) }
         guard let first = output.problems.first else { return }

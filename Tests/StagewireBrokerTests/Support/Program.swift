@@ -38,7 +38,6 @@ final class Program {
         process.standardOutput = try FileHandle(forWritingTo: URL(fileURLWithPath: directory + "/out"))
         process.standardError =
             try terminal?.openOtherEnd() ?? FileHandle(forWritingTo: URL(fileURLWithPath: directory + "/err"))
-        process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
         try process.run()
     }
 
