@@ -54,10 +54,11 @@ $(BUILD)/setup.stamp: Makefile
 	fi
 	@touch $@
 
-# Debian's Python with PyPI's protobuf: the C implementation, a tenth of the time of the pure one.
+# Debian's Python with PyPI's protobuf: the C implementation, a tenth of the time of the pure one. The others are for
+# Tests/PipelineSchema.
 $(PYTHON): $(BUILD)/setup.stamp sdk-stubs/python/pyproject.toml
 	@/usr/bin/python3 -m venv $(BUILD)/venv
-	@$(BUILD)/venv/bin/pip install --quiet --disable-pip-version-check "protobuf>=4"
+	@$(BUILD)/venv/bin/pip install --quiet --disable-pip-version-check "protobuf>=4" "jsonschema>=4" "PyYAML>=6"
 	@touch $@
 
 $(BUILD)/go/go.work: $(BUILD)/setup.stamp sdk-stubs/go/offline-workspace.sh
@@ -117,6 +118,8 @@ test-python: setup
 .PHONY: test-docs
 test-docs: setup
 	@$(PYTHON) Tests/ProtocolDoc/check.py
+	@$(SWIFT_RELEASE) --product stagewire
+	@$(PYTHON) Tests/PipelineSchema/check.py .build/release/stagewire
 
 .PHONY: test-bench
 test-bench: build

@@ -22,6 +22,8 @@ let package = Package(
         .systemLibrary(
             name: "CProtobufC", pkgConfig: "libprotobuf-c", providers: [.apt(["libprotobuf-c-dev"])]),
         .target(name: "CEnvelope", dependencies: ["CProtobufC"]),
+        // What runs between fork and exec, or after a fork without exec.
+        .target(name: "CWorkerHost"),
         .target(name: "StagewireModel", swiftSettings: settings),
         .target(name: "StagewireRecord", dependencies: ["StagewireModel"], swiftSettings: settings),
         .target(
@@ -42,6 +44,7 @@ let package = Package(
             name: "StagewireBroker",
             dependencies: [
                 "StagewireWire", "StagewireRouter", "StagewireRecord", "StagewireControl", "StagewireModel",
+                "CWorkerHost",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
@@ -83,7 +86,7 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "StagewireConfigTests", dependencies: ["StagewireConfig", "StagewireModel", "StagewireTestSupport"],
-            exclude: ["Golden"],
+            exclude: ["Golden", "Drawings"],
             swiftSettings: settings),
         .testTarget(
             name: "StagewireControlTests", dependencies: ["StagewireControl"], exclude: ["Golden"],

@@ -18,6 +18,7 @@ public final class Broker: Sendable {
         public var keepRunning = false
         /// What workers inherit, without `STAGEWIRE_` variables.
         public var environment: [String: String]
+        var timing = HostTiming()
         /// How long a client of the control API may take for a request, and for its answer.
         var controlPatience = ControlLimits.patience
 
@@ -48,6 +49,9 @@ public final class Broker: Sendable {
         socketPath = path.path
         controlPath = ControlAPI.socketPath(besides: path.path)
         self.logger = logger
+        // Here and not in the command: what a broker promises to hold open is its own affair, and the host gives the
+        // workers the original limit back.
+        _ = FileLimit.original
         group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         let loop = group.next()
         let promise = loop.makePromise(of: RunReport.self)
@@ -59,16 +63,21 @@ public final class Broker: Sendable {
             options.owner = geteuid()
             let switchboard = Switchboard(pipeline, options: options, loop: loop)
             let environment = WorkerEnvironment(inherited: settings.environment, socketPath: path.path)
+            let guardian = Guardian(loop: loop, logger: logger)
+            guardian.start()
             let host = Host(
-                pipeline, directory: settings.directory, environment: environment, loop: loop, logger: logger)
+                pipeline, directory: settings.directory, environment: environment, timing: settings.timing,
+                guardian: guardian, loop: loop, logger: logger)
             let lifecycle = Lifecycle(
-                pipeline, switchboard: switchboard, host: host, report: promise, logger: logger)
+                pipeline, socketPath: path.path, switchboard: switchboard, host: host, guardian: guardian,
+                report: promise, logger: logger)
             return NIOLoopBound(lifecycle, eventLoop: loop)
         }.wait()
         do {
             try listen(loop)
             try listenForControl(pipeline, settings, loop)
         } catch {
+            try? loop.flatSubmit { [lifecycle] in lifecycle.value.guardian.stop() }.wait()
             promise.fail(error)
             try? group.syncShutdownGracefully()
             throw error
@@ -77,9 +86,15 @@ public final class Broker: Sendable {
 
     private func listen(_ loop: any EventLoop) throws {
         let lifecycle = lifecycle
-        let switchboard = try loop.submit { NIOLoopBound(lifecycle.value.switchboard, eventLoop: loop) }.wait()
+        let (switchboard, guardian) = try loop.submit {
+            (
+                NIOLoopBound(lifecycle.value.switchboard, eventLoop: loop),
+                NIOLoopBound(lifecycle.value.guardian, eventLoop: loop)
+            )
+        }.wait()
         do {
-            let listener = try Listener.bind(path, group: group, switchboard: switchboard, logger: logger)
+            let listener = try Listener.bind(
+                path, group: group, switchboard: switchboard, guardian: guardian, logger: logger)
             try loop.submit { lifecycle.value.listener = listener.value }.wait()
         } catch let error as EnvironmentError {
             throw error
@@ -92,9 +107,10 @@ public final class Broker: Sendable {
         _ pipeline: PipelineDefinition, _ settings: Settings, _ loop: any EventLoop
     ) throws {
         let (lifecycle, logger, socketPath, controlPath) = (lifecycle, logger, socketPath, controlPath)
+        let guardian = try loop.submit { NIOLoopBound(lifecycle.value.guardian, eventLoop: loop) }.wait()
         do {
             let control = try ControlServer.bind(
-                SocketPath(controlPath), group: group, patience: settings.controlPatience,
+                SocketPath(controlPath), group: group, guardian: guardian, patience: settings.controlPatience,
                 desk: {
                     ControlDesk(
                         pipeline, lifecycle: lifecycle.value, socketPath: socketPath, controlPath: controlPath,

@@ -48,8 +48,8 @@ struct DeadLetters {
 
     var count: Int { letters.count }
 
-    /// A full one pauses its stage. What is in flight at that moment may still be added: the excess is bounded by
-    /// what the stage's sessions may hold.
+    /// A full one pauses its stage. What is in flight at that moment may still be added, and while letters wait for
+    /// their retry, what is parked: the excess is bounded by both.
     var isFull: Bool { letters.count >= recordLimit || bytes >= byteLimit }
 
     mutating func add(_ letter: DeadLetter) {
@@ -82,23 +82,18 @@ struct DeadLetters {
         return retrying - before
     }
 
-    /// Takes out marked letters, oldest first, as long as `hasRoom` says so or there are too many.
+    /// Takes out marked letters, oldest first, as long as `hasRoom` says so.
     mutating func takeRetrying(while hasRoom: (DeadLetter) -> Bool) -> [DeadLetter] {
-        guard retrying > 0 else { return [] }
         var taken: [DeadLetter] = []
-        var left = (count: letters.count, bytes: bytes)
         var isOpen = true
         letters.removeAll { letter in
             guard letter.isRetrying, isOpen else { return false }
-            let isFull = left.count >= recordLimit || left.bytes >= byteLimit
-            isOpen = hasRoom(letter) || isFull
+            isOpen = hasRoom(letter)
             guard isOpen else { return false }
             taken.append(letter)
-            left.count -= 1
-            left.bytes -= letter.bytes
+            bytes -= letter.bytes
             return true
         }
-        bytes = left.bytes
         retrying -= taken.count
         revived += UInt64(taken.count)
         return taken

@@ -30,7 +30,7 @@ struct ParkedRecord {
 
 /// A key whose records wait: the first one failed, was released or was lost, and the others queue behind it.
 struct HeldKey {
-    /// Waiting sequences, ascending.
+    /// Waiting sequences, in order (`Arrival.precedes`).
     var queue: Deque<UInt64> = []
     /// Uptime at which the head may go; 0: now.
     var due: UInt64 = 0
@@ -40,7 +40,7 @@ struct HeldKey {
     /// Puts a sequence back at its place. New arrivals come last, so the search from the back is short.
     mutating func insert(_ sequence: UInt64) {
         var index = queue.count
-        while index > 0, queue[index - 1] > sequence { index -= 1 }
+        while index > 0, Arrival.precedes(sequence, queue[index - 1]) { index -= 1 }
         precondition(index == 0 || queue[index - 1] != sequence, "a record waits once")
         queue.insert(sequence, at: index)
     }

@@ -2,7 +2,8 @@ import StagewireModel
 import StagewireRecord
 
 /// What a person does with dead letters. A letter that is retried re-enters as a new arrival, only in the
-/// subscription where it failed: behind what waits for its key, with all attempts before it.
+/// subscription where it failed: with all attempts before it, behind what has been looked at of its key and before
+/// what has not.
 extension Router {
     /// A stage's dead letters, oldest first for each input.
     public func deadLetters(stage: Int) -> [DeadLetter] {
@@ -37,23 +38,40 @@ extension Router {
         return count
     }
 
-    /// Moves letters whose retry was asked for into the parking, as far as that has room. From full dead letters some
-    /// go in any case: as long as they are full nothing is delivered, and the parking would never get room.
+    /// Moves letters whose retry was asked for into the parking, as far as that has room.
     mutating func revive(_ subscription: Int) {
-        var records = subscriptions[subscription].parking.recordLimit - subscriptions[subscription].parking.count
+        var places = freePlaces(subscription)
         var bytes = subscriptions[subscription].parking.byteLimit - subscriptions[subscription].parking.bytes
         let wasFull = subscriptions[subscription].dead.isFull
         let letters = subscriptions[subscription].dead.takeRetrying { letter in
-            records -= 1
+            places -= 1
             bytes -= letter.record.ref.wireLength
-            return records >= 0 && bytes >= 0
+            return places >= 0 && bytes >= 0
         }
         for letter in letters { arrive(letter.record, subscription) }
         sayResumed(subscription, wasFull: wasFull)
     }
 
+    /// How many letters can come back now, by the parking's records and by the numbers that tell arrivals apart.
+    private func freePlaces(_ index: Int) -> Int {
+        let subscription = subscriptions[index]
+        let most = min(subscription.parking.recordLimit - subscription.parking.count, subscription.dead.retrying)
+        var count = 0
+        // Numbers come round again; then the one that had this one, at this very place, has to be done with.
+        while count < min(most, Arrival.numbers),
+            subscription.parking[arrival(index, offset: count)] == nil
+        { count += 1 }
+        return count
+    }
+
+    private func arrival(_ subscription: Int, offset: Int = 0) -> UInt64 {
+        Arrival.sequence(
+            before: subscriptions[subscription].progress.cursor,
+            number: subscriptions[subscription].arrivals + UInt64(offset))
+    }
+
     private mutating func arrive(_ block: RecordBlock, _ subscription: Int) {
-        let sequence = Self.firstArrival + subscriptions[subscription].arrivals
+        let sequence = arrival(subscription)
         subscriptions[subscription].arrivals += 1
         let key = subscriptions[subscription].orderingKey(block.ref.keyHash)
         subscriptions[subscription].parking.insert(
@@ -63,12 +81,38 @@ extension Router {
         if isHead { subscriptions[subscription].parking.makeReady(key: key) }
     }
 
-    /// Sequences of arrivals lie behind all those of streams, which count from 0.
-    private static var firstArrival: UInt64 { 1 << 63 }
-
     private mutating func sayResumed(_ subscription: Int, wasFull: Bool) {
         guard wasFull, !subscriptions[subscription].dead.isFull else { return }
         effects.append(
             .log(Notice(.info, stage: subscriptions[subscription].stage, "goes on: its dead letters have room again")))
+    }
+}
+
+/// The sequences of retried dead letters. They are not in the stream (any more), yet have a place in its order:
+/// before the record at which the subscription's cursor stood when they came back.
+///
+///     1 | that sequence, 51 bits | consecutive number, 12 bits
+enum Arrival {
+    private static let flag: UInt64 = 1 << 63
+    private static let numberBits: UInt64 = 12
+    static var numbers: Int { 1 << Int(numberBits) }
+
+    static func sequence(before cursor: UInt64, number: UInt64) -> UInt64 {
+        precondition(cursor < 1 << 51, "at a million records a second that takes 71 years")
+        return flag | cursor << numberBits | number & (1 << numberBits - 1)
+    }
+
+    /// Whether the first of two sequences, each of a stream or of an arrival, comes before the second one.
+    static func precedes(_ first: UInt64, _ second: UInt64) -> Bool {
+        let (one, other) = (place(first), place(second))
+        guard one == other else { return one < other }
+        // Of an arrival and the record before which it came, the arrival goes first.
+        return isArrival(first) == isArrival(second) ? first < second : isArrival(first)
+    }
+
+    private static func isArrival(_ sequence: UInt64) -> Bool { sequence & flag != 0 }
+
+    private static func place(_ sequence: UInt64) -> UInt64 {
+        isArrival(sequence) ? (sequence & ~flag) >> numberBits : sequence
     }
 }

@@ -23,10 +23,14 @@ extension Router {
     private mutating func pumpStage(_ stage: Int, at now: Moment) {
         for stream in stages[stage].streams where streams[stream].isOverWindow { return }
         if !stages[stage].suspects.isEmpty { pumpTrial(stage, at: now) }
-        for subscription in stages[stage].subscriptions where !subscriptions[subscription].dead.isFull {
+        for subscription in stages[stage].subscriptions {
+            // Full dead letters pause it. Some that are to be retried may wait for room in the parking, so that goes on.
+            let isPaused = subscriptions[subscription].dead.isFull
+            guard !isPaused || subscriptions[subscription].dead.retrying > 0 else { continue }
             let hasReady = !subscriptions[subscription].parking.ready.isEmpty
             let hasNew =
-                subscriptions[subscription].progress.cursor < streams[subscriptions[subscription].stream].visibleEnd
+                !isPaused
+                && subscriptions[subscription].progress.cursor < streams[subscriptions[subscription].stream].visibleEnd
             guard hasReady || hasNew else { continue }
             if hasReady { deliverReady(subscription, at: now) }
             if hasNew { deliverNew(subscription, at: now) }

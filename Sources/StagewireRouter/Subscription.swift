@@ -19,7 +19,7 @@ struct Subscription {
     /// Deliveries that sessions owe a verdict on, voided ones included.
     var inFlight = 0
     var counters = Counters()
-    /// Dead letters that came back; numbers them behind everything that the stream can hold.
+    /// Dead letters that came back.
     var arrivals: UInt64 = 0
     /// A person was told that this subscription is blocked; not again until it moves.
     var saidBlocked = false

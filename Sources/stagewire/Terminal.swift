@@ -21,6 +21,11 @@ enum Terminal {
 
     static func isTerminal(_ descriptor: Int32) -> Bool { isatty(descriptor) == 1 }
 
+    /// A terminal that follows control sequences: colours, moving the cursor.
+    static func canControl(_ descriptor: Int32, _ environment: [String: String]) -> Bool {
+        isTerminal(descriptor) && environment["TERM"] != "dumb"
+    }
+
     /// Columns, 80 when unknown.
     static func width(_ descriptor: Int32) -> Int {
         var size = winsize()

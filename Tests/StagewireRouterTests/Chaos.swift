@@ -20,7 +20,9 @@ final class Chaos {
     private var lastAccepted: [[String: Int]]
     private var seen: [[String: Set<String>]]
     private var clock = 0
-    private var finished: Set<String> = []
+    /// What was dropped out of the dead letters, and what was retried at least once, by stage.
+    private var dropped: [Set<String>] = Array(repeating: [], count: 4)
+    private var revived: [Set<String>] = Array(repeating: [], count: 4)
 
     struct Options {
         var records = 300
@@ -30,6 +32,9 @@ final class Chaos {
         var retryPercent = 5
         var releasePercent = 3
         var rejectPercent = 1
+        /// Chance of a look at the dead letters, in which some are retried and some dropped.
+        var revivePercent = 0
+        var deadLetters = 10_000
         var transformOrdering = Ordering.key
         var auditOrdering = Ordering.total
         var auditOverflow = Overflow.block
@@ -75,6 +80,7 @@ final class Chaos {
         pipeline.limits.windowRecords = 64
         pipeline.limits.unsettledRecords = 12
         pipeline.limits.unsettledBytes = 4096
+        pipeline.limits.deadLetterRecords = options.deadLetters
         return pipeline
     }
 
@@ -87,7 +93,9 @@ final class Chaos {
         while emitted.count < options.records {
             act()
             rounds += 1
-            if rounds > 200_000 { return ["no progress while emitting: \(emitted.count) of \(options.records)"] }
+            if rounds > 200_000 {
+                return ["no progress while emitting: \(emitted.count) of \(options.records): \(rig.router.summary())"]
+            }
         }
         rounds = 0
         while !rig.hasEnded {
@@ -102,7 +110,9 @@ final class Chaos {
         let roll = Int.random(in: 0..<100, using: &random)
         if roll < options.deathPercent, let victim = workers.randomElement(using: &random) {
             remove(victim)
-        } else if roll < 10 {
+        } else if roll < options.deathPercent + options.revivePercent {
+            sortDeadLetters(dropPercent: 20)
+        } else if roll < 10 + options.revivePercent {
             rig.advance(milliseconds: UInt64.random(in: 1...400, using: &random))
         } else if roll < 35 {
             emitSome()
@@ -121,6 +131,7 @@ final class Chaos {
         for worker in workers where worker.closed == nil {
             if worker.stage == Self.source { finishPartitions(worker) } else { work(worker, isCalm: true) }
         }
+        if options.revivePercent > 0 { sortDeadLetters(dropPercent: 0) }
         rig.advance(milliseconds: 200)
         check()
     }
@@ -149,6 +160,27 @@ final class Chaos {
         if limit < (worker.receivedRecords[0] ?? 0) + 20 {
             rig.grant(worker, records: UInt64.random(in: 1...30, using: &random))
         }
+    }
+
+    /// A person looks at the dead letters: some are dropped, some retried, some stay.
+    private func sortDeadLetters(dropPercent: Int) {
+        for stage in [Self.transform, Self.sink, Self.audit] {
+            var again: [UInt64] = []
+            var away: [UInt64] = []
+            for letter in rig.router.deadLetters(stage: stage) {
+                let payload = String(decoding: letter.record.ref.payload, as: UTF8.self)
+                if Int.random(in: 0..<100, using: &random) < dropPercent {
+                    away.append(letter.number)
+                    dropped[stage].insert(payload)
+                } else if Bool.random(using: &random), rig.router.takesDeadLetters(stage: stage) {
+                    again.append(letter.number)
+                    revived[stage].insert(payload)
+                }
+            }
+            precondition(rig.router.dropDeadLetters(stage: stage, away) == away.count, "each is dropped once")
+            if !again.isEmpty { _ = rig.router.retryDeadLetters(stage: stage, again.shuffled(using: &random)) }
+        }
+        rig.turn()
     }
 
     // MARK: Source
@@ -206,6 +238,8 @@ final class Chaos {
         // One in so many has no key. A partition has keys of its own, for between partitions there is no order.
         return key == options.keys ? "" : "\(payload.prefix(1))\(key)"
     }
+
+    private func origin(of payload: String) -> String { String(payload.prefix { $0 != "/" }) }
 
     static func outputs(of payload: String) -> [String] {
         let number = payload.utf8.reduce(7) { ($0 &* 33 &+ Int($1)) & 0xffff }
@@ -276,13 +310,17 @@ final class Chaos {
         for subscription in rig.router.subscriptions {
             precondition(
                 subscription.parking.bytes <= subscription.parking.byteLimit, "parking stays within its budget")
+            let dead = subscription.dead
+            precondition(
+                dead.total == dead.revived + dead.discarded + UInt64(dead.count), "every letter is accounted for")
         }
     }
 
     private func verdicts() -> [String] {
         var faults: [String] = []
         let dead = (0..<4).map { stage in
-            Set(rig.router.deadLetters(stage: stage).map { String(decoding: $0.record.ref.payload, as: UTF8.self) })
+            dropped[stage].union(
+                rig.router.deadLetters(stage: stage).map { String(decoding: $0.record.ref.payload, as: UTF8.self) })
         }
         let expectedAtSink = emitted.filter { !dead[Self.transform].contains($0) }.flatMap(Self.outputs)
         faults += compare("transform", Self.transform, emitted, dead[Self.transform])
@@ -295,7 +333,7 @@ final class Chaos {
         }
         if summary.bytes
             != dead.indices.reduce(
-                0, { $0 + rig.router.deadLetters(stage: $1).reduce(0) { $0 + $1.record.ref.wireLength } })
+                0, { $0 + rig.router.deadLetters(stage: $1).reduce(0) { $0 + $1.bytes } })
         {
             faults.append("memory is still held at the end: \(summary.bytes) bytes")
         }
@@ -325,9 +363,10 @@ final class Chaos {
         var last: [String: (time: Int, payload: String)] = [:]
         var faults: [String] = []
         for payload in sequence {
-            guard let time = lastAccepted[stage][payload], case let key = key(of: payload), !key.isEmpty else {
-                continue
-            }
+            // A retried letter is a new arrival; so is, then, what it gave rise to.
+            guard let time = lastAccepted[stage][payload], case let key = key(of: payload), !key.isEmpty,
+                !revived[stage].contains(payload), !revived[Self.transform].contains(origin(of: payload))
+            else { continue }
             if let before = last[key], before.time > time {
                 faults.append("stage \(stage): \(before.payload) after \(payload)")
             }

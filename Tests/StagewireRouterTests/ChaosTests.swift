@@ -50,4 +50,15 @@ import Testing
             $0.auditOverflow = seed % 2 == 0 ? .dropOldest : .dropNewest
         }
     }
+
+    @Test(arguments: seeds) func deadLettersComeBack(seed: UInt64) {
+        expectNoFault(seed: seed) {
+            $0.rejectPercent = 15
+            $0.retryPercent = 10
+            $0.revivePercent = 4
+            $0.transformOrdering = [.key, .none, .total][Int(seed % 3)]
+            // Every other time so few that their stages pause again and again.
+            $0.deadLetters = seed % 2 == 0 ? 3 : 10_000
+        }
+    }
 }

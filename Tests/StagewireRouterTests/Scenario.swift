@@ -75,6 +75,8 @@ final class Scenario {
         case "settle": settle(rest)
         case "status": status(rest)
         case "dead": dead(rest[0])
+        case "retry-dead": change(rest) { $0.retryDeadLetters(stage: $1, $2) }
+        case "drop-dead": change(rest) { $0.dropDeadLetters(stage: $1, $2) }
         default: preconditionFailure("unknown command \(words[0])")
         }
     }
@@ -87,6 +89,7 @@ final class Scenario {
     /// `a -> b -> c; a -> d[total,drop-oldest,when=kind:x]`: stages with what they read; options of a stage in brackets.
     private func build(_ words: [String]) {
         var stages: [StageDefinition] = []
+        var limits = PipelineLimits()
         for chain in words.joined(separator: " ").split(separator: ";") {
             var upstream: Int?
             for part in chain.split(separator: " ").map(String.init) where part != "->" {
@@ -102,12 +105,13 @@ final class Scenario {
                 var stage = StageDefinition(name: name, isSource: upstream == nil)
                 if let upstream { stage.inputs = [InputDefinition(stage: upstream)] }
                 stage.retry.jitterPercent = 0
-                for option in options { apply(option, to: &stage) }
+                for option in options { apply(option, to: &stage, &limits) }
                 stages.append(stage)
                 upstream = stages.count - 1
             }
         }
         var pipeline = PipelineDefinition(name: "scenario", stages: stages)
+        pipeline.limits = limits
         pipeline.limits.maxRecord = 4096
         pipeline.limits.maxStepBytes = 8192
         pipeline.limits.maxStepRecords = 8
@@ -117,7 +121,7 @@ final class Scenario {
         _ = rig.takeLines()
     }
 
-    private func apply(_ option: String, to stage: inout StageDefinition) {
+    private func apply(_ option: String, to stage: inout StageDefinition, _ limits: inout PipelineLimits) {
         let parts = option.split(separator: "=").map(String.init)
         switch parts[0] {
         case "total": stage.ordering = .total
@@ -127,6 +131,7 @@ final class Scenario {
         case "attempts": stage.retry.attempts = UInt32(parts[1])!
         case "max-age": stage.retry.maxAge = .milliseconds(Int64(parts[1])!)
         case "lease": stage.lease = .milliseconds(Int64(parts[1])!)
+        case "dead": limits.deadLetterRecords = Int(parts[1])!
         case "workers": stage.maxWorkers = Int(parts[1])!
         case "when":
             let pair = parts[1].split(separator: ":").map(String.init)
@@ -175,10 +180,18 @@ final class Scenario {
     private func status(_ names: [String]) {
         for stage in rig.router.summary().stages where names.isEmpty || names.contains(stage.name) {
             rig.note(
-                "\(stage.name): in \(stage.accepted) out \(stage.emitted) in flight \(stage.inFlight) queued \(stage.queued) "
+                "\(stage.name): in \(stage.taken) out \(stage.emitted) in flight \(stage.inFlight) queued \(stage.queued) "
                     + "retried \(stage.retried) dead \(stage.dead) dropped \(stage.dropped) unmatched \(stage.unmatched)"
             )
         }
+    }
+
+    /// `retry-dead S 1,3`
+    private func change(_ words: [String], _ body: (inout Router, Int, [UInt64]) -> Int) {
+        let stage = rig.pipeline.stages.firstIndex { $0.name == words[0] }!
+        let count = body(&rig.router, stage, words[1].split(separator: ",").map { UInt64($0)! })
+        rig.note("\(count) of them")
+        rig.turn()
     }
 
     private func dead(_ name: String) {
@@ -187,7 +200,8 @@ final class Scenario {
             let record = letter.record.ref
             rig.note(
                 "letter \(letter.number): \(String(decoding: record.payload, as: UTF8.self)) \(letter.reason.name) after "
-                    + "\(letter.attempts) attempts, \(record.hopCount) hops: \(letter.error.message)")
+                    + "\(letter.attempts) attempts, \(record.hopCount) hops: \(letter.error.message)"
+                    + (letter.isRetrying ? " (to be retried)" : ""))
         }
     }
 }

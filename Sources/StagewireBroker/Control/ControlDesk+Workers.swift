@@ -7,11 +7,12 @@ extension ControlDesk {
     func workers(_ stage: Int, _ line: PipelineSummary.Stage, now: UInt64) -> [WorkerStatus] {
         var sessions = line.sessions
         var workers: [WorkerStatus] = []
-        for slot in lifecycle.host.slots where slot.stage == stage {
-            let session = sessions.firstIndex { $0.instance == slot.instance }.map { sessions.remove(at: $0) }
-            var worker = WorkerStatus(instance: slot.instance, state: Self.state(slot.phase, session))
-            worker.pid = slot.occupant?.process.pid
-            worker.lastExit = slot.failures.last.map(Self.exit)
+        for hosted in lifecycle.host.workers(stage: stage) {
+            let session = sessions.firstIndex { $0.instance == hosted.instance }.map { sessions.remove(at: $0) }
+            var worker = WorkerStatus(instance: hosted.instance, state: Self.state(hosted.phase))
+            worker.pid = hosted.pid
+            worker.restarts = hosted.restarts
+            worker.lastExit = hosted.lastExit
             if let session { add(session, to: &worker, now: now) }
             workers.append(worker)
         }
@@ -24,17 +25,13 @@ extension ControlDesk {
         return workers
     }
 
-    /// "was killed by SIGSEGV", out of "the worker was killed by SIGSEGV" and its last lines.
-    private static func exit(_ failure: String) -> String {
-        String(failure.prefix { $0 != "\n" }.trimmingPrefix("the worker "))
-    }
-
-    private static func state(_ phase: Slot.Phase, _ session: PipelineSummary.Session?) -> WorkerStatus.State {
-        if session != nil { return .attached }
+    private static func state(_ phase: HostedWorker.Phase) -> WorkerStatus.State {
         switch phase {
-        case .waiting: return .waiting
-        case .running(let occupant): return occupant.hasAttached ? .detached : .starting
-        case .stopped: return .ended
+        case .starting: .starting
+        case .attached: .attached
+        case .detached: .detached
+        case .waiting: .waiting
+        case .ended: .ended
         }
     }
 

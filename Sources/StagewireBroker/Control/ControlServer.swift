@@ -11,12 +11,17 @@ final class ControlServer {
     private let bound: SocketPath.Identity?
     private let channel: any Channel
     private let guests: ControlGuests
+    private let guardian: Guardian
 
-    private init(path: SocketPath, bound: SocketPath.Identity?, channel: any Channel, guests: ControlGuests) {
+    private init(
+        path: SocketPath, bound: SocketPath.Identity?, channel: any Channel, guests: ControlGuests, guardian: Guardian
+    ) {
         self.path = path
         self.bound = bound
         self.channel = channel
         self.guests = guests
+        self.guardian = guardian
+        if let bound { guardian.add(socket: path, bound) }
     }
 
     /// Requests are small, and few clients are in a hurry.
@@ -24,7 +29,7 @@ final class ControlServer {
 
     /// Binds the socket. Blocks for the moment that it takes, and is called outside the event loop.
     static func bind(
-        _ path: SocketPath, group: any EventLoopGroup, patience: TimeAmount,
+        _ path: SocketPath, group: any EventLoopGroup, guardian: NIOLoopBound<Guardian>, patience: TimeAmount,
         desk: @escaping @Sendable () -> ControlDesk, logger: Logger
     ) throws -> NIOLoopBound<ControlServer> {
         let loop = group.any()
@@ -48,7 +53,8 @@ final class ControlServer {
         let (descriptor, identity) = try path.claim(mode: 0o600)
         let channel = try bootstrap.withBoundSocket(descriptor).wait()
         return try loop.submit {
-            let server = ControlServer(path: path, bound: identity, channel: channel, guests: guests.value)
+            let server = ControlServer(
+                path: path, bound: identity, channel: channel, guests: guests.value, guardian: guardian.value)
             return NIOLoopBound(server, eventLoop: loop)
         }.wait()
     }
@@ -59,7 +65,10 @@ final class ControlServer {
     /// Removes the socket, then tells who waits for the end how it came. Completes when all clients are gone, a second
     /// later at most: their last answers are in the kernel by then.
     func close(_ end: EndAnswer) -> EventLoopFuture<Void> {
-        if let bound { path.release(bound) }
+        if let bound {
+            path.release(bound)
+            guardian.remove(socket: path, bound)
+        }
         channel.close(promise: nil)
         return guests.leave(end)
     }

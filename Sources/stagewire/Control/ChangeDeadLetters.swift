@@ -94,8 +94,9 @@ struct RetryDeadLetters: AsyncParsableCommand {
         discussion: """
             They re-enter only where they failed, behind what waits for their keys.
 
-            Example: stagewire dead-letters retry score/17 score/18
-            Example: stagewire dead-letters retry --stage score --reason EXPIRED
+            EXAMPLES:
+              stagewire dead-letters retry score/17 score/18
+              stagewire dead-letters retry --stage score --reason EXPIRED
             """)
 
     @OptionGroup var choice: LetterChoice
@@ -105,7 +106,7 @@ struct RetryDeadLetters: AsyncParsableCommand {
     var json = false
 
     func run() async throws {
-        try await reporting("dead-letters retry", json: json) {
+        try await reporting {
             let client = try await pipeline.client()
             var changes: [LetterChange] = []
             for selection in choice.selections {
@@ -122,7 +123,8 @@ struct DropDeadLetters: AsyncParsableCommand {
         discussion: """
             More than one is dropped only after a question, or with --yes.
 
-            Example: stagewire dead-letters drop --stage score --reason REJECTED --yes
+            EXAMPLES:
+              stagewire dead-letters drop --stage score --reason REJECTED --yes
             """)
 
     @OptionGroup var choice: LetterChoice
@@ -135,7 +137,7 @@ struct DropDeadLetters: AsyncParsableCommand {
     var json = false
 
     func run() async throws {
-        try await reporting("dead-letters drop", json: json) {
+        try await reporting {
             let client = try await pipeline.client()
             var selections = choice.selections
             if !yes { selections = try await confirmed(selections, client) }

@@ -84,27 +84,13 @@ struct ControlFailure: Error {
     }
 }
 
-/// Runs a command's work and reports its failure: as the envelope with `--json`, and to people in either case.
-func reporting(_ command: String, json: Bool, _ work: () async throws -> Void) async throws {
+/// Runs a command's work; what fails becomes a `Failure`, which `Main` tells people and programs.
+func reporting(_ work: () async throws -> Void) async throws {
     do {
         try await work()
     } catch let failure as ControlFailure {
-        throw report([failure.problem], command, json: json, failure.status)
+        throw Failure(failure.status, [failure.problem])
     } catch let errors as ConfigurationErrors {
-        let problems = errors.errors.map {
-            Problem(
-                code: "configuration", message: $0.message, file: $0.file, line: $0.line, column: $0.column,
-                hint: $0.hint)
-        }
-        throw report(problems, command, json: json, .usage)
+        throw Failure(errors)
     }
-}
-
-private func report(_ problems: [Problem], _ command: String, json: Bool, _ status: ExitStatus) -> ExitStatus {
-    for problem in problems {
-        let place = problem.file.map { "\($0):\(problem.line ?? 1):\(problem.column ?? 1): " } ?? "stagewire: "
-        Output.error(place + problem.message + (problem.hint.map { "\n    \($0)" } ?? ""))
-    }
-    if json { Output.json(command, problems) }
-    return status
 }

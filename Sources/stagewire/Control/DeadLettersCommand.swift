@@ -8,7 +8,8 @@ struct DeadLetters: AsyncParsableCommand {
         discussion: """
             A dead letter is named by its stage and number, as in score/17.
 
-            Example: stagewire dead-letters list --stage score && stagewire dead-letters retry --stage score --all
+            EXAMPLES:
+              stagewire dead-letters list --stage score && stagewire dead-letters retry --stage score --all
             """,
         subcommands: [ListDeadLetters.self, ShowDeadLetter.self, RetryDeadLetters.self, DropDeadLetters.self])
 }

@@ -6,7 +6,10 @@ import StagewireWire
 struct ListDeadLetters: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "list", abstract: "List dead letters, oldest first for each stage.",
-        discussion: "Example: stagewire dead-letters list sensors --stage score --reason attempts_exhausted")
+        discussion: """
+            EXAMPLES:
+              stagewire dead-letters list sensors --stage score --reason attempts_exhausted
+            """)
 
     @OptionGroup var choice: PipelineChoice
 
@@ -27,7 +30,7 @@ struct ListDeadLetters: AsyncParsableCommand {
     }
 
     func run() async throws {
-        try await reporting("dead-letters list", json: json) {
+        try await reporting {
             let client = try await choice.client()
             let page = try await fetch(client)
             if json { return Output.json("dead-letters list", page) }

@@ -7,8 +7,9 @@ struct ShowDeadLetter: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "show", abstract: "Show everything that is known about one dead letter.",
         discussion: """
-            Example: stagewire dead-letters show score/17
-            Example: stagewire dead-letters show score/17 --payload | jq .
+            EXAMPLES:
+              stagewire dead-letters show score/17
+              stagewire dead-letters show score/17 --payload | jq .
             """)
 
     @Argument(
@@ -29,7 +30,7 @@ struct ShowDeadLetter: AsyncParsableCommand {
     }
 
     func run() async throws {
-        try await reporting("dead-letters show", json: json) {
+        try await reporting {
             let detail = try await choice.client().deadLetter(stage: letter.stage, number: letter.number)
             if json { return Output.json("dead-letters show", detail) }
             guard payload else { return Output.text(LetterView(letter: detail).lines.joined(separator: "\n")) }

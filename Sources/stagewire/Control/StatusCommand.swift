@@ -10,7 +10,8 @@ struct Status: AsyncParsableCommand {
             One line per stage: workers attached and wanted; records in and out since the start; filtered (accepted \
             without an output), retried and given up on; in flight, the credit that workers have left, and the queue.
 
-            Example: stagewire status sensors --watch
+            EXAMPLES:
+              stagewire status sensors --watch
 
             Exits 0 when the pipeline has answered, 1 when none runs there, 2 for a wrong command line, 3 when it \
             belongs to somebody else.
@@ -32,7 +33,7 @@ struct Status: AsyncParsableCommand {
     }
 
     func run() async throws {
-        try await reporting("status", json: json) {
+        try await reporting {
             let client = try await choice.client()
             if watch { return try await StatusWatch(client: client, interval: interval.duration).run() }
             let status = try await client.status()

@@ -7,7 +7,7 @@ struct StatusView {
     /// An answer from before, to tell rates from.
     var before: PipelineStatus?
 
-    func lines(width: Int = .max, style: Style = Style(isOn: false)) -> [String] {
+    func lines(width: Int = .max, style: Style = Style(isColored: false)) -> [String] {
         [header] + table.lines(width: width, style: style) + remarks.map { style.paint($0.text, $0.colour) }
     }
 

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Foundation
 import StagewireControl
 
 struct Stop: AsyncParsableCommand {
@@ -8,7 +9,8 @@ struct Stop: AsyncParsableCommand {
             Sources stop and everything in flight is finished, within the pipeline's drain limit; the command waits for \
             it. With --now workers are killed and what is in flight is lost (in memory mode).
 
-            Example: stagewire stop sensors --timeout 2m
+            EXAMPLES:
+              stagewire stop sensors --timeout 2m
 
             Exits 0 when the pipeline has ended as asked, 1 when it was cut short, has failed, does not run or was not \
             waited for to its end, 2 for a wrong command line, 3 when it belongs to somebody else.
@@ -35,7 +37,7 @@ struct Stop: AsyncParsableCommand {
     }
 
     func run() async throws {
-        try await reporting("stop", json: json) {
+        try await reporting {
             let client = try await choice.client()
             let name = try await client.information().pipeline
             let mode: StopRequest.Mode = now ? .now : .drain
@@ -51,9 +53,9 @@ struct Stop: AsyncParsableCommand {
     private func follow(
         _ client: ControlClient, _ name: String, _ mode: StopRequest.Mode
     ) async throws -> EndAnswer? {
-        let console = Console()
+        let console = Console(environment: ProcessInfo.processInfo.environment)
         let progress = Task {
-            while console.isTerminal, !Task.isCancelled {
+            while console.isRewriting, !Task.isCancelled {
                 try await Task.sleep(for: .milliseconds(500))
                 if let status = try? await client.status(), !Task.isCancelled { console.status(Self.line(status)) }
             }

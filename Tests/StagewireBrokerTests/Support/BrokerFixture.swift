@@ -16,12 +16,13 @@ final class BrokerFixture: Sendable {
 
     init(
         _ pipeline: PipelineDefinition, environment: [String: String] = [:], start: Bool = true,
-        change: (inout Broker.Settings) -> Void = { _ in }
+        timing: (inout HostTiming) -> Void = { _ in }, change: (inout Broker.Settings) -> Void = { _ in }
     ) throws {
         directory = try Self.temporaryDirectory()
         log = LogRecorder()
         var settings = Broker.Settings(directory: directory, environment: environment)
         settings.socketPath = directory + "/run/test.sock"
+        timing(&settings.timing)
         change(&settings)
         broker = try Broker(pipeline, settings, logger: log.logger)
         if start { broker.start() }
@@ -32,6 +33,12 @@ final class BrokerFixture: Sendable {
         var template = Array("/tmp/stagewire-test-XXXXXX".utf8CString)
         guard mkdtemp(&template) != nil else { throw Peer.Failure(description: "mkdtemp: \(errno)") }
         return String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+
+    /// What the host says of the workers of `stage`.
+    func workers(_ stage: Int) async throws -> [HostedWorker] {
+        let lifecycle = broker.lifecycle
+        return try await broker.group.next().submit { lifecycle.value.host.workers(stage: stage) }.get()
     }
 
     func end() async throws -> RunReport {
@@ -89,7 +96,11 @@ final class LogRecorder: Sendable {
         }
 
         func log(event: LogEvent) {
-            recorder.recorded.withLock { $0.append("\(event.level): \(event.message)") }
+            var label = ""
+            if let stage = event.metadata?["stage"] {
+                label = "[\(stage)\(event.metadata?["instance"].map { "/\($0)" } ?? "")] "
+            }
+            recorder.recorded.withLock { $0.append("\(event.level): \(label)\(event.message)") }
         }
     }
 }

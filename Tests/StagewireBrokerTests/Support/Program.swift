@@ -75,6 +75,18 @@ final class Program {
         return try #require(result)
     }
 
+    /// The same, after `prepare` has been in the directory.
+    static func result(
+        of arguments: [String], _ pipeline: String, prepare: (String) -> Void
+    ) async throws -> Result {
+        var result: Result?
+        try await inDirectory(pipeline) { directory in
+            prepare(directory)
+            result = try await Program(arguments, in: directory).wait()
+        }
+        return try #require(result)
+    }
+
     /// A directory with `pipeline` as p.yaml, removed in the end.
     static func inDirectory(_ pipeline: String, _ body: (String) async throws -> Void) async throws {
         let directory = try BrokerFixture.temporaryDirectory()
