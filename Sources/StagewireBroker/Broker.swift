@@ -170,4 +170,10 @@ extension Broker {
         }.get()
         return total ?? 0
     }
+
+    /// Clients of the control API, for tests.
+    func controlClients() async -> Int {
+        let lifecycle = lifecycle
+        return (try? await group.next().submit { lifecycle.value.control?.clients ?? 0 }.get()) ?? 0
+    }
 }

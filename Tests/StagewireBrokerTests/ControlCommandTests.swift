@@ -62,6 +62,39 @@ import Testing
     }
 
     @Test(arguments: [
+        (
+            "HTTP/1.1 404 Not Found\r\nStagewire-Api: 2\r\nContent-Length: 45\r\n\r\n"
+                + "{\"error\":{\"code\":\"not_found\",\"message\":\"no\"}}", "speaks version 2 of the control API"
+        ),
+        ("HTTP/1.1 200 OK\r\nStagewire-Api: 1\r\nContent-Length: 2\r\n\r\n{}", "is none of the API's"),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", "without naming its version"),
+        ("SSH-2.0-OpenSSH\r\n", "is not the control API"),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{", "ended before it answered"),
+        ("", "ended before it answered"),
+    ]) func answersOfSomethingElse(_ answer: String, _ words: String) async throws {
+        try await Program.inDirectory("") { directory in
+            let path = directory + "/x.control.sock"
+            let (listening, _) = try SocketPath(path).claim()
+            defer { close(listening) }
+            let command = try Program(["status", "--control", path], in: directory)
+            try await onThread {
+                var ready = pollfd(fd: listening, events: Int16(POLLIN), revents: 0)
+                #expect(poll(&ready, 1, 20_000) == 1)
+                let descriptor = accept(listening, nil, nil)
+                defer { close(descriptor) }
+                // The whole request, so that closing does not cut off the answer.
+                var request = [UInt8](repeating: 0, count: 4096)
+                #expect(recv(descriptor, &request, request.count, 0) > 0)
+                _ = Array(answer.utf8).withUnsafeBytes {
+                    send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))
+                }
+            }
+            let result = try await command.wait()
+            #expect(result.code == 1 && result.error.contains(words), "\(result.error)")
+        }
+    }
+
+    @Test(arguments: [
         ["status", "--watch", "--json"], ["status", "--interval", "1ms"], ["dead-letters", "show", "score"],
         ["dead-letters", "show", "score/x"], ["dead-letters", "retry"], ["dead-letters", "drop", "--stage", "score"],
         ["dead-letters", "drop", "--all"], ["dead-letters", "drop", "score/1", "--stage", "score", "--all"],
@@ -70,7 +103,8 @@ import Testing
     ]) func wrongUsage(_ arguments: [String]) async throws {
         let result = try await Program.run(arguments)
         #expect(result.code == 2 && result.error.contains("sage: stagewire"))
-        #expect(result.output.isEmpty != arguments.contains("--json"), "with --json the envelope says it, too")
+        // The envelope, when it is asked for, whatever happened.
+        #expect(result.output.contains("\"ok\" : false") == arguments.contains("--json"))
     }
 
     // MARK: Commands

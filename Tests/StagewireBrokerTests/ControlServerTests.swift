@@ -231,4 +231,23 @@ import Testing
             #expect(try ControlPeer(path).status().state == .running)
         }
     }
+
+    /// Who waits for the end and goes away is not kept until it comes.
+    @Test func vanishedClientsAreForgotten() async throws {
+        try await BrokerFixture.with(.chain()) { fixture in
+            let path = fixture.broker.controlPath
+            try await onThread {
+                let waiting = try (0..<5).map { _ in try ControlPeer(path) }
+                for peer in waiting { try peer.send("GET /v1/end HTTP/1.1\r\n\r\n") }
+                let half = try ControlPeer(path)
+                try half.send("POST /v1/stop HTTP/1.1\r\nContent-Length: 9\r\n\r\n{")
+                // Whatever they have sent is known by now.
+                #expect(try ControlPeer(path).get("/v1").status == 200)
+            }
+            for _ in 0..<500 where await fixture.broker.controlClients() > 0 {
+                try await Task.sleep(for: .milliseconds(20))
+            }
+            #expect(await fixture.broker.controlClients() == 0)
+        }
+    }
 }

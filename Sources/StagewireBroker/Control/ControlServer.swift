@@ -59,6 +59,9 @@ final class ControlServer {
         }.wait()
     }
 
+    /// Clients that are connected.
+    var clients: Int { guests.count }
+
     /// Removes the socket, then tells who waits for the end how it came. Completes when all clients are gone, a second
     /// later at most: their last answers are in the kernel by then.
     func close(_ end: EndAnswer) -> EventLoopFuture<Void> {
@@ -109,6 +112,8 @@ final class ControlGuests {
         let victim = connections.min { ($0.busyness, $0.movedAt) < ($1.busyness, $1.movedAt) }
         victim?.drop()
     }
+
+    var count: Int { connections.count }
 
     /// Numbers what connections do, to tell which has been still for longest.
     func nextMove() -> UInt64 {
