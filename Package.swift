@@ -88,6 +88,14 @@ let package = Package(
             name: "StagewireConfigTests", dependencies: ["StagewireConfig", "StagewireModel", "StagewireTestSupport"],
             exclude: ["Golden", "Drawings"],
             swiftSettings: settings),
+        // The parts of the program that need no process: what lines look like.
+        .testTarget(
+            name: "StagewireCommandTests",
+            dependencies: [
+                "stagewire", "StagewireBroker", "StagewireRouter", "StagewireModel",
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: settings),
         .testTarget(
             name: "StagewireControlTests", dependencies: ["StagewireControl"], exclude: ["Golden"],
             swiftSettings: settings),

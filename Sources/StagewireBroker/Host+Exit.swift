@@ -97,7 +97,7 @@ extension Host {
             case .restart(let delay):
                 logger.warning("\(error); tried again in \(delay.milliseconds) ms", metadata: slot.metadata)
                 restart(slot, after: delay)
-            case .giveUp: observer?.givesUp(.unavailable(error.description))
+            case .giveUp: observer?.givesUp(.unavailable(Self.named(error, slot).description))
             }
         }
     }

@@ -53,7 +53,18 @@ final class Host {
 
     func start() throws(EnvironmentError) {
         reapers.start()
-        for slot in slots { try start(slot) }
+        for slot in slots {
+            do {
+                try start(slot)
+            } catch {
+                throw Self.named(error, slot)
+            }
+        }
+    }
+
+    /// For the end of the run, which stands by itself; log lines carry the stage anyway.
+    static func named(_ error: EnvironmentError, _ slot: Slot) -> EnvironmentError {
+        EnvironmentError("stage \(slot.name): \(error)")
     }
 
     func start(_ slot: Slot) throws(EnvironmentError) {
@@ -68,7 +79,7 @@ final class Host {
                 in: surroundings(of: slot))
         } catch {
             observer?.expects(.forgetWorker(token: token.bytes))
-            throw EnvironmentError("stage \(slot.name): \(error)")
+            throw error
         }
         let occupant = Occupant(process: process, token: token, startedAt: Clock.uptime())
         slot.phase = .running(occupant)

@@ -2,6 +2,9 @@ import CEnvelope
 import StagewireModel
 
 /// Walks over a message's bytes along libprotobuf-c's descriptors.
+///
+/// libprotobuf-c itself is not asked to read them: it gives nothing at all when a single byte is wrong, does not say which,
+/// lets a repeated singular field replace the earlier one, and allocates as much as the sender likes.
 struct DumpWalk {
     typealias Descriptor = UnsafePointer<ProtobufCMessageDescriptor>
     typealias FieldDescriptor = UnsafePointer<ProtobufCFieldDescriptor>
@@ -48,6 +51,8 @@ struct DumpWalk {
         var offset = range.lowerBound
         while offset < range.upperBound, takeOne() {
             let start = offset
+            // Where one field ends is where the next begins, so behind a broken one nothing more can be read here; the
+            // message around it has its own length and goes on.
             var whole = FieldScan.next(in: bytes.span.bytes, at: &offset, end: range.upperBound)
             if whole == nil {
                 fault(start, "\(type): no protobuf field here; \(range.upperBound - start) bytes are left of it")
@@ -88,6 +93,7 @@ struct DumpWalk {
         if field.type == expected {
             return [expected == .bytes ? composite(field, known, depth) : number(field, known)]
         }
+        // Encoders may write lists of numbers packed or one by one, and readers take both.
         guard known.pointee.label == PROTOBUF_C_LABEL_REPEATED, field.type == .bytes else {
             fault(field.value.lowerBound, "\(name(known)) is sent as \(field.type.name), not as \(expected.name)")
             return [raw(field)]
@@ -115,6 +121,7 @@ struct DumpWalk {
 
     private func number(_ field: WireField, _ known: FieldDescriptor) -> FrameDump.Value {
         var bits = field.varint
+        // Fixed numbers are little-endian.
         if field.type != .varint {
             for byte in copy(field.value).reversed() { bits = bits << 8 | UInt64(byte) }
         }
@@ -155,6 +162,7 @@ struct DumpWalk {
         case PROTOBUF_C_TYPE_INT32, PROTOBUF_C_TYPE_INT64, PROTOBUF_C_TYPE_SFIXED64:
             return .signed(Int64(bitPattern: bits))
         case PROTOBUF_C_TYPE_SINT32, PROTOBUF_C_TYPE_SINT64:
+            // ZigZag: 0, -1, 1, -2 are sent as 0, 1, 2, 3.
             return .signed(Int64(bitPattern: bits >> 1) ^ -Int64(bits & 1))
         case PROTOBUF_C_TYPE_SFIXED32: return .signed(Int64(Int32(bitPattern: UInt32(truncatingIfNeeded: bits))))
         case PROTOBUF_C_TYPE_BOOL: return .flag(bits != 0)

@@ -3,6 +3,8 @@ import Glibc
 import StagewireModel
 import StagewireWire
 
+/// `stagewire decode`. Text and JSON lines are written frame by frame, so that a stream is shown as it comes and an input
+/// of any size needs the memory of one frame; only `--json` collects, for its one object ends with the verdict.
 struct Decode: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Show protocol frames, of either direction, as text or JSON.",
@@ -49,7 +51,7 @@ struct Decode: ParsableCommand {
     func run() throws {
         var reader = FrameReader(try open())
         var output = Collected()
-        while output.frames < limit ?? .max, let item = try next(&reader) {
+        while output.frames < limit ?? .max, output.isRead, let item = try next(&reader) {
             switch item {
             case .frame(let offset, let content):
                 try show(DecodedFrame(offset, announced: content.count, content, after: output), &output)
@@ -66,6 +68,8 @@ struct Decode: ParsableCommand {
     /// What was shown so far.
     struct Collected {
         var frames = 0
+        /// False as soon as whoever reads the output has gone, as `head` does.
+        var isRead = true
         /// For the envelope.
         var list: [JSONValue] = []
         var bytes = 0
@@ -112,10 +116,12 @@ struct Decode: ParsableCommand {
             }
             output.list.append(frame.json)
         } else {
-            Output.text(jsonLines ? JSONText.line(frame.json) : frame.text)
+            let text = jsonLines ? JSONText.line(frame.json) : frame.text
+            output.isRead = Terminal.write(text + "\n", to: STDOUT_FILENO)
         }
     }
 
+    /// What belongs to no frame; nothing follows it, for where the next frame would begin is not known.
     private func fail(at offset: Int, _ problem: String, _ output: inout Collected) {
         output.add(offset, problem)
         if jsonLines {
@@ -126,6 +132,7 @@ struct Decode: ParsableCommand {
         }
     }
 
+    /// On standard error the first problem only: with each frame its own have been said.
     private func conclude(_ output: Collected) throws {
         if json { Output.json("decode", output.list, output.problems) }
         guard let first = output.problems.first else { return }

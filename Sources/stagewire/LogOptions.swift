@@ -33,15 +33,15 @@ enum LogFormat: String, ExpressibleByArgument, CaseIterable {
 struct LogOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
-            "Colour on standard error: auto, always or never.",
+            "When standard error is coloured.",
             discussion: "auto: on a terminal, unless NO_COLOR is set or TERM is dumb.", valueName: "when"))
     var color = ColorChoice.auto
 
     @Option(
         help: ArgumentHelp(
-            "Standard error as text for people, or one JSON object per line.",
-            discussion: "json: time, level, message, stage, instance, stream; the run's start, progress and end are "
-                + "lines with an event.",
+            "What standard error looks like.",
+            discussion: "text: for people. json: one object per line with time, level, message, stage, instance and "
+                + "stream; the run's start, progress and end are lines with an event.",
             valueName: "format"))
     var logFormat = LogFormat.text
 

@@ -5,6 +5,8 @@ import StagewireBroker
 import StagewireConfig
 import StagewireModel
 
+/// `stagewire run`: a broker from the file to its end. What it says goes to standard error, through `RunReporter` and the
+/// log; standard output belongs to the summary that `--json` asks for.
 struct Run: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Run a pipeline until its sources have finished and everything is settled.",
@@ -93,6 +95,7 @@ struct Run: AsyncParsableCommand {
             reporter.stopping(at: true)
             broker.abandon()
         default:
+            // Whatever hangs is not waited for; the kernel closes what is open.
             _exit(ExitStatus.signal(signal).code)
         }
     }

@@ -56,6 +56,7 @@ struct RunReporter: Sendable {
     }
 
     func ended(_ summary: RunSummary, problem: String?) {
+        // The table stands where the progress line stood, and the reason for a failure last, where the eye is.
         console.clearStatus()
         if console.format == .text, !quiet { console.line(summary.table) }
         for warning in summary.warnings { console.log(LogLine(level: .warning, message: warning)) }

@@ -56,7 +56,7 @@ struct RunSummary: Encodable, Equatable {
         Column(heading: "retried") { $0.isSource ? nil : $0.retried },
         Column(heading: "dead") { $0.isSource ? nil : $0.dead - $0.revived },
         Column(heading: "revived", isOptional: true) { $0.revived },
-        Column(heading: "kept letters", isOptional: true) { UInt64($0.deadLetters) },
+        Column(heading: "kept", isOptional: true) { UInt64($0.deadLetters) },
         Column(heading: "unmatched", isOptional: true) { $0.unmatched },
         Column(heading: "dropped", isOptional: true) { $0.dropped },
         Column(heading: "crashes", isOptional: true) { $0.crashes },
@@ -97,7 +97,7 @@ struct RunSummary: Encodable, Equatable {
             let records = unsettled == 1 ? "record was" : "records were"
             warnings.append(
                 "\(Figures.grouped(UInt64(unsettled))) \(records) not settled when the run ended"
-                    + (isVolatile ? "; with durability: memory they are gone" : ""))
+                    + (isVolatile ? "; with durability: memory what is unsettled is gone" : ""))
         }
         return warnings
     }

@@ -8,8 +8,8 @@ struct Style: Sendable {
 
     var isColored: Bool
 
-    /// Readable on light and on dark ground: no black, white or yellow, and neither of the two that mean trouble.
-    private static let labels = [32, 34, 35, 36, 92, 94, 95, 96]
+    /// Readable on light and on dark ground: no black, white or dark blue; and not the red and yellow that mean trouble.
+    private static let labels = [32, 35, 36, 94, 95, 96]
 
     /// In the colour of `stage`, which depends on its name alone: it is the same in every run.
     func label(_ text: String, of stage: String) -> String {

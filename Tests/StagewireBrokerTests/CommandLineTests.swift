@@ -77,6 +77,35 @@ import Testing
         #expect(envelope.codes == ["usage"])
     }
 
+    /// What bash completes, asked in the way in which it asks.
+    @Test(arguments: [
+        (["dec"], ["decode"]), (["run", ""], ["p.yaml"]), (["run", "--color", "a"], ["auto", "always"]),
+        (["run", "--log-format", ""], ["text", "json"]), (["decode", "--js"], ["--json", "--json-lines"]),
+    ])
+    func completion(_ words: [String], _ expected: [String]) async throws {
+        try await Program.inDirectory(Self.external) { directory in
+            let script = try await Program(["--generate-completion-script", "bash"], in: directory).wait()
+            #expect(script.code == 0)
+            let line = (["stagewire"] + words).map { "'\($0)'" }.joined(separator: " ")
+            let ask = """
+                \(script.output)
+                COMP_WORDS=(\(line)); COMP_CWORD=\(words.count); COMP_LINE="${COMP_WORDS[*]}"; COMP_POINT=${#COMP_LINE}
+                _stagewire stagewire "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD-1]}"
+                printf '%s\\n' "${COMPREPLY[@]}"
+                """
+            let bash = Process()
+            let output = Pipe()
+            bash.executableURL = URL(fileURLWithPath: "/bin/bash")
+            bash.arguments = ["-c", ask]
+            bash.currentDirectoryURL = URL(fileURLWithPath: directory)
+            bash.standardOutput = output
+            try bash.run()
+            let text = String(decoding: try output.fileHandleForReading.readToEnd() ?? Data(), as: UTF8.self)
+            bash.waitUntilExit()
+            #expect(Set(text.split(separator: "\n").map(String.init)) == Set(expected))
+        }
+    }
+
     @Test func check() async throws {
         let result = try await Program.run(["check", "p.yaml"], Self.external)
         #expect(result.code == 0)

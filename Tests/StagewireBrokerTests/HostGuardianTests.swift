@@ -18,8 +18,8 @@ import Testing
         """
 
     private func pids(_ program: Program) async throws -> [pid_t] {
-        try await program.says("[source/1] pids ")
-        let line = try #require(program.error.split(separator: "\n").first { $0.contains("[source/1] pids ") })
+        try await program.says("source/1 | pids ")
+        let line = try #require(program.error.split(separator: "\n").first { $0.contains("source/1 | pids ") })
         let pids = line.split(separator: " ").suffix(2).compactMap { pid_t($0) }
         try #require(pids.count == 2 && pids.allSatisfy(Processes.isAlive))
         return pids
@@ -87,6 +87,7 @@ import Testing
             let workers = try await pids(program)
             let guardian = try guardian(of: program)
             kill(guardian, SIGSTOP)
+            defer { kill(guardian, SIGCONT) }
             program.signal(SIGKILL)
             _ = try await program.wait()
             try await Processes.end([workers[0]])

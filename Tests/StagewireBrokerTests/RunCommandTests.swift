@@ -14,12 +14,12 @@ import Testing
           sink: {attach: external, from: source}
         """
 
-    /// A source that says what no terminal should get, and never attaches.
-    static let chatty = """
+    /// A source that fails at once and is started again.
+    private static let failing = """
         pipeline: test
         stages:
-          source: {run: [sh, -c, 'printf "\\033[2Jwiped\\n"; exec sleep 60'], source: true}
-          sink: {attach: external, from: source}
+          source: {run: [sh, -c, exit 1], source: true}
+          a-stage-with-a-rather-long-name: {attach: external, from: source}
         """
 
     private static var complete: String {
@@ -43,7 +43,8 @@ import Testing
         let result = try await Program.run(["run", "p.yaml", "--socket", "s", "--json"], Self.complete)
         #expect(result.code == 0)
         #expect(result.error.contains("test: completed after"))
-        #expect(result.error.contains("worker 1 of transform is at work"))
+        #expect(result.error.contains(" transform/1 | worker 1 of transform is at work\n"))
+        #expect(result.error.contains(" source/1    : attached ("), "labels are aligned")
         #expect(!result.error.contains("\u{1b}"), "no colour and no status line in a file")
         let envelope = try PrintedEnvelope(result.output)
         #expect(envelope.command == "run" && envelope.isOK)
@@ -64,6 +65,8 @@ import Testing
         #expect(lines.allSatisfy { ($0["time"] as? String)?.wholeMatch(of: form) != nil && $0["level"] is String })
         #expect(lines.allSatisfy { $0["message"] is String })
         #expect(lines.compactMap { $0["event"] as? String }.filter { $0 != "progress" } == ["started", "ended"])
+        let origins = lines.map { [$0["stage"], $0["instance"], $0["stream"]].map { $0 as? String } }
+        #expect(origins.contains(["transform", "1", "stdout"]) && origins.contains(["transform", "1", nil]))
         let started = try #require(lines.first?["details"] as? [String: Any])
         #expect((started["control_socket"] as? String)?.hasSuffix("/s.control") == true)
         let ended = try #require(lines.last?["details"] as? [String: Any])
@@ -153,5 +156,47 @@ import Testing
             #expect(envelope.result["unsettled"] as? Int == 50)
             withExtendedLifetime(source) {}
         }
+    }
+
+    // MARK: On a terminal
+
+    /// What a terminal of 60 columns gets, from the start to a drain after the first progress line.
+    private func onTerminal(_ arguments: [String], _ environment: [String: String]) async throws -> String {
+        let terminal = try PseudoTerminal(columns: 60)
+        var text = ""
+        try await Program.inDirectory(Self.failing) { directory in
+            let program = try Program(
+                ["run", "p.yaml", "--socket", "s"] + arguments, in: directory, terminal: terminal,
+                environment: ["TERM": "xterm", "NO_COLOR": ""].merging(environment) { $1 })
+            try await program.says("starts again")
+            if environment["TERM"] != "dumb" { try await program.says("records/s in") }
+            program.signal(SIGTERM)
+            text = try await program.wait().error
+        }
+        return text
+    }
+
+    @Test func terminal() async throws {
+        let text = try await onTerminal([], [:])
+        #expect(text.contains("\u{1b}[33mwarning:\u{1b}[0m"), "warnings are yellow")
+        #expect(text.contains(#/\u{1b}\[\d\dmsource/1\u{1b}\[0m/#), "and labels have their stage's colour")
+        let statuses = text.split(separator: "\r\u{1b}[K").dropFirst().map { $0.prefix { $0 != "\r\n" && $0 != "\r" } }
+        let lines = statuses.filter { $0.contains("records/s in") }
+        #expect(!lines.isEmpty && lines.allSatisfy { $0.count < 60 }, "\(lines)")
+        #expect(text.hasSuffix("\r\n") && text.contains("test: drained after"))
+        let table = try #require(text.range(of: "test: drained"))
+        #expect(text[..<table.lowerBound].hasSuffix("\r\u{1b}[K"), "the progress line is gone before the table")
+    }
+
+    @Test func terminalWithoutColor() async throws {
+        for (arguments, environment) in [([], ["NO_COLOR": "1"]), (["--color", "never"], [:])] {
+            let text = try await onTerminal(arguments, environment)
+            #expect(!text.contains("\u{1b}[3") && text.contains("warning: "))
+            #expect(text.contains("\r\u{1b}[K"), "the progress line is no colour")
+        }
+        let dumb = try await onTerminal([], ["TERM": "dumb"])
+        #expect(!dumb.contains("\u{1b}"), "a dumb terminal gets lines")
+        let structured = try await onTerminal(["--log-format", "json"], ["TERM": "dumb"])
+        #expect(structured.split(separator: "\r\n").allSatisfy { $0.hasPrefix("{") && $0.hasSuffix("}") })
     }
 }

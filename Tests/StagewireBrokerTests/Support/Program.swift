@@ -13,9 +13,17 @@ final class Program {
 
     let process = Process()
     private let directory: String
+    private let terminal: PseudoTerminal?
 
-    init(_ arguments: [String], in directory: String, environment: [String: String] = [:]) throws {
+    /// - Parameters:
+    ///   - terminal: takes standard error instead of the file.
+    ///   - environment: on top of the test's own.
+    init(
+        _ arguments: [String], in directory: String, terminal: PseudoTerminal? = nil,
+        environment: [String: String] = [:]
+    ) throws {
         self.directory = directory
+        self.terminal = terminal
         var path = [CChar](repeating: 0, count: 4096)
         let length = readlink("/proc/self/exe", &path, path.count)
         let test = String(decoding: path.prefix(max(0, length)).map { UInt8(bitPattern: $0) }, as: UTF8.self)
@@ -28,12 +36,13 @@ final class Program {
             _ = FileManager.default.createFile(atPath: "\(directory)/\(name)", contents: nil)
         }
         process.standardOutput = try FileHandle(forWritingTo: URL(fileURLWithPath: directory + "/out"))
-        process.standardError = try FileHandle(forWritingTo: URL(fileURLWithPath: directory + "/err"))
+        process.standardError =
+            try terminal?.openOtherEnd() ?? FileHandle(forWritingTo: URL(fileURLWithPath: directory + "/err"))
         try process.run()
     }
 
     var output: String { read("out") }
-    var error: String { read("err") }
+    var error: String { terminal?.read() ?? read("err") }
 
     private func read(_ name: String) -> String {
         String(decoding: FileManager.default.contents(atPath: "\(directory)/\(name)") ?? Data(), as: UTF8.self)
