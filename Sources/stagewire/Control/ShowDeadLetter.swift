@@ -66,7 +66,8 @@ struct LetterView {
     private var fields: [(String, String)] {
         let summary = letter.letter
         let error = summary.error
-        var fields = [("error", "\(error.name ?? "code") (\(error.code)): \(Text.escaped(error.message))")]
+        let code = error.name.map { "\($0) (\(error.code))" } ?? "\(error.code)"
+        var fields = [("error", "\(code): \(Text.escaped(error.message))")]
         fields += [("read from", "\(summary.input).\(summary.port)"), ("id", summary.id)]
         if let key = summary.key {
             fields.append(("key", Text.escaped(key)))
