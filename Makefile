@@ -8,6 +8,7 @@ SHELL := /bin/bash
 
 BUILD := build
 BIN := $(BUILD)/bin
+PROGRAM := .build/release/stagewire
 EXAMPLE := docs/examples/first-pipeline
 SWIFT := swift
 SWIFT_RELEASE := $(SWIFT) build -c release
@@ -54,10 +55,11 @@ $(BUILD)/setup.stamp: Makefile
 	fi
 	@touch $@
 
-# Debian's Python with PyPI's protobuf: the C implementation, a tenth of the time of the pure one.
+# Debian's Python with PyPI's protobuf: the C implementation, a tenth of the time of the pure one. The others are for
+# Tests/PipelineSchema.
 $(PYTHON): $(BUILD)/setup.stamp sdk-stubs/python/pyproject.toml
 	@/usr/bin/python3 -m venv $(BUILD)/venv
-	@$(BUILD)/venv/bin/pip install --quiet --disable-pip-version-check "protobuf>=4"
+	@$(BUILD)/venv/bin/pip install --quiet --disable-pip-version-check "protobuf>=4" "jsonschema>=4" "PyYAML>=6"
 	@touch $@
 
 $(BUILD)/go/go.work: $(BUILD)/setup.stamp sdk-stubs/go/offline-workspace.sh
@@ -73,6 +75,37 @@ build: setup ## Build the broker (release) and the example's workers
 	@$(GO) build -o $(BIN)/normalise ./$(EXAMPLE)/normalise
 	@$(CARGO) build --quiet --release --manifest-path $(EXAMPLE)/ingest/Cargo.toml
 	@cp $(CARGO_TARGET_DIR)/release/ingest $(BIN)/ingest
+
+# ---- install ----
+
+PREFIX := /usr/local
+DESTDIR :=
+ROOT = $(DESTDIR)$(PREFIX)
+# Where each of these goes, below PREFIX. The completions have the names under which shells look for them.
+INSTALLED := bin/stagewire share/man/man1/stagewire.1 share/bash-completion/completions/stagewire \
+	share/zsh/site-functions/_stagewire share/fish/vendor_completions.d/stagewire.fish
+
+# Installing may run as root, building need not.
+$(PROGRAM):
+	@echo "there is no program yet: run make build first" && exit 1
+
+.PHONY: completions
+completions: $(PROGRAM)
+	@mkdir -p $(BUILD)/completions
+	@for shell in bash zsh fish; do $(PROGRAM) --generate-completion-script $$shell >$(BUILD)/completions/$$shell; done
+
+.PHONY: install
+install: completions ## Install program, manual and completions (PREFIX, /usr/local by default; DESTDIR)
+	@install -D -m 755 $(PROGRAM) $(ROOT)/bin/stagewire
+	@install -D -m 644 docs/man/stagewire.1 $(ROOT)/share/man/man1/stagewire.1
+	@install -D -m 644 $(BUILD)/completions/bash $(ROOT)/share/bash-completion/completions/stagewire
+	@install -D -m 644 $(BUILD)/completions/zsh $(ROOT)/share/zsh/site-functions/_stagewire
+	@install -D -m 644 $(BUILD)/completions/fish $(ROOT)/share/fish/vendor_completions.d/stagewire.fish
+	@printf '$(ROOT)/%s\n' $(INSTALLED)
+
+.PHONY: uninstall
+uninstall: ## Remove what `make install` installed
+	@rm -f $(addprefix $(ROOT)/,$(INSTALLED))
 
 # ---- use ----
 
@@ -117,6 +150,9 @@ test-python: setup
 .PHONY: test-docs
 test-docs: setup
 	@$(PYTHON) Tests/ProtocolDoc/check.py
+	@$(SWIFT_RELEASE) --quiet --product stagewire
+	@$(PYTHON) Tests/PipelineSchema/check.py $(PROGRAM)
+	@$(PYTHON) docs/man/generate.py --check $(PROGRAM)
 
 .PHONY: test-bench
 test-bench: build
@@ -150,6 +186,11 @@ proto: setup ## Generate the code of proto/ for C, Go, Python and Rust
 .PHONY: check-proto
 check-proto: proto ## Fail when `make proto` leaves a difference
 	@git diff --exit-code --stat -- Sources/CEnvelope sdk-stubs || { echo "generated code differs from proto/: commit what make proto wrote"; exit 1; }
+
+.PHONY: man
+man: setup ## Generate the manual page from the commands
+	@STAGEWIRE_STRICT=1 $(SWIFT) build --quiet --product stagewire
+	@$(PYTHON) docs/man/generate.py .build/debug/stagewire
 
 .PHONY: fmt
 fmt: ## Format the Swift sources

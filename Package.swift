@@ -15,13 +15,15 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
         .package(url: "https://github.com/apple/swift-collections", from: "1.1.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
-        .package(url: "https://github.com/apple/swift-nio", from: "2.80.0"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
         .package(url: "https://github.com/jpsim/Yams", from: "6.0.0"),
     ],
     targets: [
         .systemLibrary(
             name: "CProtobufC", pkgConfig: "libprotobuf-c", providers: [.apt(["libprotobuf-c-dev"])]),
         .target(name: "CEnvelope", dependencies: ["CProtobufC"]),
+        // What runs between fork and exec, or after a fork without exec.
+        .target(name: "CWorkerHost"),
         .target(name: "StagewireModel", swiftSettings: settings),
         .target(name: "StagewireRecord", dependencies: ["StagewireModel"], swiftSettings: settings),
         .target(
@@ -42,6 +44,7 @@ let package = Package(
             name: "StagewireBroker",
             dependencies: [
                 "StagewireWire", "StagewireRouter", "StagewireRecord", "StagewireControl", "StagewireModel",
+                "CWorkerHost",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
@@ -83,7 +86,18 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "StagewireConfigTests", dependencies: ["StagewireConfig", "StagewireModel", "StagewireTestSupport"],
-            exclude: ["Golden"],
+            exclude: ["Golden", "Drawings"],
+            swiftSettings: settings),
+        // The parts of the program that need no process: what lines look like.
+        .testTarget(
+            name: "StagewireCommandTests",
+            dependencies: [
+                "stagewire", "StagewireBroker", "StagewireRouter", "StagewireModel",
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: settings),
+        .testTarget(
+            name: "StagewireControlTests", dependencies: ["StagewireControl"], exclude: ["Golden"],
             swiftSettings: settings),
         .testTarget(
             name: "StagewireBrokerTests",

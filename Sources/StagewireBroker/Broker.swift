@@ -1,6 +1,7 @@
 import Logging
 import NIOCore
 import NIOPosix
+import StagewireControl
 import StagewireModel
 import StagewireRouter
 
@@ -17,6 +18,9 @@ public final class Broker: Sendable {
         public var keepRunning = false
         /// What workers inherit, without `STAGEWIRE_` variables.
         public var environment: [String: String]
+        var timing = HostTiming()
+        /// How long a client of the control API may take for a request, and for its answer.
+        var controlPatience = ControlLimits.patience
 
         public init(directory: String, environment: [String: String]) {
             self.directory = directory
@@ -26,21 +30,28 @@ public final class Broker: Sendable {
 
     /// Where workers connect: absolute, for they may have another working directory.
     public let socketPath: String
+    /// Where the control API answers: beside it.
+    public let controlPath: String
     private let logger: Logger
     private let path: SocketPath
     let group: MultiThreadedEventLoopGroup
     let lifecycle: NIOLoopBound<Lifecycle>
     private let report: EventLoopFuture<RunReport>
 
-    /// Binds the socket. Blocks for the moment that it takes; no worker runs before `start`.
+    /// Binds the workers' socket and the control API's. Blocks for the moment that it takes; no worker runs before
+    /// `start`.
     ///
-    /// - Throws: `EnvironmentError` when the socket cannot be bound.
+    /// - Throws: `EnvironmentError` when one of them cannot be bound.
     public init(_ pipeline: PipelineDefinition, _ settings: Settings, logger: Logger) throws {
         let chosen =
             settings.socketPath ?? SocketPath.standard(pipeline: pipeline.name, environment: settings.environment)
         path = try SocketPath(SocketPath.absolute(chosen))
         socketPath = path.path
+        controlPath = ControlAPI.socketPath(besides: path.path)
         self.logger = logger
+        // Here and not in the command: what a broker promises to hold open is its own affair, and the host gives the
+        // workers the original limit back.
+        _ = FileLimit.original
         group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         let loop = group.next()
         let promise = loop.makePromise(of: RunReport.self)
@@ -52,15 +63,21 @@ public final class Broker: Sendable {
             options.owner = geteuid()
             let switchboard = Switchboard(pipeline, options: options, loop: loop)
             let environment = WorkerEnvironment(inherited: settings.environment, socketPath: path.path)
+            let guardian = Guardian(loop: loop, logger: logger)
+            guardian.start()
             let host = Host(
-                pipeline, directory: settings.directory, environment: environment, loop: loop, logger: logger)
+                pipeline, directory: settings.directory, environment: environment, timing: settings.timing,
+                guardian: guardian, loop: loop, logger: logger)
             let lifecycle = Lifecycle(
-                pipeline, switchboard: switchboard, host: host, report: promise, logger: logger)
+                pipeline, socketPath: path.path, switchboard: switchboard, host: host, guardian: guardian,
+                report: promise, logger: logger)
             return NIOLoopBound(lifecycle, eventLoop: loop)
         }.wait()
         do {
             try listen(loop)
+            try listenForControl(pipeline, settings, loop)
         } catch {
+            try? loop.flatSubmit { [lifecycle] in lifecycle.value.guardian.stop() }.wait()
             promise.fail(error)
             try? group.syncShutdownGracefully()
             throw error
@@ -69,14 +86,44 @@ public final class Broker: Sendable {
 
     private func listen(_ loop: any EventLoop) throws {
         let lifecycle = lifecycle
-        let switchboard = try loop.submit { NIOLoopBound(lifecycle.value.switchboard, eventLoop: loop) }.wait()
+        let (switchboard, guardian) = try loop.submit {
+            (
+                NIOLoopBound(lifecycle.value.switchboard, eventLoop: loop),
+                NIOLoopBound(lifecycle.value.guardian, eventLoop: loop)
+            )
+        }.wait()
         do {
-            let listener = try Listener.bind(path, group: group, switchboard: switchboard, logger: logger)
+            let listener = try Listener.bind(
+                path, group: group, switchboard: switchboard, guardian: guardian, logger: logger)
             try loop.submit { lifecycle.value.listener = listener.value }.wait()
         } catch let error as EnvironmentError {
             throw error
         } catch {
             throw EnvironmentError("cannot listen on \(path.path): \(error)")
+        }
+    }
+
+    private func listenForControl(
+        _ pipeline: PipelineDefinition, _ settings: Settings, _ loop: any EventLoop
+    ) throws {
+        let (lifecycle, logger, socketPath, controlPath) = (lifecycle, logger, socketPath, controlPath)
+        let guardian = try loop.submit { NIOLoopBound(lifecycle.value.guardian, eventLoop: loop) }.wait()
+        do {
+            let control = try ControlServer.bind(
+                SocketPath(controlPath), group: group, guardian: guardian, patience: settings.controlPatience,
+                desk: {
+                    ControlDesk(
+                        pipeline, lifecycle: lifecycle.value, socketPath: socketPath, controlPath: controlPath,
+                        logger: logger)
+                }, logger: logger)
+            try loop.submit { lifecycle.value.control = control.value }.wait()
+        } catch {
+            // The workers' socket must not stay behind.
+            try? loop.submit { lifecycle.value.listener?.close() }.wait()
+            if let error = error as? EnvironmentError {
+                throw EnvironmentError("the control socket beside the workers' one: \(error)")
+            }
+            throw EnvironmentError("cannot listen on the control socket \(controlPath): \(error)")
         }
     }
 
@@ -122,5 +169,11 @@ extension Broker {
             lifecycle.value.switchboard.connections.values.reduce(0) { $0 + $1.unwritten }
         }.get()
         return total ?? 0
+    }
+
+    /// Clients of the control API, for tests.
+    func controlClients() async -> Int {
+        let lifecycle = lifecycle
+        return (try? await group.next().submit { lifecycle.value.control?.clients ?? 0 }.get()) ?? 0
     }
 }

@@ -9,8 +9,25 @@ enum ExitStatus: Equatable, Sendable, CustomStringConvertible {
 
     var description: String {
         switch self {
-        case .exited(let code): "exited with status \(code)"
-        case .killed(let signal): "was killed by \(SystemMessage.signal(signal))"
+        case .exited(let code): "exited with status \(code)\(Self.hint(status: code))"
+        case .killed(let signal): "was killed by \(SystemMessage.signal(signal))\(Self.hint(signal: signal))"
+        }
+    }
+
+    /// Shells, `env` and their like report with these that they could not start what they were asked to.
+    private static func hint(status: Int32) -> String {
+        switch status {
+        case 126: " (a command in it is not executable)"
+        case 127: " (a command in it was not found)"
+        default: ""
+        }
+    }
+
+    private static func hint(signal: Int32) -> String {
+        switch signal {
+        case SIGXCPU: " (its limit of processor time)"
+        case SIGXFSZ: " (its limit of file size)"
+        default: ""
         }
     }
 

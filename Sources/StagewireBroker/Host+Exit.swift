@@ -3,22 +3,20 @@ import StagewireModel
 
 /// What an exit means: the end of the work, a crash, or one more step towards a poison record.
 extension Host {
-    /// How long the end of a dead worker's session may take to be read: its socket is closed already.
-    static let sessionNews = TimeAmount.seconds(1)
-
     /// The process is gone. What that means depends on how its session ended, so that is waited for.
     func exited(_ slot: Slot, _ exit: WorkerProcess.Exit) {
         guard let occupant = slot.occupant else { preconditionFailure("only a running worker ends") }
         guard occupant.isAttached, !occupant.isLost, !isStopping else { return judge(slot, occupant, exit) }
         occupant.exit = exit
         occupant.watchdog?.cancel()
-        occupant.watchdog = after(Self.sessionNews) { [weak self] in self?.judge(slot, occupant, exit) }
+        occupant.watchdog = after(timing.sessionNews) { [weak self] in self?.judge(slot, occupant, exit) }
     }
 
     func judge(_ slot: Slot, _ occupant: Occupant, _ exit: WorkerProcess.Exit) {
         occupant.watchdog?.cancel()
         observer?.expects(.forgetWorker(token: occupant.token.bytes))
         slot.phase = .stopped
+        slot.lastExit = exit.status
         if isStopping { return completeStop() }
         if exit.status.isSuccess, occupant.farewell != .none {
             endedNormally(slot, occupant)
@@ -32,35 +30,43 @@ extension Host {
     private func endedNormally(_ slot: Slot, _ occupant: Occupant) {
         let hasWork = !endedStages.contains(slot.stage) && !pipeline.stages[slot.stage].isSource
         if occupant.farewell == .worker, hasWork, !isDraining {
-            logger.info("\(slot.label) ended by itself and is started again")
+            logger.info("ended by itself and is started again", metadata: slot.metadata)
             return restart(slot, after: RestartPolicy.first)
         }
-        logger.debug("\(slot.label) has ended")
+        logger.debug("has ended", metadata: slot.metadata)
         warnIfAbandoned(slot.stage)
     }
 
     private func endedEarly(_ slot: Slot, _ occupant: Occupant, _ exit: WorkerProcess.Exit) {
         if endedStages.contains(slot.stage) {
-            logger.warning("\(slot.label) \(exit.status), but its stage had ended: nothing is lost")
+            logger.warning("\(exit.status), but its stage had ended: nothing is lost", metadata: slot.metadata)
             return
         }
         if isDraining, pipeline.stages[slot.stage].isSource {
-            logger.warning("\(slot.label) \(exit.status) while the pipeline drains; a source is not started again then")
+            logger.warning(
+                "\(exit.status) while the pipeline drains; a source is not started again then",
+                metadata: slot.metadata)
             return
         }
         if occupant.isShrinking {
-            logger.warning("\(slot.label) \(exit.status) and starts again at once, to find the record that did it")
+            logger.warning(
+                "\(exit.status) and starts again at once, to find the record that did it", metadata: slot.metadata)
             return restartNow(slot)
         }
         slot.note(exit)
         switch slot.policy.exited(startedAt: occupant.startedAt, now: Clock.uptime()) {
         case .restart(let delay):
-            let before = occupant.hasAttached ? "" : " before it attached"
-            logger.warning("\(slot.label) \(exit.status)\(before); it starts again in \(delay.milliseconds) ms")
+            let manner = occupant.hasAttached ? early(exit.status) : "\(exit.status) before it attached"
+            logger.warning("\(manner); it starts again in \(delay.milliseconds) ms", metadata: slot.metadata)
             restart(slot, after: delay)
         case .giveUp:
             observer?.givesUp(.failed(crashLoop(slot)))
         }
+    }
+
+    /// A status of 0 looks like success, and is none.
+    private func early(_ status: ExitStatus) -> String {
+        status.isSuccess ? "\(status) without a goodbye (Close) although there is work" : "\(status)"
     }
 
     private func crashLoop(_ slot: Slot) -> String {
@@ -78,12 +84,21 @@ extension Host {
             after(.nanoseconds(Int64(clamping: delay.nanoseconds))) { [weak self] in self?.restartNow(slot) })
     }
 
+    /// What could be started before and cannot now may be away for a moment, as when its file is replaced or the
+    /// machine has too many processes: that counts like an exit.
     func restartNow(_ slot: Slot) {
         do {
             try start(slot)
         } catch {
             slot.phase = .stopped
-            observer?.givesUp(.unavailable(error.description))
+            slot.note("it could not be started: \(error)")
+            let now = Clock.uptime()
+            switch slot.policy.exited(startedAt: now, now: now) {
+            case .restart(let delay):
+                logger.warning("\(error); tried again in \(delay.milliseconds) ms", metadata: slot.metadata)
+                restart(slot, after: delay)
+            case .giveUp: observer?.givesUp(.unavailable(Self.named(error, slot).description))
+            }
         }
     }
 
@@ -96,8 +111,8 @@ extension Host {
         guard isAbandoned else { return }
         logger.warning(
             """
-            stage \(pipeline.stages[stage].name): all workers have ended, but not every partition was finished; \
-            the pipeline cannot complete. Does the source send Finished for each partition that it claimed?
-            """)
+            all workers have ended, but not every partition was finished; the pipeline cannot complete. \
+            Does the source send Finished for each partition that it claimed?
+            """, metadata: ["stage": .string(pipeline.stages[stage].name)])
     }
 }

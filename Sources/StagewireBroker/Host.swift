@@ -15,15 +15,10 @@ protocol HostObserver: AnyObject {
 /// Starts the workers of stages with `launch`, starts them again when they end before their time, and ends them.
 /// Confined to the event loop. `Host+Exit.swift` decides what an exit means.
 final class Host {
-    /// A worker that has not attached after this long is mentioned, once.
-    static let attachReminder = TimeAmount.seconds(10)
-    /// From the end of its session to SIGTERM, and from SIGTERM to SIGKILL.
-    static let leaveGrace = TimeAmount.seconds(10)
-    static let killGrace = TimeAmount.seconds(5)
-
     let loop: any EventLoop
     let logger: Logger
     let pipeline: PipelineDefinition
+    let timing: HostTiming
     weak var observer: (any HostObserver)?
     var slots: [Slot] = []
     var endedStages: Set<Int> = []
@@ -31,16 +26,19 @@ final class Host {
     var isStopping = false
     private let directory: String
     private let environment: WorkerEnvironment
+    private let guardian: Guardian
     private let reapers: NIOThreadPool
     private var stopped: EventLoopPromise<Void>?
 
     init(
-        _ pipeline: PipelineDefinition, directory: String, environment: WorkerEnvironment, loop: any EventLoop,
-        logger: Logger
+        _ pipeline: PipelineDefinition, directory: String, environment: WorkerEnvironment, timing: HostTiming,
+        guardian: Guardian, loop: any EventLoop, logger: Logger
     ) {
         self.pipeline = pipeline
         self.directory = directory
         self.environment = environment
+        self.timing = timing
+        self.guardian = guardian
         self.loop = loop
         self.logger = logger
         for (index, stage) in pipeline.stages.enumerated() {
@@ -55,7 +53,18 @@ final class Host {
 
     func start() throws(EnvironmentError) {
         reapers.start()
-        for slot in slots { try start(slot) }
+        for slot in slots {
+            do {
+                try start(slot)
+            } catch {
+                throw Self.named(error, slot)
+            }
+        }
+    }
+
+    /// For the end of the run, which stands by itself; log lines carry the stage anyway.
+    static func named(_ error: EnvironmentError, _ slot: Slot) -> EnvironmentError {
+        EnvironmentError("stage \(slot.name): \(error)")
     }
 
     func start(_ slot: Slot) throws(EnvironmentError) {
@@ -64,22 +73,43 @@ final class Host {
         let process: WorkerProcess
         do {
             process = try WorkerProcess.start(
-                command: slot.launch.command, directory: slot.launch.directory ?? directory,
+                slot.launch, directory: slot.launch.directory ?? directory,
                 environment: environment.variables(
                     stage: slot.name, instance: slot.instance, token: token, extra: slot.launch.environment),
-                loop: loop, reapers: reapers,
-                show: { [logger] line in logger.info("\(slot.label) \(line)") },
-                exit: { [weak self] exit in self?.exited(slot, exit) })
+                in: surroundings(of: slot))
         } catch {
             observer?.expects(.forgetWorker(token: token.bytes))
-            throw EnvironmentError("stage \(slot.name): \(error)")
+            throw error
         }
         let occupant = Occupant(process: process, token: token, startedAt: Clock.uptime())
         slot.phase = .running(occupant)
-        logger.debug("\(slot.label) started as process \(process.pid)")
-        occupant.watchdog = after(Self.attachReminder) { [logger] in
+        slot.starts += 1
+        logger.debug("started as process \(process.pid)", metadata: slot.metadata)
+        remind(slot, occupant, after: timing.attachReminder)
+    }
+
+    private func surroundings(of slot: Slot) -> WorkerProcess.Surroundings {
+        WorkerProcess.Surroundings(
+            loop: loop, reapers: reapers, guardian: guardian,
+            show: { [logger] line, stream in
+                var metadata = slot.metadata
+                if let stream { metadata["stream"] = .string(stream.rawValue) }
+                logger.info("\(line)", metadata: metadata)
+            },
+            exit: { [weak self] exit in self?.exited(slot, exit) })
+    }
+
+    private func remind(_ slot: Slot, _ occupant: Occupant, after delay: TimeAmount) {
+        occupant.watchdog = after(delay) { [weak self] in
+            guard let self else { return }
+            let seconds = (Clock.uptime() - occupant.startedAt) / 1_000_000_000
+            let advice =
+                occupant.process.isStopped
+                ? "its process is stopped; `kill -CONT \(occupant.process.pid)` lets it go on"
+                : "does it connect to STAGEWIRE_SOCKET and send Hello?"
             logger.warning(
-                "\(slot.label) runs, but has not attached yet: does it connect to STAGEWIRE_SOCKET and send Hello?")
+                "runs for \(seconds) s, but has not attached yet: \(advice)", metadata: slot.metadata)
+            remind(slot, occupant, after: timing.attachReminderInterval)
         }
     }
 
@@ -109,7 +139,7 @@ final class Host {
         occupant.isAttached = false
         if reason.code == Code.ok.rawValue { occupant.farewell = byWorker ? .worker : .broker }
         if reason.code == Code.leaseExpired.rawValue {
-            logger.warning("\(slot.label) is killed: its lease has expired")
+            logger.warning("is killed: its lease has expired", metadata: slot.metadata)
             occupant.process.signal(SIGKILL)
         }
         sessionEnded(slot, occupant)
@@ -128,22 +158,27 @@ final class Host {
     private func sessionEnded(_ slot: Slot, _ occupant: Occupant) {
         if let exit = occupant.exit { return judge(slot, occupant, exit) }
         occupant.watchdog?.cancel()
-        occupant.watchdog = after(Self.leaveGrace) { [weak self] in
-            self?.logger.warning("\(slot.label) has no session and does not end: it gets SIGTERM")
-            self?.terminate(occupant)
+        occupant.watchdog = after(timing.leaveGrace) { [weak self] in
+            self?.logger.warning("has no session and does not end: it gets SIGTERM", metadata: slot.metadata)
+            self?.terminate(slot, occupant)
         }
     }
 
-    private func terminate(_ occupant: Occupant) {
+    private func terminate(_ slot: Slot, _ occupant: Occupant) {
         occupant.process.signal(SIGTERM)
+        // A stopped process gets it only when it goes on.
+        occupant.process.signal(SIGCONT)
         occupant.watchdog?.cancel()
-        occupant.watchdog = after(Self.killGrace) { occupant.process.signal(SIGKILL) }
+        occupant.watchdog = after(timing.killGrace) { [logger] in
+            logger.warning("did not end by SIGTERM: it gets SIGKILL", metadata: slot.metadata)
+            occupant.process.signal(SIGKILL)
+        }
     }
 
     // MARK: The end
 
     /// No worker starts any more. Those that got their Close(0) have `grace` to end by themselves before they get
-    /// SIGTERM, the others get it at once; SIGKILL comes 5 s later. The future completes when none is left.
+    /// SIGTERM, the others get it at once; SIGKILL comes `killGrace` later. The future completes when none is left.
     func stop(grace: TimeAmount) -> EventLoopFuture<Void> {
         precondition(!isStopping, "a host stops once")
         isStopping = true
@@ -157,7 +192,7 @@ final class Host {
             case .running(let occupant):
                 occupant.watchdog?.cancel()
                 let patience = occupant.farewell == .none ? .zero : grace
-                occupant.watchdog = after(patience) { [weak self] in self?.terminate(occupant) }
+                occupant.watchdog = after(patience) { [weak self] in self?.terminate(slot, occupant) }
             case .stopped: break
             }
         }

@@ -1,5 +1,6 @@
 import Logging
 import NIOCore
+import StagewireControl
 import StagewireModel
 import StagewireRouter
 
@@ -15,30 +16,37 @@ final class Lifecycle: SwitchboardObserver, HostObserver {
         case over
     }
 
-    /// How long workers of a completed pipeline have to end after their Close(0).
-    static let farewell = TimeAmount.seconds(5)
     /// The router reports the end of a drain at its deadline; this much later it is overdue.
     static let overdue = Duration.seconds(2)
 
     private(set) var phase = Phase.running
     let switchboard: Switchboard
-    private let host: Host
+    let host: Host
+    let guardian: Guardian
     private let loop: any EventLoop
     private let logger: Logger
     private let report: EventLoopPromise<RunReport>
     private let drainLimit: Duration
+    /// When a drain is cut short: uptime, nanoseconds.
+    private(set) var drainEnds: UInt64?
     var listener: Listener?
+    var control: ControlServer?
+    private var stallWatch: StallWatch
+    private var stallLook: Scheduled<Void>?
     /// Peers can make the router say things, such as why each of a thousand connections was refused.
     private var limiter = LineLimiter(rate: 100)
 
     init(
-        _ pipeline: PipelineDefinition, switchboard: Switchboard, host: Host, report: EventLoopPromise<RunReport>,
-        logger: Logger
+        _ pipeline: PipelineDefinition, socketPath: String, switchboard: Switchboard, host: Host, guardian: Guardian,
+        report: EventLoopPromise<RunReport>, logger: Logger
     ) {
         self.switchboard = switchboard
         self.host = host
+        self.guardian = guardian
         self.report = report
         self.logger = logger
+        stallWatch = StallWatch(
+            pipeline, socketPath: socketPath, patience: .nanoseconds(host.timing.stallPatience.nanoseconds))
         loop = switchboard.loop
         drainLimit = pipeline.limits.drain
         switchboard.observer = self
@@ -51,6 +59,17 @@ final class Lifecycle: SwitchboardObserver, HostObserver {
         } catch {
             finish(.unavailable(error.description))
         }
+        watchForStalls()
+    }
+
+    private func watchForStalls() {
+        guard case .running = phase else { return }
+        stallLook = loop.assumeIsolated().scheduleTask(in: host.timing.stallLook) { [weak self] in
+            guard let self else { return }
+            let notices = stallWatch.look(at: switchboard.router.summary(), now: Clock.uptime())
+            notices.forEach(noticed)
+            watchForStalls()
+        }
     }
 
     // MARK: Requests
@@ -58,6 +77,7 @@ final class Lifecycle: SwitchboardObserver, HostObserver {
     func drain() {
         guard case .running = phase else { return }
         phase = .draining
+        drainEnds = Clock.uptime() + drainLimit.nanoseconds
         host.isDraining = true
         switchboard.report(.drain(deadline: drainLimit))
         let overdue = TimeAmount.nanoseconds(Int64(clamping: (drainLimit + Self.overdue).nanoseconds))
@@ -101,11 +121,9 @@ final class Lifecycle: SwitchboardObserver, HostObserver {
         let verdict = limiter.admit(at: Clock.uptime())
         if verdict.droppedBefore > 0 { logger.warning("(\(verdict.droppedBefore) messages dropped)") }
         guard verdict.isShown else { return }
-        var label = ""
-        if let stage = notice.stage {
-            let instance = notice.instance.map { "/\($0)" } ?? ""
-            label = "[\(switchboard.name(of: stage))\(instance)] "
-        }
+        var metadata: Logger.Metadata = [:]
+        if let stage = notice.stage { metadata["stage"] = .string(switchboard.name(of: stage)) }
+        if let instance = notice.instance { metadata["instance"] = .string(instance) }
         let level: Logger.Level =
             switch notice.level {
             case .debug: .debug
@@ -113,7 +131,7 @@ final class Lifecycle: SwitchboardObserver, HostObserver {
             case .warning: .warning
             case .error: .error
             }
-        logger.log(level: level, "\(label)\(notice.text)")
+        logger.log(level: level, "\(notice.text)", metadata: metadata)
     }
 
     // MARK: News of the host
@@ -130,13 +148,24 @@ final class Lifecycle: SwitchboardObserver, HostObserver {
         case .ending, .over: return
         }
         let summary = switchboard.router.summary()
+        stallLook?.cancel()
         listener?.close()
         switchboard.stop(CloseReason(.shuttingDown, "The broker ends."))
-        let grace = end == .completed || end == .drained ? Self.farewell : .zero
+        let grace = end == .completed || end == .drained ? host.timing.farewell : .zero
         host.stop(grace: grace).assumeIsolated().whenComplete { [self] _ in
             phase = .over
             switchboard.abort()
-            report.succeed(RunReport(end: end, summary: summary))
+            leave(RunReport(end: end, summary: summary))
         }
+    }
+
+    /// Whoever asked for the end over the control socket hears of it before the process ends. The guardian goes last,
+    /// when there is nothing left that could outlive the broker.
+    private func leave(_ result: RunReport) {
+        let told = control?.close(EndAnswer(result)) ?? loop.makeSucceededVoidFuture()
+        // It answers out of this object, so the two hold each other until here.
+        control = nil
+        let guardianGone = told.assumeIsolated().flatMap { [guardian] in guardian.stop() }
+        guardianGone.whenComplete { [report] _ in report.succeed(result) }
     }
 }

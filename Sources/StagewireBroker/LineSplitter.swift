@@ -1,19 +1,26 @@
 import StagewireModel
 
-/// Cuts what a worker prints into lines of at most `Limits.text` bytes. The rest of a longer line is
-/// dropped, so that a program that never ends its line costs no more memory than one that does.
+/// Cuts what a worker prints into lines of at most `Limits.text` bytes. A longer line is shown as soon as it is
+/// overlong, for its end may never come, and the rest of it is dropped: a program that never ends its line costs no more
+/// memory than one that does.
 struct LineSplitter {
     private var partial: [UInt8] = []
+    /// What comes until the next newline belongs to a line that was shown already.
     private var isOverlong = false
 
     mutating func append(_ bytes: some Sequence<UInt8>, line: ([UInt8]) -> Void) {
         for byte in bytes {
             if byte == UInt8(ascii: "\n") {
-                emit(line)
+                if !isOverlong { emit(line) }
+                isOverlong = false
+            } else if isOverlong {
+                continue
             } else if partial.count < Limits.text {
                 partial.append(byte)
             } else {
                 isOverlong = true
+                partial.append(contentsOf: "…".utf8)
+                emit(line)
             }
         }
     }
@@ -25,9 +32,7 @@ struct LineSplitter {
 
     private mutating func emit(_ line: ([UInt8]) -> Void) {
         if partial.last == UInt8(ascii: "\r") { partial.removeLast() }
-        if isOverlong { partial.append(contentsOf: "…".utf8) }
         line(partial)
         partial.removeAll(keepingCapacity: true)
-        isOverlong = false
     }
 }

@@ -10,11 +10,14 @@ final class Listener {
     private let path: SocketPath
     private let channel: any Channel
     private let bound: SocketPath.Identity?
+    private let guardian: Guardian
 
-    private init(path: SocketPath, channel: any Channel, bound: SocketPath.Identity?) {
+    private init(path: SocketPath, channel: any Channel, bound: SocketPath.Identity?, guardian: Guardian) {
         self.path = path
         self.channel = channel
         self.bound = bound
+        self.guardian = guardian
+        if let bound { guardian.add(socket: path, bound) }
     }
 
     /// Reads of this many bytes at most: what a Unix socket holds with Linux's default buffer.
@@ -22,7 +25,8 @@ final class Listener {
 
     /// Binds the socket. Blocks for the moment that it takes, and is called outside the event loop.
     static func bind(
-        _ path: SocketPath, group: any EventLoopGroup, switchboard: NIOLoopBound<Switchboard>, logger: Logger
+        _ path: SocketPath, group: any EventLoopGroup, switchboard: NIOLoopBound<Switchboard>,
+        guardian: NIOLoopBound<Guardian>, logger: Logger
     ) throws -> NIOLoopBound<Listener> {
         let bootstrap = ServerBootstrap(group: group)
             // When descriptors run out, accept rests for a second; who waits in the backlog loses nothing.
@@ -45,7 +49,8 @@ final class Listener {
         let (descriptor, identity) = try path.claim()
         let channel = try bootstrap.withBoundSocket(descriptor).wait()
         return try loop.submit {
-            NIOLoopBound(Listener(path: path, channel: channel, bound: identity), eventLoop: loop)
+            let listener = Listener(path: path, channel: channel, bound: identity, guardian: guardian.value)
+            return NIOLoopBound(listener, eventLoop: loop)
         }.wait()
     }
 
@@ -59,7 +64,10 @@ final class Listener {
 
     /// Stops listening and removes the socket, unless somebody has put another in its place.
     func close() {
-        if let bound { path.release(bound) }
+        if let bound {
+            path.release(bound)
+            guardian.remove(socket: path, bound)
+        }
         channel.close(promise: nil)
     }
 }

@@ -1,3 +1,4 @@
+import StagewireControl
 import StagewireRouter
 
 /// How a run of a pipeline ended. The command line turns it into an exit code.
@@ -20,6 +21,20 @@ public struct RunReport: Equatable, Sendable {
     public var end: RunEnd
     /// As it stood when the end was decided.
     public var summary: PipelineSummary
+}
+
+extension EndAnswer {
+    init(_ report: RunReport) {
+        let (outcome, message): (Outcome, String?) =
+            switch report.end {
+            case .completed: (.completed, nil)
+            case .drained: (.drained, nil)
+            case .abandoned: (.abandoned, nil)
+            case .failed(let why): (.failed, why)
+            case .unavailable(let why): (.unavailable, why)
+            }
+        self.init(outcome: outcome, message: message, unsettled: report.summary.unsettled)
+    }
 }
 
 /// What the broker needs from the machine and does not get. The description is for a person: what,

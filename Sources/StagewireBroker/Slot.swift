@@ -1,3 +1,4 @@
+import Logging
 import NIOCore
 import StagewireModel
 
@@ -19,6 +20,10 @@ final class Slot {
     var policy = RestartPolicy()
     /// The exits that count against the worker, oldest first, for the message when there are too many.
     private(set) var failures: [String] = []
+    /// Processes that had this place so far.
+    var starts = 0
+    /// How the last one ended.
+    var lastExit: ExitStatus?
 
     init(stage: Int, name: String, instance: String, launch: Launch) {
         self.stage = stage
@@ -27,8 +32,8 @@ final class Slot {
         self.launch = launch
     }
 
-    /// How log lines begin.
-    var label: String { "[\(name)/\(instance)]" }
+    /// What each log line about it carries.
+    var metadata: Logger.Metadata { ["stage": .string(name), "instance": .string(instance)] }
 
     var occupant: Occupant? {
         if case .running(let occupant) = phase { occupant } else { nil }
@@ -37,7 +42,11 @@ final class Slot {
     func note(_ exit: WorkerProcess.Exit) {
         var text = "the worker \(exit.status)"
         for line in exit.lines { text += "\n    \(line)" }
-        failures.append(text)
+        note(text)
+    }
+
+    func note(_ failure: String) {
+        failures.append(failure)
         if failures.count > RestartPolicy.breakerExits { failures.removeFirst() }
     }
 }

@@ -1,5 +1,19 @@
 import Glibc
 
+/// Where brokers listen when nobody says otherwise, and commands look for them.
+public enum StandardPlace {
+    /// `$XDG_RUNTIME_DIR/stagewire`, or `/tmp/stagewire-<uid>`.
+    public static func directory(environment: [String: String]) -> String {
+        if let runtime = environment["XDG_RUNTIME_DIR"], runtime.hasPrefix("/") { return "\(runtime)/stagewire" }
+        return "/tmp/stagewire-\(geteuid())"
+    }
+
+    /// The workers' socket of a pipeline: `<directory>/<pipeline>.sock`.
+    public static func socketPath(pipeline: String, environment: [String: String]) -> String {
+        SocketPath.standard(pipeline: pipeline, environment: environment)
+    }
+}
+
 /// Where a broker listens: a path in a directory that nobody else can write to.
 ///
 /// Two brokers that start at once on one path are kept apart by a lock on the directory, held from the
@@ -28,10 +42,7 @@ struct SocketPath {
 
     /// `$XDG_RUNTIME_DIR/stagewire/<pipeline>.sock`, or `/tmp/stagewire-<uid>/<pipeline>.sock`.
     static func standard(pipeline: String, environment: [String: String]) -> String {
-        if let runtime = environment["XDG_RUNTIME_DIR"], runtime.hasPrefix("/") {
-            return "\(runtime)/stagewire/\(pipeline).sock"
-        }
-        return "/tmp/stagewire-\(geteuid())/\(pipeline).sock"
+        "\(StandardPlace.directory(environment: environment))/\(pipeline).sock"
     }
 
     /// Relative paths start at the broker's working directory.
@@ -49,7 +60,8 @@ struct SocketPath {
 
     /// Creates the directory if it is missing, removes a socket that nobody listens on, and listens: all while
     /// no other broker can do the same. Returns the socket, which the caller closes and `release`s.
-    func claim() throws(EnvironmentError) -> (descriptor: Int32, identity: Identity?) {
+    /// - Parameter mode: who may connect; `nil`: as the process's umask has it.
+    func claim(mode: mode_t? = nil) throws(EnvironmentError) -> (descriptor: Int32, identity: Identity?) {
         try createDirectory()
         let directory = Glibc.open(self.directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         guard directory >= 0 else { throw EnvironmentError("cannot open \(self.directory)", errno: errno) }
@@ -59,13 +71,15 @@ struct SocketPath {
             throw EnvironmentError("cannot lock \(self.directory)", errno: errno)
         }
         try removeStale()
-        return (try listen(), identity())
+        return (try listen(mode: mode), identity())
     }
 
     /// Bound here and not by NIO, which removes whatever stands at the path when it closes a socket that it has
     /// bound itself: a successor's socket, too.
-    private func listen() throws(EnvironmentError) -> Int32 {
+    private func listen(mode: mode_t?) throws(EnvironmentError) -> Int32 {
         let descriptor = try open()
+        // Before it has a name, so that it never has another mode than this one: Linux makes the file after the socket.
+        if let mode { fchmod(descriptor, mode) }
         guard withAddress({ bind(descriptor, $0, $1) }) == 0, Glibc.listen(descriptor, Self.backlog) == 0 else {
             let code = errno
             close(descriptor)

@@ -1,79 +1,89 @@
+import CWorkerHost
 import Glibc
+import StagewireModel
 
 /// A program to start: everything the child gets, and nothing of ours besides.
 struct SpawnRequest {
-    /// Program and arguments. A program without a slash is looked up in PATH; one with a slash and no
-    /// leading one is relative to `directory`.
+    /// What the child's standard streams are.
+    enum Streams: Equatable {
+        /// Input is empty, output goes to the descriptor `output`.
+        case captured(output: Int32)
+        /// Input and output are the broker's own.
+        case inherited
+    }
+
+    /// Program and arguments, not empty. A program without a slash is looked up in PATH of `environment`; one with a
+    /// slash and no leading one is relative to `directory`.
     var command: [String]
     var directory: String
     /// `NAME=value`
     var environment: [String]
-    /// Descriptors that become the child's standard output and standard error.
-    var output: Int32
+    var streams: Streams
+    /// Descriptor that becomes standard error.
     var error: Int32
+    var limits = ProcessLimits()
 
-    /// Starts the program in a process group of its own, whose number is the returned process id.
+    /// Whether the child stays in the broker's process group instead of getting one of its own.
+    ///
+    /// Only the terminal's foreground group may read from the terminal: in a group of its own, a worker that does would
+    /// be stopped by SIGTTIN. Making its group the foreground one instead would take Ctrl-C away from the broker. So
+    /// such a worker stays with the broker and ignores SIGINT; the price is that processes which it starts itself
+    /// cannot be told from the broker's own and are not ended with it.
+    var sharesGroup: Bool { streams == .inherited && isatty(STDIN_FILENO) == 1 }
+
+    /// Starts the program, by default in a process group of its own whose number is the returned process id.
     ///
     /// Signal masks and dispositions are reset: the broker handles SIGINT and SIGTERM and ignores SIGPIPE,
     /// and children must not inherit that. All descriptors but the standard three are closed.
     func start() throws(EnvironmentError) -> pid_t {
         precondition(!command.isEmpty, "StagewireConfig refuses an empty command")
-        var actions = posix_spawn_file_actions_t()
-        posix_spawn_file_actions_init(&actions)
-        defer { posix_spawn_file_actions_destroy(&actions) }
-        posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
-        posix_spawn_file_actions_adddup2(&actions, output, 1)
-        posix_spawn_file_actions_adddup2(&actions, error, 2)
-        SpawnExtensions.addChangeDirectory(&actions, directory)
-        SpawnExtensions.addCloseFrom(&actions, 3)
-
-        var attributes = posix_spawnattr_t()
-        posix_spawnattr_init(&attributes)
-        defer { posix_spawnattr_destroy(&attributes) }
-        Self.configure(&attributes)
-
-        var pid = pid_t()
-        let status = Self.withArray(command) { arguments in
-            Self.withArray(environment) { variables in
-                posix_spawnp(&pid, command[0], &actions, &attributes, arguments, variables)
+        let program = try ProgramPath.find(command[0], directory: directory, environment: environment)
+        let resources = ResourceLimits.of(limits)
+        var failure = sw_failure()
+        let pid = resources.withUnsafeBufferPointer { resources in
+            Self.withArray(command) { arguments in
+                Self.withArray(environment) { variables in
+                    withStrings(program) { program, directory in
+                        var request = sw_spawn()
+                        request.program = program
+                        request.arguments = arguments
+                        request.environment = variables
+                        request.directory = directory
+                        request.error = error
+                        request.shares_group = sharesGroup
+                        request.limits = resources.baseAddress
+                        request.limit_count = resources.count
+                        request.niceness = Int32(limits.niceness ?? 0)
+                        (request.input, request.output) = descriptors
+                        return sw_spawn(&request, &failure)
+                    }
+                }
             }
         }
-        guard status == 0 else { throw describe(status) }
+        guard pid > 0 else { throw SpawnFailure(request: self, program: program, failure: failure).error }
         return pid
     }
 
-    private static func configure(_ attributes: inout posix_spawnattr_t) {
-        var none = sigset_t()
-        sigemptyset(&none)
-        var all = sigset_t()
-        sigfillset(&all)
-        posix_spawnattr_setsigmask(&attributes, &none)
-        posix_spawnattr_setsigdefault(&attributes, &all)
-        posix_spawnattr_setpgroup(&attributes, 0)
-        let flags = POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF
-        posix_spawnattr_setflags(&attributes, Int16(flags))
+    /// Of standard input and output; -1 stands for an empty input.
+    private var descriptors: (Int32, Int32) {
+        switch streams {
+        case .captured(let output): (-1, output)
+        case .inherited: (STDIN_FILENO, STDOUT_FILENO)
+        }
     }
 
-    private func describe(_ status: Int32) -> EnvironmentError {
-        let program = command[0]
-        var text = "cannot start \(program) in \(directory): \(SystemMessage.text(status))"
-        switch status {
-        case ENOENT where program.contains("/"):
-            text += ". Is it built, is the path relative to \(directory), and does its interpreter exist?"
-        case ENOENT: text += ". Is it installed and in PATH?"
-        case EACCES: text += ". Is it executable (chmod +x)?"
-        case ENOEXEC: text += ". A script needs a first line such as #!/bin/sh"
-        default: break
-        }
-        return EnvironmentError(text)
+    private func withStrings<Result>(
+        _ program: String, _ body: (UnsafePointer<CChar>, UnsafePointer<CChar>) -> Result
+    ) -> Result {
+        program.withCString { program in directory.withCString { body(program, $0) } }
     }
 
     private static func withArray<Result>(
-        _ strings: [String], _ body: (UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>) -> Result
+        _ strings: [String], _ body: (UnsafePointer<UnsafeMutablePointer<CChar>?>) -> Result
     ) -> Result {
         var pointers: [UnsafeMutablePointer<CChar>?] = strings.map { strdup($0) }
         pointers.append(nil)
         defer { for pointer in pointers { free(pointer) } }
-        return pointers.withUnsafeMutableBufferPointer { body($0.baseAddress!) }
+        return pointers.withUnsafeBufferPointer { body($0.baseAddress!) }
     }
 }

@@ -22,6 +22,12 @@ enum SystemMessage {
         case SIGPIPE: "SIGPIPE"
         case SIGALRM: "SIGALRM"
         case SIGTERM: "SIGTERM"
+        case SIGUSR1: "SIGUSR1"
+        case SIGUSR2: "SIGUSR2"
+        case SIGTRAP: "SIGTRAP"
+        case SIGSYS: "SIGSYS"
+        case SIGXCPU: "SIGXCPU"
+        case SIGXFSZ: "SIGXFSZ"
         default: "signal \(number)"
         }
     }

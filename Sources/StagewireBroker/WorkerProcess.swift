@@ -1,7 +1,7 @@
 import Glibc
 import NIOCore
 import NIOPosix
-import StagewireWire
+import StagewireModel
 
 /// One running worker: a process group, its two output pipes, and the news of its end. Confined to the event
 /// loop; a thread of `reapers` waits for the process.
@@ -16,58 +16,71 @@ final class WorkerProcess {
     }
 
     let pid: pid_t
+    /// The process group, or the process alone when it shares the broker's group.
+    private let target: Guardian.Target
     private let output: WorkerOutput
+    private let guardian: Guardian
     private var isReaped = false
 
-    private init(pid: pid_t, output: WorkerOutput) {
+    private init(pid: pid_t, target: Guardian.Target, output: WorkerOutput, guardian: Guardian) {
         self.pid = pid
+        self.target = target
         self.output = output
+        self.guardian = guardian
     }
 
-    /// Starts `command`; `show` gets its lines, escaped, and `exit` is called once, when it has ended, been
-    /// reaped, and the rest of its group killed.
+    /// Where a process comes from and whom its news go to.
+    struct Surroundings {
+        var loop: any EventLoop
+        var reapers: NIOThreadPool
+        var guardian: Guardian
+        var show: WorkerOutput.Show
+        /// Called once, when the process has ended, been reaped, and the rest of its group killed.
+        var exit: (Exit) -> Void
+    }
+
+    /// Starts `launch.command` in `directory`. On the event loop and nowhere else: the kernel ends a worker when the
+    /// *thread* that started it ends, and the loop's lives as long as the broker.
     static func start(
-        command: [String], directory: String, environment: [String], loop: any EventLoop, reapers: NIOThreadPool,
-        show: @escaping (String) -> Void, exit: @escaping (Exit) -> Void
+        _ launch: Launch, directory: String, environment: [String], in surroundings: Surroundings
     ) throws(EnvironmentError) -> WorkerProcess {
-        let standardOutput = try Pipe()
-        let standardError = try Pipe()
+        surroundings.loop.preconditionInEventLoop()
+        let pipes = try WorkerPipes(streams: launch.standardStreams)
         let request = SpawnRequest(
-            command: command, directory: directory, environment: environment,
-            output: standardOutput.writing, error: standardError.writing)
-        defer {
-            close(standardOutput.writing)
-            close(standardError.writing)
-        }
+            command: launch.command, directory: directory, environment: environment, streams: pipes.streams,
+            error: pipes.error.writing, limits: launch.limits)
+        defer { pipes.closeWriting() }
         let pid: pid_t
         do {
             pid = try request.start()
         } catch {
-            close(standardOutput.reading)
-            close(standardError.reading)
+            pipes.closeReading()
             throw error
         }
-        let output = WorkerOutput(show: show)
-        let ends = output.attach([standardOutput.reading, standardError.reading], to: loop) {
-            Text.escaped(String(decoding: $0, as: UTF8.self))
-        }
-        let process = WorkerProcess(pid: pid, output: output)
-        reapers.runIfActive(eventLoop: loop) { ExitStatus.await(pid) }.assumeIsolated().whenSuccess {
-            process.ended(loop: loop, outputEnds: ends, exit: exit)
-        }
+        let target: Guardian.Target = request.sharesGroup ? .process(pid) : .group(pid)
+        surroundings.guardian.add(target)
+        let output = WorkerOutput(show: surroundings.show)
+        let ends = output.attach(pipes.sources, to: surroundings.loop)
+        let process = WorkerProcess(pid: pid, target: target, output: output, guardian: surroundings.guardian)
+        surroundings.reapers.runIfActive(eventLoop: surroundings.loop) { ExitStatus.await(pid) }.assumeIsolated()
+            .whenSuccess { process.ended(loop: surroundings.loop, outputEnds: ends, exit: surroundings.exit) }
         return process
     }
+
+    /// Whether somebody has stopped it, as by SIGSTOP: then it does nothing at all.
+    var isStopped: Bool { !isReaped && ProcessState.isStopped(pid) }
 
     /// Signals the whole group. Does nothing once the process has been reaped, for then its number may belong
     /// to somebody else.
     func signal(_ number: Int32) {
-        if !isReaped { kill(-pid, number) }
+        if !isReaped { target.signal(number) }
     }
 
     /// The process is a zombie. What it left behind in its group must not outlive it: it would hold the
     /// worker's pipes, perhaps its socket.
     private func ended(loop: any EventLoop, outputEnds: EventLoopFuture<Void>, exit: @escaping (Exit) -> Void) {
         signal(SIGKILL)
+        guardian.remove(target)
         let status = ExitStatus.reap(pid)
         isReaped = true
         var report: (() -> Void)? = { [output] in
@@ -82,20 +95,6 @@ final class WorkerProcess {
         outputEnds.assumeIsolated().whenComplete { _ in
             patience.cancel()
             once()
-        }
-    }
-
-    /// A pipe whose ends are closed on exec. Without `pipe2` there is a moment in which another thread's fork
-    /// could inherit them; our own children close everything but the standard three anyway.
-    private struct Pipe {
-        let reading: CInt
-        let writing: CInt
-
-        init() throws(EnvironmentError) {
-            var ends: [CInt] = [-1, -1]
-            guard pipe(&ends) == 0 else { throw EnvironmentError("cannot open a pipe for a worker", errno: errno) }
-            for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
-            (reading, writing) = (ends[0], ends[1])
         }
     }
 }

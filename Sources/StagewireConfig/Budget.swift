@@ -45,7 +45,7 @@ public struct Budget: Equatable, Sendable {
     static let mark = 2
     /// Bytes of a parked record's state, its place in a queue and its block's header.
     static let parkedEntry = 320
-    /// Bytes of a dead letter's state beside the record and the text of its error.
+    /// Bytes of a dead letter's state; record and error text are within `dead_letter_bytes`.
     static let letterEntry = 320
     /// Bytes of a delivery's state, and of settled ones that stay in between (twice the unsettled).
     static let deliveryEntry = 160
@@ -123,10 +123,9 @@ public struct Budget: Equatable, Sendable {
         add(
             .parking, owner, parking + parked * Self.parkedEntry,
             "a quarter of the stream: \(Quantity.text(parking)) + \(parked) x \(Self.parkedEntry)B")
-        let letter = Self.letterEntry + Limits.text
         add(
-            .deadLetters, owner, limits.deadLetterBytes + limits.deadLetterRecords * letter,
-            "\(Quantity.text(limits.deadLetterBytes)) + \(limits.deadLetterRecords) x \(letter)B (error texts)")
+            .deadLetters, owner, limits.deadLetterBytes + limits.deadLetterRecords * Self.letterEntry,
+            "\(Quantity.text(limits.deadLetterBytes)) + \(limits.deadLetterRecords) x \(Self.letterEntry)B")
         let table = (limits.unsettledRecords + Self.settledSlack) * Self.deliveryEntry
         add(
             .inFlight, owner, stage.maxWorkers * (limits.unsettledBytes + table),

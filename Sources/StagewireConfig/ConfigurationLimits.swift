@@ -29,7 +29,22 @@ enum ConfigurationLimits {
     static let bytes = 4096...(16 << 30)
     static let records = 1...(1 << 24)
 
+    // MARK: Processes
+    // Lower bounds: under these no program starts, or none that can do anything. Upper bounds: what a process
+    // can address, and what a kernel grants as a rule.
+    static let addressSpace = 16 << 20...terabytes
+    /// Standard streams, the socket, and some for the program's own start.
+    static let openFiles = 16...(1 << 20)
+    static let cpuTime: ClosedRange<Duration> = .seconds(1)...(.seconds(365 * 86_400))
+    static let fileSize = 4096...terabytes
+    static let coreSize = 0...terabytes
+    static let niceness = 0...19
+    private static let terabytes = 16 << 40
+
     // MARK: Paths
     /// Bytes of a Unix socket's path that every system takes (`sun_path` of 104 on some, its end included).
-    static let socketPath = 103
+    static let unixSocket = 103
+    /// Bytes that the name of the control socket, which stands beside the workers', has more.
+    static let controlSuffix = 8
+    static let socketPath = unixSocket - controlSuffix
 }

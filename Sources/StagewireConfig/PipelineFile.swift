@@ -12,19 +12,19 @@ public struct LoadedPipeline: Equatable, Sendable {
 
 /// Reads `pipeline.yaml`. The format: `docs/CONFIGURATION.md`.
 public struct PipelineFile {
-    /// Reads the file at `path` (at most 1 MiB, UTF-8).
-    public static func load(path: String) throws(ConfigurationErrors) -> LoadedPipeline {
+    /// Reads the file at `path` (at most 1 MiB, UTF-8); `commands` looks whether its programs are there.
+    public static func load(path: String, commands: CommandCheck? = nil) throws(ConfigurationErrors) -> LoadedPipeline {
         let bytes = try read(path)
         guard let text = String(validating: bytes, as: UTF8.self) else {
             throw failure(path, at: invalidUTF8(in: bytes), "the file is not valid UTF-8 here", "save it as UTF-8")
         }
         let directory = path.lastIndex(of: "/").map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
-        return try parse(text, name: path, directory: directory)
+        return try parse(text, name: path, directory: directory, commands: commands)
     }
 
     /// Reads a pipeline from text; `name` stands in front of errors.
     public static func parse(
-        _ text: String, name: String, directory: String
+        _ text: String, name: String, directory: String, commands: CommandCheck? = nil
     ) throws(ConfigurationErrors) -> LoadedPipeline {
         guard text.utf8.count <= Document.size else { throw tooLarge(name) }
         // A byte order mark says nothing in UTF-8.
@@ -33,6 +33,7 @@ public struct PipelineFile {
         var reader = Reader(source: SourceText(name: name, text: text))
         for error in document.errors { reader.report(error.position, error.message, hint: error.hint) }
         let pipeline = document.root.flatMap { reader.pipeline($0, directory: directory) }
+        if let commands { reader.check(commands, directory: directory) }
         if !reader.errors.isEmpty { throw ConfigurationErrors(errors: inOrder(reader.errors)) }
         guard let pipeline else { preconditionFailure("a pipeline that cannot be read has errors") }
         return pipeline
@@ -98,6 +99,19 @@ public struct PipelineFile {
                 : Position(line: position.line, column: position.column + 1)
         }
         return position
+    }
+}
+
+extension Reader {
+    /// Reports what is wrong with the programs of the stages that could be read.
+    fileprivate mutating func check(_ check: CommandCheck, directory: String) {
+        for site in commands {
+            for problem in check.problems(of: site.launch, directory: directory) {
+                let position = problem.isDirectory ? site.directory : nil
+                report(
+                    position ?? site.command, "stage \(quoted(site.stage)): \(problem.message)", hint: problem.hint)
+            }
+        }
     }
 }
 

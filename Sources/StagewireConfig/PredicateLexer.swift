@@ -41,9 +41,9 @@ struct PredicateLexer {
         let start = index
         guard let scalar = current else { return PredicateToken(kind: .end, offset: start, text: "the end") }
         let kind: PredicateToken.Kind
-        if Self.isNameStart(scalar) {
+        if PredicateSyntax.isNameStart(scalar) {
             kind = word()
-        } else if Self.isDigit(scalar) || scalar == "-" {
+        } else if PredicateSyntax.isDigit(scalar) || scalar == "-" {
             kind = try number()
         } else if scalar == "\"" || scalar == "'" {
             kind = .literal(.text(try delimited(by: scalar, "text")))
@@ -65,16 +65,6 @@ struct PredicateLexer {
 
     // MARK: Words
 
-    static func isDigit(_ scalar: Unicode.Scalar) -> Bool { ("0"..."9").contains(scalar) }
-
-    static func isNameStart(_ scalar: Unicode.Scalar) -> Bool {
-        ("a"..."z").contains(scalar) || ("A"..."Z").contains(scalar) || scalar == "_"
-    }
-
-    static func isNamePart(_ scalar: Unicode.Scalar) -> Bool {
-        isNameStart(scalar) || isDigit(scalar) || scalar == "-" || scalar == "."
-    }
-
     static let keywords: [String: PredicateToken.Kind] = [
         "and": .and, "or": .or, "not": .not, "exists": .exists, "in": .isIn,
         "true": .literal(.flag(true)), "false": .literal(.flag(false)),
@@ -82,7 +72,7 @@ struct PredicateLexer {
 
     private mutating func word() -> PredicateToken.Kind {
         let start = index
-        while let scalar = current, Self.isNamePart(scalar) { index += 1 }
+        while let scalar = current, PredicateSyntax.isNamePart(scalar) { index += 1 }
         let word = string(start..<index)
         return Self.keywords[word] ?? .name(word)
     }
@@ -107,7 +97,7 @@ struct PredicateLexer {
             isWellFormed = skipDigits() && isWellFormed
         }
         // `3s` or `1.2.3` is no number; take the rest of the word, for the sentence.
-        while let scalar = current, Self.isNamePart(scalar) {
+        while let scalar = current, PredicateSyntax.isNamePart(scalar) {
             isWellFormed = false
             index += 1
         }
@@ -129,7 +119,7 @@ struct PredicateLexer {
     /// Whether there is at least one.
     private mutating func skipDigits() -> Bool {
         let start = index
-        while let scalar = current, Self.isDigit(scalar) { index += 1 }
+        while let scalar = current, PredicateSyntax.isDigit(scalar) { index += 1 }
         return index > start
     }
 
@@ -151,12 +141,8 @@ struct PredicateLexer {
         throw PredicateError(start, "this \(what) has no closing \(quote)")
     }
 
-    static let escapes: [(letter: Unicode.Scalar, meaning: Unicode.Scalar)] = [
-        ("\\", "\\"), ("\"", "\""), ("'", "'"), ("`", "`"), ("n", "\n"), ("r", "\r"), ("t", "\t"),
-    ]
-
     private mutating func escaped() throws(PredicateError) -> Unicode.Scalar {
-        guard let letter = current, let escape = Self.escapes.first(where: { $0.letter == letter }) else {
+        guard let letter = current, let escape = PredicateSyntax.escapes.first(where: { $0.letter == letter }) else {
             throw PredicateError(index - 1, "unknown escape", hint: "there are \\\\ \\\" \\' \\` \\n \\r \\t")
         }
         index += 1

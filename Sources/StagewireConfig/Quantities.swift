@@ -1,5 +1,5 @@
 /// Durations and sizes as the file writes them.
-enum Quantity {
+public enum Quantity {
     /// Units of durations, longest first: `1h30m` counts down.
     static let durations: [(name: String, value: Duration)] = [
         ("d", .seconds(86_400)), ("h", .seconds(3600)), ("m", .seconds(60)), ("s", .seconds(1)),
@@ -14,7 +14,7 @@ enum Quantity {
 
     /// Whole numbers, each with its unit, larger units first, every unit at most once. `nil` for anything else and
     /// for more than a hundred years.
-    static func duration(_ text: String) -> Duration? {
+    public static func duration(_ text: String) -> Duration? {
         var rest = text.utf8[...]
         var units = durations[...]
         var sum = Duration.zero

@@ -28,34 +28,35 @@ extension Reader {
     ) -> StageDefinition {
         var stage = draft.definition
         for input in draft.inputs {
-            guard let index = indices[input.stage] else {
+            guard let index = indices[input.stage.content] else {
                 let names = drafts.map(\.definition.name)
                 report(
-                    input.stagePosition, "`from`: there is no stage \(quoted(input.stage))",
-                    hint: suggestion(for: input.stage, in: names) ?? "the stages are \(listing(names))")
+                    input.stage.position, "`from`: there is no stage \(quoted(input.stage.content))",
+                    hint: suggestion(for: input.stage.content, in: names) ?? "the stages are \(listing(names))")
                 continue
             }
             guard let port = port(of: input, at: drafts[index]) else { continue }
             if stage.inputs.contains(where: { $0.stage == index && $0.port == port }) {
                 report(
-                    input.stagePosition, "`from`: \(quoted(input.stage)) stands twice with the same port",
+                    input.stage.position, "`from`: \(quoted(input.stage.content)) stands twice with the same port",
                     hint: "write one input; join two conditions with `or`")
                 continue
             }
-            stage.inputs.append(InputDefinition(stage: index, port: port, when: input.when, overflow: input.overflow))
+            stage.inputs.append(
+                InputDefinition(stage: index, port: port, when: input.when, overflow: input.overflow ?? .block))
         }
         return stage
     }
 
     /// The first port where none is named.
     private mutating func port(of input: InputDraft, at draft: StageDraft) -> Int? {
-        guard let name = input.port else { return 0 }
+        guard let (name, position) = input.port.map({ ($0.content, $0.position) }) else { return 0 }
         let ports = draft.definition.ports
         if let port = ports.firstIndex(of: name) { return port }
         // A stage that could not be read may have this port.
         guard draft.isComplete else { return nil }
         report(
-            input.portPosition, "`from`: stage \(quoted(input.stage)) has no port \(quoted(name))",
+            position, "`from`: stage \(quoted(input.stage.content)) has no port \(quoted(name))",
             hint: suggestion(for: name, in: ports) ?? "its ports are \(listing(ports))")
         return nil
     }
@@ -116,7 +117,7 @@ extension Reader {
         let names = turned.map { drafts[$0].definition.name }
         let text = names.count <= 12 ? names : Array(names.prefix(10)) + ["…", names[names.count - 1]]
         let upstream = drafts[cycle[(offset + cycle.count - 1) % cycle.count]].definition.name
-        let position = drafts[top].inputs.first { $0.stage == upstream }?.stagePosition ?? drafts[top].position
+        let position = drafts[top].inputs.first { $0.stage.content == upstream }?.stage.position ?? drafts[top].position
         report(
             position, "the stages form a cycle: \(text.joined(separator: " -> "))",
             hint: "records flow one way; take one of these stages out of the `from` of the next")

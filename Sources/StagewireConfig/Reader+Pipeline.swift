@@ -9,33 +9,35 @@ struct StageDraft {
 }
 
 struct InputDraft {
-    var stage: String
-    var stagePosition: Position
-    var port: String?
-    var portPosition: Position
+    var stage: Located<String>
+    /// The first of the stage's ports, if absent.
+    var port: Located<String>?
     var when: Predicate?
-    var overflow: Overflow
+    /// The stage's own, if absent.
+    var overflow: Overflow?
 }
 
 extension Reader {
-    static let pipelineKeys = ["pipeline", "durability", "limits", "socket", "stages"]
-
     mutating func pipeline(_ root: Value, directory: String) -> LoadedPipeline? {
-        guard let fields = fields(root, "the pipeline", known: Self.pipelineKeys) else { return nil }
+        guard let fields = fields(root, "the pipeline", known: PipelineKeys.all) else { return nil }
         var pipeline = PipelineDefinition(name: "", stages: [])
-        if let value = fields["pipeline"] {
-            pipeline.name = name(value, "`pipeline`") ?? ""
-        } else {
+        if fields[PipelineKeys.pipeline] == nil {
             report(root.position, "the pipeline has no name", hint: "add `pipeline: <name>`")
         }
-        pipeline.durability = durability(fields["durability"])
-        pipeline.limits = fields["limits"].map { limits($0) } ?? PipelineLimits()
-        let socket = fields["socket"].flatMap { socketPath($0, directory: directory) }
-        guard let value = fields["stages"] else {
+        set(&pipeline.name, PipelineKeys.pipeline, in: fields)
+        set(&pipeline.durability, PipelineKeys.durability, in: fields)
+        set(&pipeline.limits, PipelineKeys.limits, in: fields)
+        let socket = socketPath(fields, directory: directory)
+        guard let value = fields[PipelineKeys.stages] else {
             report(root.position, "the pipeline has no stages", hint: "add `stages:` with at least a source")
             return nil
         }
-        guard let drafts = stages(value, directory: directory) else { return nil }
+        guard let entries = read(PipelineKeys.stages, in: fields) else { return nil }
+        var drafts: [StageDraft] = []
+        for entry in entries {
+            _ = checkName(entry.key, at: entry.keyPosition, "stage")
+            drafts.append(stage(entry, directory: directory))
+        }
         guard let stages = graph(drafts) else { return nil }
         pipeline.stages = stages
         checkWorkers(stages, at: value.position)
@@ -43,26 +45,16 @@ extension Reader {
         return LoadedPipeline(definition: pipeline, directory: directory, socketPath: socket)
     }
 
-    /// Memory only, for the time being: a promise that is not kept is worse than none.
-    private mutating func durability(_ value: Value?) -> Durability {
-        guard let value, let durability: Durability = choice(value, "`durability`") else { return .memory }
-        switch durability {
-        case .memory: break
-        case .disk, .relaxed:
-            report(
-                value.position, "`durability: \(durability.rawValue)` is not available in this version yet",
-                hint: "write `durability: memory`: records then do not survive the broker")
+    private mutating func socketPath(_ fields: Fields, directory: String) -> String? {
+        guard let path = read(PipelineKeys.socket, in: fields), let value = fields[PipelineKeys.socket] else {
+            return nil
         }
-        return .memory
-    }
-
-    private mutating func socketPath(_ value: Value, directory: String) -> String? {
-        guard let path = path(value, "`socket`") else { return nil }
         let full = joined(directory, path)
         guard full.utf8.count <= ConfigurationLimits.socketPath else {
             report(
                 value.position, "`socket`: the path has \(full.utf8.count) bytes with its directory",
-                hint: "a Unix socket's path has at most \(ConfigurationLimits.socketPath): choose a shorter one")
+                hint:
+                    "at most \(ConfigurationLimits.socketPath) fit, for the control socket beside it has a longer name")
             return nil
         }
         return full
@@ -77,26 +69,6 @@ extension Reader {
         return path
     }
 
-    private mutating func stages(_ value: Value, directory: String) -> [StageDraft]? {
-        guard case .mapping(let entries) = value.content else {
-            mismatch(
-                value, "`stages`", expected: "a mapping of stages by their names",
-                hint: "write `stages:`, then `  <name>:` and below it the stage's own keys")
-            return nil
-        }
-        guard !entries.isEmpty, entries.count <= ConfigurationLimits.stages else {
-            let count = entries.isEmpty ? "no" : "\(entries.count)"
-            report(value.position, "`stages`: expected 1 to \(ConfigurationLimits.stages) stages, found \(count)")
-            return nil
-        }
-        var drafts: [StageDraft] = []
-        for entry in entries {
-            _ = checkName(entry.key, at: entry.keyPosition, "stage")
-            drafts.append(stage(entry, directory: directory))
-        }
-        return drafts
-    }
-
     /// More workers than the broker has connections would wait for ever.
     private mutating func checkWorkers(_ stages: [StageDefinition], at position: Position) {
         let workers = stages.reduce(0) { $0 + ($1.launch == nil ? 0 : $1.workers) }
@@ -109,7 +81,7 @@ extension Reader {
 
     /// A record that cannot be parked could never be retried. The parking of a stream is a quarter of its budget.
     private mutating func checkParking(of drafts: [StageDraft], _ limits: PipelineLimits) {
-        let read = Set(drafts.flatMap { $0.inputs.map(\.stage) })
+        let read = Set(drafts.flatMap { $0.inputs.map(\.stage.content) })
         for draft in drafts where read.contains(draft.definition.name) {
             let workers = draft.definition.maxWorkers
             guard limits.parkingBytes(workers: workers) < limits.maxRecord else { continue }

@@ -5,6 +5,10 @@ import StagewireModel
 struct Reader {
     let source: SourceText
     private(set) var errors: [ConfigurationError] = []
+    /// What the file starts, in its order.
+    var commands: [CommandSite] = []
+    /// The stage whose worker has the broker's own input and output.
+    var inheritor: String?
 
     init(source: SourceText) { self.source = source }
 
@@ -37,21 +41,22 @@ struct Fields {
         values = Dictionary(entries.map { ($0.key, $0) }, uniquingKeysWith: { first, _ in first })
     }
 
-    subscript(key: String) -> Value? { values[key]?.value }
+    subscript(key: any KeyRow) -> Value? { values[key.name]?.value }
 
-    func keyPosition(_ key: String) -> Position? { values[key]?.keyPosition }
+    func keyPosition(_ key: any KeyRow) -> Position? { values[key.name]?.keyPosition }
 
     /// Where a relation between several values is reported: at the first of them that the file sets.
-    func position(of keys: String...) -> Position {
-        keys.compactMap { values[$0]?.value.position }.min() ?? position
+    func position(of keys: any KeyRow...) -> Position {
+        keys.compactMap { values[$0.name]?.value.position }.min() ?? position
     }
 }
 
 extension Reader {
-    /// A mapping with no keys but `known`; `advice` has a sentence for keys that are likely for a reason.
+    /// A mapping with no keys but those of `rows`; `advice` has a sentence for keys that are likely for a reason.
     mutating func fields(
-        _ value: Value, _ what: String, known: [String], advice: [String: String] = [:]
+        _ value: Value, _ what: String, known rows: [any KeyRow], advice: [String: String] = [:]
     ) -> Fields? {
+        let known = rows.map(\.name)
         guard case .mapping(let entries) = value.content else {
             mismatch(value, what, expected: "a mapping (\(known.map { "`\($0)`" }.joined(separator: ", ")))")
             return nil
@@ -167,16 +172,13 @@ extension Reader {
         return unit.dropFirst() == "b" ? "\(digits)\(letter == "K" ? "k" : letter)B" : "\(digits)\(letter)iB"
     }
 
-    /// One of the raw values of a closed enum.
-    mutating func choice<Choice: RawRepresentable & CaseIterable>(_ value: Value, _ what: String) -> Choice?
-    where Choice.RawValue == String {
-        choice(value, what, among: Choice.allCases.map { ($0.rawValue, $0) })
-    }
-
-    mutating func choice<Choice>(_ value: Value, _ what: String, among choices: [(String, Choice)]) -> Choice? {
-        let names = choices.map(\.0)
+    /// One of a few words.
+    mutating func choice<Choice>(_ value: Value, _ what: String, among choices: [(word: String, choice: Choice)])
+        -> Choice?
+    {
+        let names = choices.map(\.word)
         if let text = value.scalar?.text {
-            if let found = choices.first(where: { $0.0 == text }) { return found.1 }
+            if let found = choices.first(where: { $0.word == text }) { return found.choice }
             mismatch(value, what, expected: alternatives(names), hint: suggestion(for: text, in: names))
         } else {
             mismatch(value, what, expected: alternatives(names))

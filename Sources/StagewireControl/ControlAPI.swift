@@ -6,6 +6,12 @@ public enum ControlAPI {
     public static let version = 1
     /// What every path begins with.
     public static let prefix = "/v1"
+    /// A header field of every answer, errors included, with `version` as its value: by it a reader knows whom it has
+    /// in front of it.
+    public static let versionField = "Stagewire-Api"
+    /// Dead letters on one page: by default, and at most.
+    public static let defaultPage = 100
+    public static let longestPage = 1000
 
     /// Where the control socket lies: `x.sock` has `x.control.sock` beside it, any other `x` has `x.control`.
     public static func socketPath(besides socket: String) -> String {
@@ -19,8 +25,7 @@ public enum ControlAPI {
 
 /// What an answer other than 2xx carries.
 public struct ControlProblem: Error, Codable, Equatable, Sendable {
-    /// For programs: `not_found`, `bad_request`, `forbidden`, `conflict`, `too_large`, `method_not_allowed`,
-    /// `unavailable`.
+    /// For programs: one of `Code`, or one that a later version has added.
     public var code: String
     /// For people: what happened.
     public var message: String
@@ -31,6 +36,36 @@ public struct ControlProblem: Error, Codable, Equatable, Sendable {
         self.code = code
         self.message = message
         self.hint = hint
+    }
+
+    public init(_ code: Code, _ message: String, hint: String? = nil) {
+        self.init(code: code.rawValue, message: message, hint: hint)
+    }
+
+    public enum Code: String, CaseIterable, Sendable {
+        case badRequest = "bad_request"
+        case forbidden
+        case notFound = "not_found"
+        case methodNotAllowed = "method_not_allowed"
+        /// The state of the pipeline does not allow it.
+        case conflict
+        /// The body, the path or the head of the request.
+        case tooLarge = "too_large"
+        /// A body that is not declared to be JSON.
+        case unsupportedMediaType = "unsupported_media_type"
+
+        /// HTTP's number for it.
+        public var status: Int {
+            switch self {
+            case .badRequest: 400
+            case .forbidden: 403
+            case .notFound: 404
+            case .methodNotAllowed: 405
+            case .conflict: 409
+            case .tooLarge: 413
+            case .unsupportedMediaType: 415
+            }
+        }
     }
 
     /// `{"error": {...}}`
@@ -68,13 +103,19 @@ public struct StopRequest: Codable, Equatable, Sendable {
     }
 
     public var mode: Mode
-    public init(mode: Mode) { self.mode = mode }
+    /// The answer is an `EndAnswer`, and comes when the run has ended. Absent: false.
+    public var wait: Bool?
+
+    public init(mode: Mode, wait: Bool? = nil) {
+        self.mode = mode
+        self.wait = wait
+    }
 }
 
-/// Answer to `POST /v1/stop` (202: the end comes later).
+/// Answer to `POST /v1/stop` without `wait` (202: the end comes later).
 public struct StopAnswer: Codable, Equatable, Sendable {
     public var state: PipelineStatus.State
-    /// Seconds until the broker cuts a drain short.
+    /// Seconds until the broker cuts a drain short; 0 when there is nothing left to wait for.
     public var deadlineSeconds: Double
 
     public init(state: PipelineStatus.State, deadlineSeconds: Double) {
@@ -85,5 +126,34 @@ public struct StopAnswer: Codable, Equatable, Sendable {
     private enum CodingKeys: String, CodingKey {
         case state
         case deadlineSeconds = "deadline_seconds"
+    }
+}
+
+/// `GET /v1/end`: how the run ended. Answered when it has, however long that takes: sockets are removed by then and
+/// workers gone, and a new broker may take the place.
+public struct EndAnswer: Codable, Equatable, Sendable {
+    public enum Outcome: String, Codable, Sendable {
+        /// Every stage has ended by itself.
+        case completed
+        /// Asked to stop, everything in flight was finished or given back.
+        case drained
+        /// Cut short: by the drain deadline, or because somebody wanted it at once.
+        case abandoned
+        /// The run could not go on.
+        case failed
+        /// The machine did not offer what the run needs.
+        case unavailable
+    }
+
+    public var outcome: Outcome
+    /// The first cause, of a run that failed.
+    public var message: String?
+    /// Records that were neither settled nor dead letters: in memory mode they are gone.
+    public var unsettled: Int
+
+    public init(outcome: Outcome, message: String? = nil, unsettled: Int) {
+        self.outcome = outcome
+        self.message = message
+        self.unsettled = unsettled
     }
 }

@@ -140,6 +140,9 @@ public struct DeadLetterDetail: Codable, Equatable, Sendable {
         }
     }
 
+    /// Bytes up to which a payload is given as text, too.
+    public static let textLimit = 64 * 1024
+
     public var letter: DeadLetterSummary
     public var contentType: String
     /// RFC 3339, UTC, microseconds; absent when the stage gave none.
@@ -148,18 +151,22 @@ public struct DeadLetterDetail: Codable, Equatable, Sendable {
     public var keyBase64: String?
     public var attributes: [Attribute]
     public var payloadBase64: String
-    /// The payload when it is UTF-8 without control characters other than line ends and tabs.
+    /// The payload when it is UTF-8 without control characters other than line ends and tabs, and no longer than
+    /// `textLimit` bytes.
     public var payloadText: String?
-    /// Ids of the records it was derived from, and of the source's record.
+    /// Ids of the records it was derived from.
     public var parents: [String]
+    /// There were more than lineage keeps.
+    public var hasMoreParents: Bool
+    /// The id of the source's record; its own when it is one.
     public var root: String
     public var ingestTime: String?
     public var hops: [Hop]
 
     public init(
         letter: DeadLetterSummary, contentType: String, eventTime: String?, keyBase64: String?,
-        attributes: [Attribute], payloadBase64: String, payloadText: String?, parents: [String], root: String,
-        ingestTime: String?, hops: [Hop]
+        attributes: [Attribute], payloadBase64: String, payloadText: String?, parents: [String],
+        hasMoreParents: Bool, root: String, ingestTime: String?, hops: [Hop]
     ) {
         self.letter = letter
         self.contentType = contentType
@@ -169,6 +176,7 @@ public struct DeadLetterDetail: Codable, Equatable, Sendable {
         self.payloadBase64 = payloadBase64
         self.payloadText = payloadText
         self.parents = parents
+        self.hasMoreParents = hasMoreParents
         self.root = root
         self.ingestTime = ingestTime
         self.hops = hops
@@ -181,6 +189,7 @@ public struct DeadLetterDetail: Codable, Equatable, Sendable {
         case keyBase64 = "key_base64"
         case payloadBase64 = "payload_base64"
         case payloadText = "payload_text"
+        case hasMoreParents = "more_parents"
         case ingestTime = "ingest_time"
     }
 }
@@ -203,9 +212,9 @@ public struct DeadLetterSelection: Codable, Equatable, Sendable {
 
 /// What became of a selection.
 public struct DeadLetterAnswer: Codable, Equatable, Sendable {
-    /// Letters that were retried or dropped.
+    /// Letters that were dropped, or whose retry had not been asked for before.
     public var changed: Int
-    /// Of those to be retried, how many wait for room; they follow by themselves.
+    /// Letters of the selection that wait for room until they are delivered again; they follow by themselves.
     public var waiting: Int
     /// Numbers that name no letter (any more).
     public var missing: [UInt64]

@@ -23,6 +23,8 @@ public struct PipelineStatus: Codable, Equatable, Sendable {
     /// RFC 3339, UTC.
     public var startedAt: String
     public var uptimeSeconds: Double
+    /// Seconds until a drain is cut short; absent unless draining.
+    public var drainSeconds: Double?
     /// Bytes that records take in streams, parkings and dead letters now.
     public var bytes: Int
     /// In topological order.
@@ -30,8 +32,8 @@ public struct PipelineStatus: Codable, Equatable, Sendable {
 
     public init(
         pipeline: String, state: State, durability: String, pid: Int32, stagewire: String, socket: String,
-        controlSocket: String, stateDirectory: String? = nil, startedAt: String, uptimeSeconds: Double, bytes: Int,
-        stages: [StageStatus]
+        controlSocket: String, stateDirectory: String? = nil, startedAt: String, uptimeSeconds: Double,
+        drainSeconds: Double? = nil, bytes: Int, stages: [StageStatus]
     ) {
         self.pipeline = pipeline
         self.state = state
@@ -43,6 +45,7 @@ public struct PipelineStatus: Codable, Equatable, Sendable {
         self.stateDirectory = stateDirectory
         self.startedAt = startedAt
         self.uptimeSeconds = uptimeSeconds
+        self.drainSeconds = drainSeconds
         self.bytes = bytes
         self.stages = stages
     }
@@ -53,6 +56,7 @@ public struct PipelineStatus: Codable, Equatable, Sendable {
         case stateDirectory = "state_directory"
         case startedAt = "started_at"
         case uptimeSeconds = "uptime_seconds"
+        case drainSeconds = "drain_seconds"
     }
 }
 

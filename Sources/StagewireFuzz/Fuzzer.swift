@@ -48,9 +48,14 @@ struct Fuzzer {
         }
     }
 
-    /// One Envelope: what is read can be written, and read again as the same.
+    /// One Envelope: what is read can be written, and read again as the same. A dump takes anything, and finds nothing
+    /// wrong with a control message that is read.
     private func decode(_ frame: RawSpan) {
-        switch try? FrameCodec.decode(frame) {
+        let decoded = try? FrameCodec.decode(frame)
+        let dump = FrameDump(frame.withUnsafeBytes { Array($0) })
+        if case .control? = decoded { precondition(dump.flaws.isEmpty && dump.kind != nil, "a dump agrees") }
+        precondition(decoded != nil || !dump.flaws.isEmpty, "what is refused has a flaw")
+        switch decoded {
         case .control(let message):
             let encoded = FrameCodec.encode(message)
             let again = try? FrameCodec.decode(encoded.span.bytes.extracting(droppingFirst: Limits.framePrefix))

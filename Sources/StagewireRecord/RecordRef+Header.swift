@@ -37,6 +37,23 @@ extension RecordRef {
         }
     }
 
+    /// Bytes of the payload, without copying it.
+    public var payloadLength: Int {
+        withWire { bytes in RecordRef.first(Field.payload, in: outputRange(bytes), bytes) { $0.count } ?? 0 }
+    }
+
+    /// Names and values in the order in which they stand; an attribute without a value is left out.
+    public func attributes() -> [(name: String, value: AttributeValue)] {
+        var attributes: [(name: String, value: AttributeValue)] = []
+        // `nil` has the walk go on to the next one.
+        let _: Void? = find(Field.attribute) { content, bytes in
+            let name = RecordRef.name(of: content, in: bytes)
+            if let value = RecordRef.value(of: content, in: bytes) { attributes.append((bytes.text(name), value)) }
+            return nil
+        }
+        return attributes
+    }
+
     /// The encoded `TraceContext`; empty when the source gave none.
     public var trace: [UInt8] { withWire { bytes in bytes.copy(LineageView(bytes).trace) } }
 
@@ -79,9 +96,17 @@ extension RecordRef {
     private static func value(
         of attribute: Range<Int>, in bytes: RawSpan, named wanted: UnsafeBufferPointer<UInt8>
     ) -> AttributeValue? {
-        let name = first(Field.name, in: attribute, bytes) { $0 } ?? attribute.lowerBound..<attribute.lowerBound
+        let name = name(of: attribute, in: bytes)
         guard name.count == wanted.count else { return nil }
         for index in 0..<name.count where bytes.byte(name.lowerBound + index) != wanted[index] { return nil }
+        return value(of: attribute, in: bytes)
+    }
+
+    private static func name(of attribute: Range<Int>, in bytes: RawSpan) -> Range<Int> {
+        first(Field.name, in: attribute, bytes) { $0 } ?? attribute.lowerBound..<attribute.lowerBound
+    }
+
+    private static func value(of attribute: Range<Int>, in bytes: RawSpan) -> AttributeValue? {
         if let text = first(Field.text, in: attribute, bytes, { bytes.text($0) }) { return .text(text) }
         if let bits = first(Field.number, in: attribute, bytes, { bytes.word($0.lowerBound) }) {
             return .number(Double(bitPattern: bits))

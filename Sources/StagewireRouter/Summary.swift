@@ -81,6 +81,11 @@ public struct PipelineSummary: Equatable, Sendable {
 }
 
 extension Router {
+    /// The worker that a hop's run number stands for; `nil` for a number that was never given out.
+    public func run(_ number: UInt32) -> Run? {
+        number > 0 && number <= UInt32(runs.count) ? runs[Int(number) - 1] : nil
+    }
+
     public func summary() -> PipelineSummary {
         var summary = PipelineSummary()
         for stage in stages.indices { summary.stages.append(line(stage)) }
@@ -111,9 +116,9 @@ extension Router {
     private func describe(_ session: Session) -> PipelineSummary.Session {
         var line = PipelineSummary.Session()
         line.instance = session.instance
-        if session.run > 0, session.run <= UInt32(runs.count) {
-            line.version = runs[Int(session.run) - 1].version
-            line.language = runs[Int(session.run) - 1].language
+        if let run = run(session.run) {
+            line.version = run.version
+            line.language = run.language
         }
         line.inFlight = session.deliveries.owed
         line.attachedAt = session.attachedAt

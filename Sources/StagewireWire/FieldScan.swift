@@ -49,14 +49,14 @@ enum FieldScan {
     }
 
     /// A varint of at most five bytes that fits 32 bits.
-    private static func varint32(in bytes: RawSpan, at offset: inout Int, end: Int) -> UInt32? {
+    static func varint32(in bytes: RawSpan, at offset: inout Int, end: Int) -> UInt32? {
         let start = offset
         guard let value = varint64(in: bytes, at: &offset, end: min(end, start + 5)) else { return nil }
         return UInt32(exactly: value)
     }
 
     /// A varint of at most ten bytes that fits 64 bits.
-    private static func varint64(in bytes: RawSpan, at offset: inout Int, end: Int) -> UInt64? {
+    static func varint64(in bytes: RawSpan, at offset: inout Int, end: Int) -> UInt64? {
         var value: UInt64 = 0
         var shift: UInt64 = 0
         while offset < end, shift < 64 {

@@ -1,38 +1,84 @@
+import Glibc
+import StagewireControl
 import StagewireModel
+import StagewireWire
 
 /// What `run` says first.
-enum Banner {
-    static func text(_ pipeline: PipelineDefinition, socketPath: String) -> String {
-        var lines = [
-            "\(Version.text)",
-            "  pipeline    \(pipeline.name)",
-            "  socket      \(socketPath)",
-            "  durability  \(pipeline.durability.rawValue)\(meaning(pipeline.durability))",
-        ]
-        for (index, stage) in pipeline.stages.enumerated() {
-            lines.append((index == 0 ? "  stages      " : "              ") + line(stage, in: pipeline))
+struct Banner: Encodable {
+    struct Stage: Encodable {
+        var name: String
+        /// What it reads: a stage, with a port when that stage has several.
+        var from: [String]
+        /// Absent: somebody else starts its workers.
+        var command: [String]?
+        var workers: Int?
+    }
+
+    var pipeline: String
+    var version = Version.number
+    var pid = getpid()
+    var socket: String
+    var controlSocket: String
+    var durability: String
+    var stages: [Stage]
+
+    private enum CodingKeys: String, CodingKey {
+        case pipeline, version, pid, socket, durability, stages
+        case controlSocket = "control_socket"
+    }
+
+    init(_ definition: PipelineDefinition, socket: String) {
+        pipeline = definition.name
+        self.socket = socket
+        controlSocket = ControlAPI.socketPath(besides: socket)
+        durability = definition.durability.rawValue
+        stages = definition.stages.map { stage in
+            let from = stage.inputs.map { input in
+                let upstream = definition.stages[input.stage]
+                return upstream.ports.count == 1 ? upstream.name : "\(upstream.name).\(upstream.ports[input.port])"
+            }
+            return Stage(
+                name: stage.name, from: from, command: stage.launch?.command,
+                workers: stage.launch == nil ? nil : stage.workers)
         }
-        return lines.joined(separator: "\n")
+        (meaning, state) = Self.explain(definition.durability)
     }
 
-    private static func line(_ stage: StageDefinition, in pipeline: PipelineDefinition) -> String {
-        let upstream = stage.inputs.map { input in
-            let from = pipeline.stages[input.stage]
-            return from.ports.count == 1 ? from.name : "\(from.name).\(from.ports[input.port])"
-        }
-        let inputs = upstream.isEmpty ? "" : " < \(upstream.joined(separator: ", "))"
-        let workers = stage.launch == nil ? "started by somebody else" : "\(stage.workers) x \(command(stage))"
-        return "\(stage.name)\(inputs)  (\(workers))"
-    }
+    // MARK: For a person
 
-    private static func command(_ stage: StageDefinition) -> String {
-        (stage.launch?.command ?? []).joined(separator: " ")
-    }
+    /// What the durability means, and where the state lies.
+    private let meaning: String
+    private let state: String?
 
-    private static func meaning(_ durability: Durability) -> String {
+    private static func explain(_ durability: Durability) -> (meaning: String, state: String?) {
         switch durability {
-        case .memory: " (what is in flight does not survive the broker)"
-        case .relaxed, .disk: ""
+        case .memory: ("what is in flight does not survive the broker", "none: durability is memory")
+        case .relaxed: ("what the last moments confirmed may not survive the machine", nil)
+        case .disk: ("what is confirmed survives the broker and the machine", nil)
         }
+    }
+
+    var text: String {
+        var lines = [
+            Version.text,
+            "  pipeline    \(pipeline)",
+            "  socket      \(socket)",
+            "  control     \(controlSocket)",
+            "  durability  \(durability): \(meaning)",
+        ]
+        if let state { lines.append("  state       \(state)") }
+        for (index, stage) in stages.enumerated() {
+            lines.append((index == 0 ? "  stages      " : "              ") + Self.line(stage))
+        }
+        // Paths and commands may hold anything.
+        return lines.map { Text.escaped($0) }.joined(separator: "\n")
+    }
+
+    private static func line(_ stage: Stage) -> String {
+        let inputs = stage.from.isEmpty ? "" : " < \(stage.from.joined(separator: ", "))"
+        guard let command = stage.command, let workers = stage.workers else {
+            return "\(stage.name)\(inputs)  (started by somebody else)"
+        }
+        return "\(stage.name)\(inputs)  (\(workers) x \(command.joined(separator: " ")))"
     }
 }

@@ -1,7 +1,6 @@
-import Glibc
 import Logging
 
-/// swift-log's backend: one line each on the console, `12:03:04 warning: text`.
+/// swift-log's backend: one line each on the console, in its format.
 struct ConsoleLogHandler: LogHandler {
     let console: Console
     var logLevel: Logger.Level
@@ -18,22 +17,7 @@ struct ConsoleLogHandler: LogHandler {
     }
 
     func log(event: LogEvent) {
-        let prefix =
-            switch event.level {
-            case .trace, .debug: "debug: "
-            case .info, .notice: ""
-            case .warning: "warning: "
-            case .error, .critical: "error: "
-            }
-        console.line("\(Self.time()) \(prefix)\(event.message)")
-    }
-
-    /// Local time of day.
-    private static func time() -> String {
-        var now = time_t()
-        Glibc.time(&now)
-        var local = tm()
-        localtime_r(&now, &local)
-        return [local.tm_hour, local.tm_min, local.tm_sec].map { $0 < 10 ? "0\($0)" : "\($0)" }.joined(separator: ":")
+        let all = metadata.merging(event.metadata ?? [:]) { $1 }
+        console.log(LogLine(level: event.level, message: "\(event.message)", metadata: all))
     }
 }

@@ -22,11 +22,33 @@ enum Main {
     /// Says what is wrong, unless a command has already done so, and returns the exit code.
     private static func report(_ error: any Error) -> Int32 {
         if let status = error as? ExitStatus { return status.code }
-        let code = Stagewire.exitCode(for: error)
-        let text = Stagewire.fullMessage(for: error)
-        // Help that was asked for goes to standard output, a complaint about the usage does not.
-        Terminal.write(text + "\n", to: code == .success ? STDOUT_FILENO : STDERR_FILENO)
-        return code == .success ? 0 : ExitStatus.usage.code
+        if let failure = error as? Failure { return report(failure) }
+        switch Stagewire.exitCode(for: error) {
+        case .success:
+            // Help that was asked for.
+            Output.text(Stagewire.fullMessage(for: error))
+            return 0
+        case .validationFailure: return report(usage: error)
+        case _: return report(Failure(.runtime, Stagewire.message(for: error)))
+        }
+    }
+
+    private static func report(_ failure: Failure) -> Int32 {
+        for problem in failure.problems.prefix(Failure.shown) { Output.error(problem.text) }
+        let hidden = failure.problems.count - Failure.shown
+        if hidden > 0 { Output.error("and \(hidden) more") }
+        if Invocation.wantsJSON() { Output.json(Invocation.command(), failure.problems) }
+        return failure.status.code
+    }
+
+    private static func report(usage error: any Error) -> Int32 {
+        Output.error(Stagewire.fullMessage(for: error))
+        if Invocation.wantsJSON() {
+            let help = "`\(Invocation.helpCommand())` shows what it takes"
+            Output.json(
+                Invocation.command(), [Problem(code: "usage", message: Stagewire.message(for: error), hint: help)])
+        }
+        return ExitStatus.usage.code
     }
 }
 
@@ -34,24 +56,15 @@ struct Stagewire: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "stagewire",
         abstract: "Run streaming pipelines whose stages are written in any language.",
-        subcommands: [Run.self, Check.self, Version.self])
-}
-
-/// How the process ends. Thrown by a command that has said why.
-enum ExitStatus: Error, Equatable {
-    case runtime
-    /// The command line or the pipeline file is wrong.
-    case usage
-    /// The machine does not offer what is needed.
-    case environment
-    case signal(Int32)
-
-    var code: Int32 {
-        switch self {
-        case .runtime: 1
-        case .usage: 2
-        case .environment: 3
-        case .signal(let number): 128 + number
-        }
-    }
+        discussion: """
+            EXAMPLES:
+              stagewire check pipeline.yaml    name every mistake in it
+              stagewire run pipeline.yaml      start it, end when all is settled
+              stagewire run --help             say what a command takes
+            """,
+        version: Version.text,
+        subcommands: [
+            Run.self, Check.self, Graph.self, Schema.self, Status.self, DeadLetters.self, Stop.self, Decode.self,
+            Version.self,
+        ])
 }

@@ -1,10 +1,10 @@
-import Foundation
 import Glibc
 import StagewireModel
 
 /// One thing that is wrong, for the envelope and for standard error.
 struct Problem: Encodable, Equatable {
-    /// For programs: `configuration`, `usage`, `environment`, `runtime`, or a code of the control API.
+    /// For programs: `configuration`, `usage`, `environment`, `runtime`, `malformed` (input that is not
+    /// what it should be), or a code of the control API.
     var code: String
     var message: String
     var file: String?
@@ -19,6 +19,8 @@ struct Problem: Encodable, Equatable {
 /// {"command": "check", "ok": true, "result": {...}, "stagewire": "0.1.0"}
 /// {"command": "check", "ok": false, "errors": [{"code": "configuration", "message": ...}], "stagewire": "0.1.0"}
 /// ```
+///
+/// A failure may have a result as well: what there is of it.
 struct Envelope<Result: Encodable>: Encodable {
     var stagewire = Version.number
     var command: String
@@ -38,17 +40,16 @@ enum Output {
         write(Envelope<Bool>(command: command, ok: false, errors: problems))
     }
 
+    /// Prints what there is of a result although there are problems.
+    static func json<Result: Encodable>(_ command: String, _ result: Result, _ problems: [Problem]) {
+        write(
+            Envelope(
+                command: command, ok: problems.isEmpty, result: result, errors: problems.isEmpty ? nil : problems))
+    }
+
     static func text(_ text: String) { Terminal.write(text + "\n", to: STDOUT_FILENO) }
 
     static func error(_ text: String) { Terminal.write(text + "\n", to: STDERR_FILENO) }
 
-    private static func write(_ envelope: some Encodable) {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .prettyPrinted, .withoutEscapingSlashes]
-        do {
-            text(String(decoding: try encoder.encode(envelope), as: UTF8.self))
-        } catch {
-            preconditionFailure("results are encodable: \(error)")
-        }
-    }
+    private static func write(_ envelope: some Encodable) { text(JSONText.pretty(envelope)) }
 }

@@ -2,43 +2,58 @@ import StagewireBroker
 import StagewireModel
 import StagewireRouter
 
-/// The line that shows how a run gets on: rewritten twice a second on a terminal, else printed every five seconds.
-enum Progress {
-    static func start(_ pipeline: PipelineDefinition, _ broker: Broker, _ console: Console) -> Task<Void, Never> {
-        let interval = console.isTerminal ? Duration.milliseconds(500) : .seconds(5)
-        return Task {
-            let started = ContinuousClock.now
-            var previous: (entered: UInt64, at: ContinuousClock.Instant) = (0, started)
-            while !Task.isCancelled {
-                do { try await Task.sleep(for: interval) } catch { return }
-                guard let summary = await broker.summary(), !Task.isCancelled else { continue }
-                let now = ContinuousClock.now
-                let entered = entered(summary, pipeline)
-                let rate = Double(entered - previous.entered) / ((now - previous.at) / .seconds(1))
-                previous = (entered, now)
-                console.status(line(summary, pipeline, rate: rate, after: now - started))
-            }
-        }
+/// How a run gets on, as of one moment.
+struct Progress: Encodable, Equatable {
+    var seconds: Double
+    /// Records that sources emitted since the moment before.
+    var recordsPerSecond: Double
+    var stages: [StageFigures]
+
+    private enum CodingKeys: String, CodingKey {
+        case seconds, stages
+        case recordsPerSecond = "records_per_second"
     }
 
-    /// Records that sources have emitted.
-    private static func entered(_ summary: PipelineSummary, _ pipeline: PipelineDefinition) -> UInt64 {
-        zip(summary.stages, pipeline.stages).reduce(0) { $1.1.isSource ? $0 + $1.0.emitted : $0 }
+    /// In at most `width` columns: what matters least is left out first.
+    func line(width: Int) -> String {
+        let clock = Figures.clock(.seconds(seconds))
+        let figures = stages.map { "\($0.name) \(Figures.grouped($0.isSource ? $0.out : $0.in))" }
+        let rate = "\(Figures.grouped(UInt64(recordsPerSecond.rounded()))) records/s in"
+        let waiting = "\(sum(\.inFlight)) in flight, \(sum(\.queued)) queued"
+        let dead = stages.contains { $0.deadLetters > 0 } ? ["\(sum(\.deadLetters)) dead letters"] : []
+        let versions = [
+            [clock, figures.joined(separator: "  "), rate, waiting] + dead,
+            [clock, rate, waiting] + dead,
+            [clock, rate] + dead,
+        ].map { $0.joined(separator: " | ") }
+        return versions.first { $0.count <= width } ?? String(clock.prefix(max(0, width)))
     }
 
-    static func line(
-        _ summary: PipelineSummary, _ pipeline: PipelineDefinition, rate: Double, after time: Duration
-    ) -> String {
-        let stages = zip(summary.stages, pipeline.stages).map { state, definition in
-            "\(state.name) \(Figures.grouped(definition.isSource ? state.emitted : state.accepted))"
+    private func sum(_ value: KeyPath<StageFigures, Int>) -> String {
+        Figures.grouped(UInt64(stages.reduce(0) { $0 + $1[keyPath: value] }))
+    }
+}
+
+/// Makes progress out of summaries, one after the other.
+struct ProgressMeter {
+    let pipeline: PipelineDefinition
+    private var previous: (entered: UInt64, seconds: Double) = (0, 0)
+    private var stages: [StageFigures] = []
+
+    init(_ pipeline: PipelineDefinition) { self.pipeline = pipeline }
+
+    /// - Parameter time: since the start of the run.
+    /// - Returns: also whether anything is different from the time before.
+    mutating func measure(_ summary: PipelineSummary, after time: Duration) -> (Progress, hasChanged: Bool) {
+        let seconds = time / .seconds(1)
+        let now = StageFigures.all(pipeline, summary)
+        let entered = now.filter(\.isSource).reduce(0) { $0 + $1.out }
+        let span = seconds - previous.seconds
+        let rate = span > 0 ? Double(entered - previous.entered) / span : 0
+        defer {
+            previous = (entered, seconds)
+            stages = now
         }
-        let inFlight = summary.stages.reduce(0) { $0 + $1.inFlight }
-        let queued = summary.stages.reduce(0) { $0 + $1.queued }
-        let dead = summary.stages.reduce(0) { $0 + $1.dead }
-        var parts = [Figures.clock(time), stages.joined(separator: "  ")]
-        parts.append("\(Figures.grouped(UInt64(rate.rounded()))) records/s in")
-        parts.append("\(Figures.grouped(UInt64(inFlight))) in flight, \(Figures.grouped(UInt64(queued))) queued")
-        if dead > 0 { parts.append("\(Figures.grouped(dead)) DEAD") }
-        return parts.joined(separator: " | ")
+        return (Progress(seconds: seconds, recordsPerSecond: rate, stages: now), now != stages)
     }
 }

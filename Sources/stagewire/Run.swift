@@ -5,6 +5,8 @@ import StagewireBroker
 import StagewireConfig
 import StagewireModel
 
+/// `stagewire run`: a broker from the file to its end. What it says goes to standard error, through `RunReporter` and the
+/// log; standard output belongs to the summary that `--json` asks for.
 struct Run: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Run a pipeline until its sources have finished and everything is settled.",
@@ -15,90 +17,96 @@ struct Run: AsyncParsableCommand {
             Exits 0 when the pipeline is complete or drained, 1 when the run failed, 2 for a wrong command line or \
             pipeline file, 3 when the machine lacks something (the socket cannot be bound, a command cannot be \
             started), 128 + the signal's number when a signal cut the run short.
+
+            EXAMPLES:
+              stagewire run pipeline.yaml
+              stagewire run pipeline.yaml --json --quiet > summary.json
+              stagewire run pipeline.yaml --log-format json 2>> pipeline.log
             """)
 
-    @Argument(help: ArgumentHelp("The pipeline, such as pipeline.yaml.", valueName: "file"))
+    @Argument(
+        help: ArgumentHelp("The pipeline, such as pipeline.yaml.", valueName: "file"),
+        completion: .file(extensions: ["yaml", "yml"]))
     var file: String
 
-    @Option(help: ArgumentHelp("Listen here instead of the pipeline's own place.", valueName: "path"))
+    @Option(
+        help: ArgumentHelp("Listen here instead of the pipeline's own place.", valueName: "path"), completion: .file())
     var socket: String?
 
     @Flag(help: "Do not end when all sources have finished.")
     var keepRunning = false
 
-    @Flag(help: "Print warnings and errors only.")
-    var quiet = false
+    @OptionGroup var log: LogOptions
 
-    @Flag(help: "Print the summary as JSON to standard output.")
+    @Flag(help: "Print the summary as one JSON object to standard output.")
     var json = false
 
     func run() async throws {
         let pipeline = try PipelineArgument.load(file)
-        let console = Console()
-        let logger = Logger(label: "stagewire") { [quiet] _ in
-            ConsoleLogHandler(console: console, logLevel: quiet ? .warning : .info)
-        }
-        let broker = try open(pipeline, console, logger)
-        if !quiet { console.line(Banner.text(pipeline.definition, socketPath: broker.socketPath)) }
+        let console = Console(
+            log, labelWidth: Self.labelWidth(pipeline.definition), environment: ProcessInfo.processInfo.environment)
+        let reporter = RunReporter(pipeline: pipeline.definition, console: console, quiet: log.quiet)
+        let broker = try open(pipeline, reporter)
+        reporter.started(broker)
         let received = SignalThread.start { signal, count in
-            react(to: signal, count: count, broker, console)
+            react(to: signal, count: count, broker, reporter)
         }
         let started = ContinuousClock.now
         broker.start()
-        let progress = quiet ? nil : Progress.start(pipeline.definition, broker, console)
+        let progress = reporter.startProgress(broker)
         let report = try await broker.finished()
         progress?.cancel()
         let summary = RunSummary(pipeline.definition, report, duration: ContinuousClock.now - started)
-        conclude(summary, report, console)
-        try exit(report.end, signal: received.last)
+        let failure = Self.failure(report.end, signal: received.last)
+        reporter.ended(summary, problem: failure?.problems.first?.message)
+        if json { Output.json("run", summary, failure?.problems ?? []) }
+        if let failure { throw failure.status }
     }
 
-    private func open(_ pipeline: LoadedPipeline, _ console: Console, _ logger: Logger) throws -> Broker {
+    /// Columns of the longest label, within reason, so that what workers say stands below one another.
+    static func labelWidth(_ pipeline: PipelineDefinition) -> Int {
+        min(24, pipeline.stages.map { "\($0.name)/\($0.workers)".count }.max() ?? 0)
+    }
+
+    private func open(_ pipeline: LoadedPipeline, _ reporter: RunReporter) throws -> Broker {
         var settings = Broker.Settings(
             directory: pipeline.directory, environment: ProcessInfo.processInfo.environment)
         settings.socketPath = socket ?? pipeline.socketPath
         settings.keepRunning = keepRunning
+        // Quiet: what a signal brought about is still said.
+        let logger = Logger(label: "stagewire") { [log] _ in
+            ConsoleLogHandler(console: reporter.console, logLevel: log.quiet ? .notice : .info)
+        }
         do {
             return try Broker(pipeline.definition, settings, logger: logger)
         } catch {
-            console.line("stagewire: \(error)")
-            console.finish()
+            reporter.failed("\(error)")
+            if json { Output.json("run", Failure(.environment, "\(error)").problems) }
             throw ExitStatus.environment
         }
     }
 
-    private func react(to signal: Int32, count: Int, _ broker: Broker, _ console: Console) {
+    private func react(to signal: Int32, count: Int, _ broker: Broker, _ reporter: RunReporter) {
         switch count {
         case 1:
-            console.line("stagewire: stopping; a second signal ends the run at once")
+            reporter.stopping(at: false)
             broker.drain()
         case 2:
-            console.line("stagewire: ending at once")
+            reporter.stopping(at: true)
             broker.abandon()
         default:
+            // Whatever hangs is not waited for; the kernel closes what is open.
             _exit(ExitStatus.signal(signal).code)
         }
     }
 
-    private func conclude(_ summary: RunSummary, _ report: RunReport, _ console: Console) {
-        console.clearStatus()
-        if !quiet { console.line(summary.table) }
-        for warning in summary.warnings { console.line(warning) }
-        switch report.end {
-        case .completed, .drained: break
-        case .abandoned: console.line("stagewire: the run was cut short")
-        case .failed(let why), .unavailable(let why): console.line("stagewire: \(why)")
-        }
-        console.finish()
-        if json { Terminal.write(summary.json + "\n", to: STDOUT_FILENO) }
-    }
-
-    private func exit(_ end: RunEnd, signal: Int32?) throws {
+    private static func failure(_ end: RunEnd, signal: Int32?) -> Failure? {
         switch end {
-        case .completed, .drained: break
-        case .abandoned: throw ExitStatus.signal(signal ?? SIGTERM)
-        case .failed: throw ExitStatus.runtime
-        case .unavailable: throw ExitStatus.environment
+        case .completed, .drained: nil
+        case .abandoned:
+            Failure(.signal(signal ?? SIGTERM), "the run was cut short before everything was settled")
+        case .failed(let why): Failure(.runtime, why)
+        case .unavailable(let why): Failure(.environment, why)
         }
     }
 }

@@ -1,49 +1,29 @@
-import Foundation
 import StagewireBroker
 import StagewireModel
 import StagewireRouter
 
 /// What a run did, for a person as a table and for a program as JSON.
-struct RunSummary: Encodable {
-    struct Stage: Encodable {
-        var name: String
-        /// Workers that the host started; absent for a stage whose workers somebody else starts.
-        var workers: Int?
-        var isSource: Bool
-        var accepted: UInt64
-        var emitted: UInt64
-        var filtered: UInt64
-        var retried: UInt64
-        var dead: UInt64
-        var dropped: UInt64
-        var unmatched: UInt64
-        var crashes: UInt64
-    }
-
+struct RunSummary: Encodable, Equatable {
     var pipeline: String
     /// "completed", "drained", "abandoned", "failed" or "unavailable".
     var end: String
     var seconds: Double
-    var stages: [Stage]
+    var stages: [StageFigures]
     /// Records that were neither settled nor dead when the run ended.
     var unsettled: Int
     private let duration: Duration
+    private let durability: Durability
 
     private enum CodingKeys: String, CodingKey { case pipeline, end, seconds, stages, unsettled }
 
     init(_ pipeline: PipelineDefinition, _ report: RunReport, duration: Duration) {
         self.pipeline = pipeline.name
         self.duration = duration
+        durability = pipeline.durability
         end = Self.name(report.end)
         seconds = (duration / .milliseconds(1)).rounded() / 1000
         unsettled = report.summary.unsettled
-        stages = zip(pipeline.stages, report.summary.stages).map { definition, state in
-            Stage(
-                name: state.name, workers: definition.launch == nil ? nil : definition.workers,
-                isSource: definition.isSource, accepted: state.accepted, emitted: state.emitted,
-                filtered: state.filtered, retried: state.retried, dead: state.dead, dropped: state.dropped,
-                unmatched: state.unmatched, crashes: state.crashes)
-        }
+        stages = StageFigures.all(pipeline, report.summary)
     }
 
     private static func name(_ end: RunEnd) -> String {
@@ -56,22 +36,27 @@ struct RunSummary: Encodable {
         }
     }
 
-    // MARK: For a person
+    var headline: String { "\(pipeline): \(end) after \(Figures.spell(duration))" }
+
+    // MARK: The table
 
     /// A column: its heading, and what stands in it for a stage. Columns that are always zero in a healthy run
     /// appear only when they are not.
     private struct Column: Sendable {
         var heading: String
         var isOptional = false
-        var value: @Sendable (Stage) -> UInt64?
+        var value: @Sendable (StageFigures) -> UInt64?
     }
 
+    /// What came in was accepted or is dead, so a letter that was retried leaves the column of the dead.
     private static let columns = [
-        Column(heading: "in") { $0.isSource ? nil : $0.accepted + $0.dead },
-        Column(heading: "out") { $0.emitted },
+        Column(heading: "in") { $0.isSource ? nil : $0.in },
+        Column(heading: "out") { $0.out },
         Column(heading: "filtered") { $0.isSource ? nil : $0.filtered },
         Column(heading: "retried") { $0.isSource ? nil : $0.retried },
-        Column(heading: "dead") { $0.isSource ? nil : $0.dead },
+        Column(heading: "dead") { $0.isSource ? nil : $0.dead - $0.revived },
+        Column(heading: "revived", isOptional: true) { $0.isSource ? nil : $0.revived },
+        Column(heading: "kept", isOptional: true) { $0.isSource ? nil : UInt64($0.deadLetters) },
         Column(heading: "unmatched", isOptional: true) { $0.unmatched },
         Column(heading: "dropped", isOptional: true) { $0.dropped },
         Column(heading: "crashes", isOptional: true) { $0.crashes },
@@ -83,10 +68,10 @@ struct RunSummary: Encodable {
         }
         var rows = [["stage", "workers"] + columns.map(\.heading)]
         for stage in stages {
-            let workers = stage.workers.map { "\($0)" } ?? "external"
+            let workers = stage.workersWanted.map { "\($0)" } ?? "external"
             rows.append([stage.name, workers] + columns.map { $0.value(stage).map(Figures.grouped) ?? "-" })
         }
-        return "\(pipeline): \(end) after \(Figures.spell(duration))\n" + Self.align(rows)
+        return headline + "\n" + Self.align(rows)
     }
 
     private static func align(_ rows: [[String]]) -> String {
@@ -100,35 +85,38 @@ struct RunSummary: Encodable {
         }.joined(separator: "\n")
     }
 
+    // MARK: Warnings
+
     /// What must not be overlooked, `--quiet` or not.
     var warnings: [String] {
-        var warnings: [String] = []
-        for stage in stages where stage.dead > 0 {
-            let records = stage.dead == 1 ? "record was" : "records were"
-            warnings.append(
-                "WARNING: stage \(stage.name): \(Figures.grouped(stage.dead)) \(records) given up (dead letters)")
-        }
+        var warnings = stages.filter { $0.dead > 0 }.map(dead)
         for stage in stages where stage.dropped > 0 {
-            warnings.append(
-                "WARNING: stage \(stage.name): \(Figures.grouped(stage.dropped)) dropped by its overflow policy")
+            warnings.append("stage \(stage.name): \(Figures.grouped(stage.dropped)) dropped by its overflow policy")
         }
         if unsettled > 0 {
+            let records = unsettled == 1 ? "record was" : "records were"
             warnings.append(
-                "WARNING: \(Figures.grouped(UInt64(unsettled))) records were not settled when the run ended; with "
-                    + "durability: memory they are gone")
+                "\(Figures.grouped(UInt64(unsettled))) \(records) not settled when the run ended"
+                    + (isVolatile ? "; with durability: memory what is unsettled is gone" : ""))
         }
         return warnings
     }
 
-    // MARK: For a program
+    private func dead(_ stage: StageFigures) -> String {
+        var text = "stage \(stage.name): \(Figures.grouped(stage.dead)) "
+        text += (stage.dead == 1 ? "record was" : "records were") + " given up (dead letters)"
+        if stage.revived > 0 { text += ", \(Figures.grouped(stage.revived)) of them retried since" }
+        if stage.deadLetters > 0, isVolatile {
+            let letters = stage.deadLetters == 1 ? "1 letter" : "\(Figures.grouped(UInt64(stage.deadLetters))) letters"
+            text += "; with durability: memory \(letters) went with the broker"
+        }
+        return text
+    }
 
-    var json: String {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .prettyPrinted, .withoutEscapingSlashes]
-        do {
-            return String(decoding: try encoder.encode(self), as: UTF8.self)
-        } catch {
-            preconditionFailure("numbers and strings can be encoded: \(error)")
+    private var isVolatile: Bool {
+        switch durability {
+        case .memory: true
+        case .relaxed, .disk: false
         }
     }
 }

@@ -15,9 +15,14 @@ import Testing
         """
 
     @Test func version() async throws {
-        let result = try await Program.run(["version"])
-        #expect(result.code == 0)
-        #expect(result.output.contains("protocol 1.0"))
+        for arguments in [["version"], ["--version"]] {
+            let result = try await Program.run(arguments)
+            #expect(result.code == 0)
+            #expect(result.output.contains("protocol 1.0"))
+        }
+        let envelope = try PrintedEnvelope(try await Program.run(["version", "--json"]).output)
+        #expect(envelope.command == "version" && envelope.isOK)
+        #expect(envelope.result["protocol"] as? String == "1.0")
     }
 
     @Test func help() async throws {
@@ -26,11 +31,79 @@ import Testing
         #expect(result.output.contains("USAGE: stagewire run"))
     }
 
+    @Test func helpWithoutArguments() async throws {
+        let result = try await Program.run([])
+        #expect(result.code == 0)
+        #expect(result.output.contains("SUBCOMMANDS:") && result.error == "")
+    }
+
+    /// Whatever the command: its help shows how it is called.
+    @Test func everyHelpHasAnExample() async throws {
+        let dump = try await Program.run(["--experimental-dump-help"])
+        let root = try #require(try JSONSerialization.jsonObject(with: Data(dump.output.utf8)) as? [String: Any])
+        var commands: [[String]] = []
+        func collect(_ command: [String: Any], _ path: [String]) {
+            let children = command["subcommands"] as? [[String: Any]] ?? []
+            if children.isEmpty { commands.append(path) }
+            for child in children { collect(child, path + [child["commandName"] as? String ?? ""]) }
+        }
+        collect(try #require(root["command"] as? [String: Any]), [])
+        #expect(commands.contains(["run"]) && commands.contains(["decode"]))
+        for command in commands where command != ["help"] {
+            let help = try await Program.run(command + ["--help"])
+            let name = command.joined(separator: " ")
+            #expect(help.output.contains("EXAMPLE") && help.output.contains("stagewire \(name)"), "\(name)")
+        }
+    }
+
     @Test(arguments: [["run"], ["nonsense"], ["run", "p.yaml", "--nonsense"]])
     func wrongUsage(_ arguments: [String]) async throws {
         let result = try await Program.run(arguments, Self.external)
         #expect(result.code == 2)
         #expect(result.error.contains("sage: stagewire") && result.output == "")
+    }
+
+    /// A program that asked for JSON gets the envelope for a wrong command line as well.
+    @Test(arguments: [
+        (["run", "--json"], "run"), (["nonsense", "--json"], "stagewire"),
+        (["run", "p.yaml", "--json", "--nonsense"], "run"),
+    ])
+    func wrongUsageAsJSON(_ arguments: [String], _ command: String) async throws {
+        let result = try await Program.run(arguments, Self.external)
+        #expect(result.code == 2)
+        #expect(result.error.contains("sage: stagewire"))
+        let envelope = try PrintedEnvelope(result.output)
+        #expect(envelope.command == command)
+        #expect(envelope.codes == ["usage"])
+    }
+
+    /// What bash completes, asked in the way in which it asks.
+    @Test(arguments: [
+        (["dec"], ["decode"]), (["run", ""], ["p.yaml"]), (["run", "--color", "a"], ["auto", "always"]),
+        (["run", "--log-format", ""], ["text", "json"]), (["decode", "--js"], ["--json", "--json-lines"]),
+    ])
+    func completion(_ words: [String], _ expected: [String]) async throws {
+        try await Program.inDirectory(Self.external) { directory in
+            let script = try await Program(["--generate-completion-script", "bash"], in: directory).wait()
+            #expect(script.code == 0)
+            let line = (["stagewire"] + words).map { "'\($0)'" }.joined(separator: " ")
+            let ask = """
+                \(script.output)
+                COMP_WORDS=(\(line)); COMP_CWORD=\(words.count); COMP_LINE="${COMP_WORDS[*]}"; COMP_POINT=${#COMP_LINE}
+                _stagewire stagewire "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD-1]}"
+                printf '%s\\n' "${COMPREPLY[@]}"
+                """
+            let bash = Process()
+            let output = Pipe()
+            bash.executableURL = URL(fileURLWithPath: "/bin/bash")
+            bash.arguments = ["-c", ask]
+            bash.currentDirectoryURL = URL(fileURLWithPath: directory)
+            bash.standardOutput = output
+            try bash.run()
+            let text = String(decoding: try output.fileHandleForReading.readToEnd() ?? Data(), as: UTF8.self)
+            bash.waitUntilExit()
+            #expect(Set(text.split(separator: "\n").map(String.init)) == Set(expected))
+        }
     }
 
     @Test func check() async throws {
@@ -52,8 +125,8 @@ import Testing
     @Test func commandThatCannotBeStarted() async throws {
         let result = try await Program.run(
             ["run", "p.yaml", "--socket", "s"], "pipeline: test\nstages:\n  a: {run: [./missing], source: true}\n")
-        #expect(result.code == 3)
-        #expect(result.error.contains("stage a: cannot start ./missing"))
+        #expect(result.code == 2)
+        #expect(result.error.hasPrefix("p.yaml:3:13: stage `a`: `run`: there is no program `./missing`\n"))
     }
 
     @Test func socketInUse() async throws {
@@ -68,77 +141,6 @@ import Testing
             first.signal(SIGTERM)
             #expect(try await first.wait().code == 0)
             #expect(access(directory + "/s", F_OK) != 0)
-        }
-    }
-
-    /// A finite pipeline of real processes, from the file to the summary.
-    @Test func completeRun() async throws {
-        let source = WorkerEntry.launch("source", count: 1000)
-        let pipeline = """
-            pipeline: test
-            stages:
-              source:
-                run: \(source.command)
-                source: true
-                env: {TEST_WORKER_ROLE: source, TEST_WORKER_COUNT: "1000"}
-              transform:
-                run: \(source.command)
-                from: source
-                env: {TEST_WORKER_ROLE: transform}
-            """
-        let result = try await Program.run(["run", "p.yaml", "--socket", "s", "--json"], pipeline)
-        #expect(result.code == 0)
-        #expect(result.error.contains("test: completed after"))
-        #expect(result.error.contains("[transform/1] worker 1 of transform is at work"))
-        let summary = try JSONSerialization.jsonObject(with: Data(result.output.utf8)) as? [String: Any]
-        let stages = summary?["stages"] as? [[String: Any]]
-        #expect(stages?.map { $0["emitted"] as? Int } == [1000, 1000])
-        #expect(summary?["end"] as? String == "completed")
-    }
-
-    /// SIGTERM drains: what is in flight is finished, and the exit is a clean one.
-    @Test func drainBySignal() async throws {
-        try await Program.inDirectory(Self.external) { directory in
-            let program = try Program(["run", "p.yaml", "--socket", "s"], in: directory)
-            try await program.says("stages")
-            let path = directory + "/s"
-            async let sink = onThread {
-                var numbers: [UInt64] = []
-                _ = try Flow.sink(TestWorker(path, stage: "sink"), into: &numbers)
-                return numbers.count
-            }
-            try await onThread {
-                let source = try TestWorker(path, stage: "source")
-                _ = try source.claim("p")
-                try source.emit("p", id: 1, (0..<50).map(Flow.record))
-                try source.awaitCommitted(through: 1)
-            }
-            try await program.says("[source/")
-            program.signal(SIGTERM)
-            #expect(try await sink == 50)
-            let result = try await program.wait()
-            #expect(result.code == 0)
-            #expect(result.error.contains("test: drained after"))
-        }
-    }
-
-    @Test(arguments: [false, true]) func cutShort(bySecondSignal: Bool) async throws {
-        let pipeline = bySecondSignal ? Self.external.replacing("300ms", with: "1h") : Self.external
-        try await Program.inDirectory(pipeline) { directory in
-            let program = try Program(["run", "p.yaml", "--socket", "s"], in: directory)
-            try await program.says("stages")
-            let source = try TestWorker(directory + "/s", stage: "source")
-            _ = try source.claim("p")
-            try source.emit("p", id: 1, (0..<50).map(Flow.record))
-            try source.awaitCommitted(through: 1)
-            // Nobody reads them, and the source does not leave.
-            program.signal(SIGINT)
-            try await program.says("stopping")
-            if bySecondSignal { program.signal(SIGINT) }
-            let result = try await program.wait()
-            #expect(result.code == 128 + SIGINT)
-            #expect(result.error.contains("WARNING: 50 records were not settled"))
-            withExtendedLifetime(source) {}
         }
     }
 

@@ -23,4 +23,15 @@ import Testing
         #expect(lines([long, "bbb", "\nnext\n"]) == [long + "…", "next"])
         #expect(lines([long, "\n"]) == [long])
     }
+
+    /// A program that never ends its line is heard all the same, once.
+    @Test func showsALongLineBeforeItsEnd() {
+        var splitter = LineSplitter()
+        var count = 0
+        for _ in 0..<4 { splitter.append([UInt8](repeating: 97, count: Limits.text)) { _ in count += 1 } }
+        #expect(count == 1)
+        splitter.append("\nb\n".utf8) { _ in count += 1 }
+        splitter.finish { _ in count += 1 }
+        #expect(count == 2)
+    }
 }

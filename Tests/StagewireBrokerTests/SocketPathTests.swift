@@ -76,9 +76,11 @@ import Testing
             let path = directory + "/x.sock"
             let first = try broker(path)
             unlink(path)
+            unlink(first.controlPath)
             let second = try broker(path)
             try await end(first)
             _ = try Peer(path)
+            _ = try Peer(second.controlPath)
             try await end(second)
         }
     }

@@ -25,11 +25,14 @@ import Testing
         let ingest = pipeline.stages[0]
         #expect(ingest.isSource && ingest.ports == ["out", "alerts"] && ingest.workers == 2 && ingest.maxWorkers == 4)
         #expect(ingest.emits == [Schema(name: "sensor.raw", version: 1), Schema(name: "sensor.alert", version: 2)])
-        #expect(
-            ingest.launch
-                == Launch(
-                    command: ["./ingest", "--rate", "5", "true"], directory: "/srv/p/work",
-                    environment: ["LEVEL": "3", "NAME": "a b"]))
+        var launch = Launch(
+            command: ["./ingest", "--rate", "5", "true"], directory: "/srv/p/work",
+            environment: ["LEVEL": "3", "NAME": "a b"])
+        (launch.limits.addressSpace, launch.limits.openFiles) = (1 << 30, 64)
+        (launch.limits.cpuTime, launch.limits.fileSize) = (.seconds(5400), 4096)
+        (launch.limits.coreSize, launch.limits.niceness) = (0, 19)
+        #expect(ingest.launch == launch)
+        #expect(pipeline.stages[1].launch?.standardStreams == .inherit)
         let score = pipeline.stages[1]
         #expect(score.ordering == .total && score.lease == .seconds(90) && score.crashLimit == 7)
         #expect(score.retry.attempts == 9 && score.retry.jitterPercent == 5 && score.retry.maxAge == nil)
@@ -70,6 +73,9 @@ import Testing
             ports: [out, alerts]
             directory: work
             env: {LEVEL: 3, NAME: a b}
+            resources:
+              {address_space: 1GiB, open_files: 64, cpu_time: 1h30m, file_size: 4KiB, core_size: 0, niceness: 19}
+            stdio: log
             emits: [{schema: sensor.raw, version: 1}, {schema: sensor.alert, version: 2}]
           score:
             run: [python3, score.py]
@@ -78,6 +84,7 @@ import Testing
             ordering: total
             lease: 1m30s
             crash_limit: 7
+            stdio: inherit
             retry: {attempts: 9, backoff: 50ms..2m, max_age: none, jitter: 5%}
             config: {threshold: 3.5, names: [a, ~]}
         """
@@ -110,6 +117,15 @@ import Testing
     @Test func longSocketPaths() {
         let text = "pipeline: p\nsocket: \(String(repeating: "x", count: 120))\nstages: {a: {run: [x], source: true}}"
         #expect(complaint(text).contains("test.yaml:2:9: `socket`: the path has 127 bytes"))
+    }
+
+    /// Eight bytes are left for the name of the control socket beside it.
+    @Test func longestSocketPath() throws {
+        func text(_ bytes: Int) -> String {
+            "pipeline: p\nsocket: /\(String(repeating: "x", count: bytes - 1))\nstages: {a: {run: [x], source: true}}"
+        }
+        #expect(try parse(text(95)).socketPath?.utf8.count == 95)
+        #expect(complaint(text(96)).contains("has 96 bytes with its directory\n    at most 95"))
     }
 
     @Test func manyErrorsAreCounted() {

@@ -71,6 +71,16 @@ import Testing
         "when: |2-\n    a ==  @",
         "when: >\n  @ == 1\n  and b == 2\n",
     ]) func places(_ lines: String) throws {
+        try Self.pointsAtMark(lines)
+    }
+
+    /// The same for random layouts of every style of scalar: words, folds, blank lines, escapes, indentation.
+    @Test(arguments: 0..<500 as Range<UInt64>) func randomPlaces(_ seed: UInt64) throws {
+        var random = Random(seed: seed)
+        try Self.pointsAtMark(Self.layout(&random), "seed \(seed)")
+    }
+
+    static func pointsAtMark(_ lines: String, _ name: String = "") throws {
         let text =
             "pipeline: p\nstages:\n  s: {run: [x], source: true}\n  a:\n    run: [x]\n    from:\n      stage: s\n"
             + lines.split(separator: "\n", omittingEmptySubsequences: false).map { "      " + $0 }.joined(
@@ -78,7 +88,32 @@ import Testing
         let error = try #require(throws: ConfigurationErrors.self) { try parse(text) }.errors[0]
         let line = text.split(separator: "\n", omittingEmptySubsequences: false)[error.line - 1]
         let rest = line.unicodeScalars.dropFirst(error.column - 1)
-        #expect(rest.first == "@", "\(error) in \(line)")
+        #expect(rest.first == "@", "\(name): \(error) in\n\(text)")
+    }
+
+    /// `when:` with a text that has one `@`, in some style of YAML.
+    static func layout(_ random: inout Random) -> String {
+        let style = random.pick(["plain", "'", "\"", "|", "|-", ">", ">-", ">2"])
+        let isBlock = style.hasPrefix("|") || style.hasPrefix(">")
+        var words: [String] = ["a", "==", "1", "and", "level", "2.5", "(", ")"]
+        if isBlock || style == "plain" { words += ["'é x'", "'it'"] }
+        if style == "'" { words += ["''x''"] }
+        if style == "\"" { words += ["\\\"x\\\"", "\\x61", "'\\u00e9\\U0001F600'", "\\t"] }
+        var breaks = [" ", " ", " ", "  ", "\n  ", "\n  ", "\n\n  ", "\n\n\n  "]
+        if isBlock { breaks += ["\n    ", "\n\n     ", " \n  "] } else { breaks += [" \t \n  ", "\n      "] }
+        if style == "\"" { breaks += ["\\\n  ", " \\\n    ", "\\\n  \\  "] }
+        let count = Int.random(in: 0..<12, using: &random)
+        let mark = Int.random(in: 0...count, using: &random)
+        // A plain scalar cannot begin with the mark itself.
+        var text = style == "plain" ? "a " : ""
+        for index in 0...count {
+            text += (index == mark ? "@" : random.pick(words)) + (index == count ? "" : random.pick(breaks))
+        }
+        switch style {
+        case "plain": return "when: " + text
+        case "'", "\"": return "when: " + style + text + style
+        default: return "when: " + style + "\n" + random.pick(["", "\n", "  \n"]) + "  " + text + "\n"
+        }
     }
 
     // MARK: Properties

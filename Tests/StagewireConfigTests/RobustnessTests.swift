@@ -5,7 +5,8 @@ import Testing
 @Suite struct RobustnessTests {
     static func check(_ text: String, _ seed: UInt64) {
         do {
-            _ = try parse(text)
+            let commands = CommandCheck(environment: ["PATH": "/no/such:."])
+            _ = try PipelineFile.parse(text, name: "test.yaml", directory: "/no/such", commands: commands)
         } catch {
             let lines = text.unicodeScalars.count { ["\n", "\r", "\u{85}", "\u{2028}", "\u{2029}"].contains($0) } + 1
             for error in error.errors {

@@ -44,6 +44,56 @@ import Testing
         for (name, value) in expected { #expect(block.ref.attribute(name) == value, "\(name)") }
     }
 
+    @Test func attributesInOrder() {
+        let header = Message().message(6, Message().text(1, "b").text(2, "words"))
+            .message(6, Message().text(1, "empty")).message(6, Message().number(5, 1).text(1, "a"))
+            .message(6, Message().text(1, "b").number(3, 4))
+        let block = block(Message().message(2, header))
+        #expect(block.ref.attributes().map(\.name) == ["b", "a", "b"])
+        #expect(block.ref.attributes().map(\.value) == [.text("words"), .flag(true), .integer(2)])
+        let empty = self.block(Message())
+        #expect(empty.ref.attributes().isEmpty)
+    }
+
+    @Test(arguments: [0, 1, 127, 128, 70_000]) func payloadLengthWithoutCopying(length: Int) {
+        let block = block(Message().message(2, Message()).data(3, [UInt8](repeating: 7, count: length)))
+        #expect(block.ref.payloadLength == length && block.ref.payload.count == length)
+        let empty = self.block(Message())
+        #expect(empty.ref.payloadLength == 0)
+    }
+
+    /// Every hop with its run, moment and attempt; the longest numbers, and those that are left out.
+    @Test func hopsOfADerivedRecord() {
+        let stamp = LineageStamp()
+        let trace = Message().text(1, String(repeating: "t", count: 55)).bytes
+        stamp.source(id: RecordID(low: 1, high: 2), trace: trace.span.bytes, ingestTime: 1_000, run: 7)
+        var current = copy(stamp)
+        var expected = [RecordHop(run: 7, time: 1_000, attempt: 1)]
+        #expect(current.ref.hops() == expected)
+        for (run, attempt, wall) in [
+            (UInt32.max, UInt32.max, UInt64.max), (0, 1, 1_000), (300, 2, 1_127), (1, 128, 1_128), (2, 1, 5),
+        ] {
+            stamp.derived(
+                id: RecordID(low: 3, high: UInt64(run)), parent: current.ref, run: run, attempt: attempt, wall: wall)
+            current = copy(stamp)
+            // A clock that was set back counts as no distance.
+            expected.append(RecordHop(run: run, time: max(wall, 1_000), attempt: attempt))
+            #expect(current.ref.hops() == expected && current.ref.hopCount == expected.count)
+        }
+        #expect(!current.ref.hasMoreParents)
+        stamp.derived(
+            id: RecordID(low: 4, high: 4), parent: current.ref, parents: [RecordID(low: 1, high: 1)], truncated: true,
+            run: 3, attempt: 1, wall: 2_000)
+        let merged = copy(stamp)
+        #expect(merged.ref.hasMoreParents && merged.ref.hops().last == RecordHop(run: 3, time: 2_000, attempt: 1))
+    }
+
+    private func copy(_ stamp: LineageStamp) -> RecordBlock {
+        var log = StreamLog()
+        let sequence = log.append(stamp, output: Message().bytes.span.bytes, keyHash: 0)
+        return RecordBlock(copying: log.ref(sequence))
+    }
+
     @Test(arguments: [0, 1, 60, 90, 91, 92, 93, 94, 95, 96, 97, 98, 99, 100, 16_300, 16_384, 70_000, 2_097_152])
     func recordLengthIsWithoutTagAndLength(payload: Int) throws {
         let block = block(Message().data(3, [UInt8](repeating: 7, count: payload)))

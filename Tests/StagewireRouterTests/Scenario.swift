@@ -13,7 +13,7 @@ import StagewireModel
 ///     > settle t1 1 retry
 ///     > advance 250
 ///
-/// Run with STAGEWIRE_UPDATE_GOLDEN=1 to write the files anew; read the difference before you commit it.
+/// Run with STAGEWIRE_GOLDEN=write to write the files anew; read the difference before you commit it.
 final class Scenario {
     private var rig: Rig!
     private var workers: [String: RigWorker] = [:]
@@ -31,7 +31,7 @@ final class Scenario {
         let url = directory.appendingPathComponent(name)
         let written = try String(contentsOf: url, encoding: .utf8)
         let actual = Scenario().rewrite(written)
-        if ProcessInfo.processInfo.environment["STAGEWIRE_UPDATE_GOLDEN"] != nil {
+        if ProcessInfo.processInfo.environment["STAGEWIRE_GOLDEN"] == "write" {
             try actual.write(to: url, atomically: true, encoding: .utf8)
         }
         return (written, actual)

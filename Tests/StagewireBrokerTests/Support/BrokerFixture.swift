@@ -14,11 +14,16 @@ final class BrokerFixture: Sendable {
 
     var path: String { broker.socketPath }
 
-    init(_ pipeline: PipelineDefinition, environment: [String: String] = [:], start: Bool = true) throws {
+    init(
+        _ pipeline: PipelineDefinition, environment: [String: String] = [:], start: Bool = true,
+        timing: (inout HostTiming) -> Void = { _ in }, change: (inout Broker.Settings) -> Void = { _ in }
+    ) throws {
         directory = try Self.temporaryDirectory()
         log = LogRecorder()
         var settings = Broker.Settings(directory: directory, environment: environment)
         settings.socketPath = directory + "/run/test.sock"
+        timing(&settings.timing)
+        change(&settings)
         broker = try Broker(pipeline, settings, logger: log.logger)
         if start { broker.start() }
     }
@@ -28,6 +33,12 @@ final class BrokerFixture: Sendable {
         var template = Array("/tmp/stagewire-test-XXXXXX".utf8CString)
         guard mkdtemp(&template) != nil else { throw Peer.Failure(description: "mkdtemp: \(errno)") }
         return String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+
+    /// What the host says of the workers of `stage`.
+    func workers(_ stage: Int) async throws -> [HostedWorker] {
+        let lifecycle = broker.lifecycle
+        return try await broker.group.next().submit { lifecycle.value.host.workers(stage: stage) }.get()
     }
 
     func end() async throws -> RunReport {
@@ -85,7 +96,11 @@ final class LogRecorder: Sendable {
         }
 
         func log(event: LogEvent) {
-            recorder.recorded.withLock { $0.append("\(event.level): \(event.message)") }
+            var label = ""
+            if let stage = event.metadata?["stage"] {
+                label = "[\(stage)\(event.metadata?["instance"].map { "/\($0)" } ?? "")] "
+            }
+            recorder.recorded.withLock { $0.append("\(event.level): \(label)\(event.message)") }
         }
     }
 }

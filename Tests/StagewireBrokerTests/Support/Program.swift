@@ -13,25 +13,36 @@ final class Program {
 
     let process = Process()
     private let directory: String
+    private let terminal: PseudoTerminal?
 
-    init(_ arguments: [String], in directory: String) throws {
+    /// - Parameters:
+    ///   - terminal: takes standard error instead of the file.
+    ///   - environment: on top of the test's own.
+    init(
+        _ arguments: [String], in directory: String, terminal: PseudoTerminal? = nil,
+        environment: [String: String] = [:]
+    ) throws {
         self.directory = directory
+        self.terminal = terminal
         var path = [CChar](repeating: 0, count: 4096)
         let length = readlink("/proc/self/exe", &path, path.count)
         let test = String(decoding: path.prefix(max(0, length)).map { UInt8(bitPattern: $0) }, as: UTF8.self)
         let program = test[..<(test.lastIndex(of: "/") ?? test.startIndex)] + "/stagewire"
         process.executableURL = URL(fileURLWithPath: String(program))
         process.arguments = arguments
+        process.environment = ProcessInfo.processInfo.environment.merging(environment) { _, new in new }
         process.currentDirectoryURL = URL(fileURLWithPath: directory)
         for name in ["out", "err"] {
             _ = FileManager.default.createFile(atPath: "\(directory)/\(name)", contents: nil)
         }
         process.standardOutput = try FileHandle(forWritingTo: URL(fileURLWithPath: directory + "/out"))
-        process.standardError = try FileHandle(forWritingTo: URL(fileURLWithPath: directory + "/err"))
+        process.standardError =
+            try terminal?.openOtherEnd() ?? FileHandle(forWritingTo: URL(fileURLWithPath: directory + "/err"))
         try process.run()
     }
 
-    var error: String { read("err") }
+    var output: String { read("out") }
+    var error: String { terminal?.read() ?? read("err") }
 
     private func read(_ name: String) -> String {
         String(decoding: FileManager.default.contents(atPath: "\(directory)/\(name)") ?? Data(), as: UTF8.self)
@@ -70,6 +81,18 @@ final class Program {
     static func run(_ arguments: [String], _ pipeline: String = "") async throws -> Result {
         var result: Result?
         try await inDirectory(pipeline) { result = try await Program(arguments, in: $0).wait() }
+        return try #require(result)
+    }
+
+    /// The same, after `prepare` has been in the directory.
+    static func result(
+        of arguments: [String], _ pipeline: String, prepare: (String) -> Void
+    ) async throws -> Result {
+        var result: Result?
+        try await inDirectory(pipeline) { directory in
+            prepare(directory)
+            result = try await Program(arguments, in: directory).wait()
+        }
         return try #require(result)
     }
 

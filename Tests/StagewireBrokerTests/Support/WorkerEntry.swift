@@ -34,9 +34,24 @@ import Testing
             reason = try worker.awaitClose()
         case "transform": reason = try Flow.transform(worker)
         case "poisoned": reason = try poisoned(worker)
+        case "leaver": exit(0)
+        case "parent":
+            try leaveChild(holding: worker.peer.descriptor)
+            exit(0)
         default: exit(64)
         }
         exit(reason?.code == 0 ? 0 : 1)
+    }
+
+    /// A child that lives on and has the worker's connection and its output open.
+    private func leaveChild(holding descriptor: Int32) throws {
+        _ = fcntl(descriptor, F_SETFD, 0)
+        // Not by Foundation, which gives each child a process group of its own.
+        let words: [String] = ["sh", "-c", "echo child $$; exec sleep 1000"]
+        let arguments: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) } + [nil]
+        var pid = pid_t()
+        try #require(posix_spawn(&pid, "/bin/sh", nil, nil, arguments, environ) == 0)
+        usleep(200_000)
     }
 
     /// A transform that dies of record 77.

@@ -1,5 +1,3 @@
-import StagewireModel
-
 extension Predicate {
     /// The expression as a file would write it, with no more parentheses than it needs. Reading it again gives
     /// an equal predicate, provided that its numbers are finite and no list is empty.
@@ -26,8 +24,10 @@ extension Predicate {
 
     private static func text(_ name: String) -> String {
         let scalars = name.unicodeScalars
-        let isPlain = scalars.first.map(PredicateLexer.isNameStart) ?? false
-        if isPlain, scalars.allSatisfy(PredicateLexer.isNamePart), PredicateLexer.keywords[name] == nil { return name }
+        let isPlain = scalars.first.map(PredicateSyntax.isNameStart) ?? false
+        if isPlain, scalars.allSatisfy(PredicateSyntax.isNamePart), !PredicateSyntax.keywords.contains(name) {
+            return name
+        }
         return AttributeValue.delimited(name, by: "`")
     }
 }
@@ -46,7 +46,7 @@ extension AttributeValue {
     static func delimited(_ text: String, by quote: Unicode.Scalar) -> String {
         var result = String.UnicodeScalarView([quote])
         for scalar in text.unicodeScalars {
-            let escape = PredicateLexer.escapes.first { $0.meaning == scalar }
+            let escape = PredicateSyntax.escapes.first { $0.meaning == scalar }
             // The other sorts of quotes stand for themselves.
             if let escape, scalar == quote || !["\"", "'", "`"].contains(scalar) {
                 result.append("\\")
@@ -57,5 +57,26 @@ extension AttributeValue {
         }
         result.append(quote)
         return String(result)
+    }
+}
+
+/// What the text of an expression is made of: shared by this rendering and by the lexer of StagewireConfig.
+package enum PredicateSyntax {
+    /// Words that are no attribute's name unless backquoted.
+    package static let keywords: Set<String> = ["and", "or", "not", "exists", "in", "true", "false"]
+
+    /// A letter behind a backslash, and what the two stand for.
+    package static let escapes: [(letter: Unicode.Scalar, meaning: Unicode.Scalar)] = [
+        ("\\", "\\"), ("\"", "\""), ("'", "'"), ("`", "`"), ("n", "\n"), ("r", "\r"), ("t", "\t"),
+    ]
+
+    package static func isDigit(_ scalar: Unicode.Scalar) -> Bool { ("0"..."9").contains(scalar) }
+
+    package static func isNameStart(_ scalar: Unicode.Scalar) -> Bool {
+        ("a"..."z").contains(scalar) || ("A"..."Z").contains(scalar) || scalar == "_"
+    }
+
+    package static func isNamePart(_ scalar: Unicode.Scalar) -> Bool {
+        isNameStart(scalar) || isDigit(scalar) || scalar == "-" || scalar == "."
     }
 }

@@ -1,0 +1,151 @@
+import StagewireControl
+import StagewireModel
+import StagewireRouter
+
+/// Looking at dead letters, having them delivered again, and dropping them.
+extension ControlDesk {
+    // MARK: Looking
+
+    func list(_ request: ControlRequest) throws(ControlProblem) -> ControlAnswer {
+        try request.allowOnly(["stage", "reason", "after", "limit"])
+        let limit = try request.number("limit") ?? UInt64(ControlAPI.defaultPage)
+        guard limit >= 1, limit <= UInt64(ControlAPI.longestPage) else {
+            throw ControlProblem(.badRequest, "limit is \(limit)", hint: "it may be 1 to \(ControlAPI.longestPage)")
+        }
+        let after = try request.number("after")
+        guard after == nil || request.query["stage"] != nil else {
+            throw ControlProblem(
+                .badRequest, "after stands without a stage", hint: "letters are numbered per stage: add stage=NAME")
+        }
+        let reason = try request.query["reason"].map { name throws(ControlProblem) in try Self.reason(name) }
+        let stages =
+            if let name = request.query["stage"] { try stage(name)...(try stage(name)) } else {
+                0...(pipeline.stages.count - 1)
+            }
+        return .largeJSON(page(stages, reason: reason, after: after ?? 0, limit: Int(limit)))
+    }
+
+    private func page(_ stages: ClosedRange<Int>, reason: Code?, after: UInt64, limit: Int) -> DeadLetterPage {
+        var page = DeadLetterPage(letters: [], total: 0)
+        var isCut = false
+        for stage in stages {
+            let letters = selected(stage) { reason == nil || $0.reason == reason }
+            page.total += letters.count
+            let rest = letters.filter { $0.number > after }
+            let shown = rest.prefix(limit - page.letters.count)
+            page.letters += shown.map { summary($0, stage: stage) }
+            isCut = isCut || shown.count < rest.count
+        }
+        // Numbers of several stages cannot be told apart by one `after`.
+        if isCut, stages.count == 1 { page.next = page.letters.last?.number }
+        return page
+    }
+
+    func show(stage name: String, number text: String) throws(ControlProblem) -> ControlAnswer {
+        let stage = try stage(name)
+        guard let number = UInt64(text) else {
+            throw ControlProblem(.badRequest, "\(text) is no number of a dead letter", hint: "write \(name)/17")
+        }
+        guard let letter = selected(stage, where: { $0.number == number }).first else {
+            throw ControlProblem(
+                .notFound, "\(name) has no dead letter \(number) (any more)",
+                hint: "GET /v1/dead-letters?stage=\(name) lists those that it has")
+        }
+        return .largeJSON(detail(letter, stage: stage))
+    }
+
+    // MARK: Changing
+
+    /// Whether letters wait for room shows after the next turn, which is when they move.
+    func retry(
+        _ request: ControlRequest, _ caller: ControlCaller, _ reply: @escaping Reply
+    ) throws(ControlProblem) {
+        var choice = try choose(request)
+        let (name, index) = (pipeline.stages[choice.stage].name, choice.stage)
+        guard router.takesDeadLetters(stage: index), !lifecycle.switchboard.isStopped else {
+            throw ControlProblem(
+                .conflict, "stage \(name) takes no records any more: it has ended, or the pipeline is stopping",
+                hint: "the dead letters can still be looked at")
+        }
+        choice.answer.changed = lifecycle.switchboard.router.retryDeadLetters(stage: index, choice.numbers)
+        log("retried", choice, caller)
+        lifecycle.switchboard.scheduleTurn()
+        loop.assumeIsolated().execute { [self] in
+            let asked = Set(choice.numbers)
+            choice.answer.waiting = selected(index) { asked.contains($0.number) }.count
+            reply(.json(choice.answer))
+        }
+    }
+
+    func drop(_ request: ControlRequest, _ caller: ControlCaller, _ reply: Reply) throws(ControlProblem) {
+        var choice = try choose(request)
+        choice.answer.changed = lifecycle.switchboard.router.dropDeadLetters(stage: choice.stage, choice.numbers)
+        log("dropped", choice, caller)
+        lifecycle.switchboard.scheduleTurn()
+        reply(.json(choice.answer))
+    }
+
+    private struct Choice {
+        var stage: Int
+        /// Of letters that exist.
+        var numbers: [UInt64]
+        var answer: DeadLetterAnswer
+    }
+
+    private func choose(_ request: ControlRequest) throws(ControlProblem) -> Choice {
+        try request.allowOnly([])
+        let selection = try request.decode(DeadLetterSelection.self, keys: ["stage", "numbers", "reason", "all"])
+        let stage = try stage(selection.stage)
+        guard selection.numbers != nil || selection.reason != nil || selection.all == true else {
+            throw ControlProblem(
+                .badRequest, "nothing says which dead letters are meant",
+                hint: "give numbers, a reason, or \"all\": true")
+        }
+        guard selection.all != true || (selection.numbers == nil && selection.reason == nil) else {
+            throw ControlProblem(.badRequest, "all stands beside numbers or a reason", hint: "give one or the other")
+        }
+        guard (selection.numbers?.count ?? 0) <= ControlLimits.numbers else {
+            throw ControlProblem(.badRequest, "more than \(ControlLimits.numbers) numbers", hint: "ask several times")
+        }
+        let reason = try selection.reason.map { name throws(ControlProblem) in try Self.reason(name) }
+        let wanted = selection.numbers.map(Set.init)
+        let named = selected(stage) { wanted?.contains($0.number) ?? true }
+        let numbers = named.filter { reason == nil || $0.reason == reason }.map(\.number)
+        let missing = (wanted ?? []).subtracting(named.map(\.number)).sorted()
+        return Choice(stage: stage, numbers: numbers, answer: DeadLetterAnswer(changed: 0, missing: missing))
+    }
+
+    private func log(_ done: String, _ choice: Choice, _ caller: ControlCaller) {
+        let count = choice.answer.changed
+        guard count > 0 else { return }
+        let what = count == 1 ? "1 dead letter is" : "\(count) dead letters are"
+        logger.info(
+            "\(what) \(done): asked by \(caller.description)",
+            metadata: ["stage": "\(pipeline.stages[choice.stage].name)"])
+    }
+
+    // MARK: Names
+
+    /// A stage's letters that match, by number.
+    private func selected(_ stage: Int, where matches: (DeadLetter) -> Bool) -> [DeadLetter] {
+        router.deadLetters(stage: stage).filter(matches).sorted { $0.number < $1.number }
+    }
+
+    private func stage(_ name: String) throws(ControlProblem) -> Int {
+        guard let index = pipeline.stages.firstIndex(where: { $0.name == name }) else {
+            let names = pipeline.stages.map(\.name).joined(separator: ", ")
+            throw ControlProblem(.notFound, "there is no stage \(name)", hint: "there are \(names)")
+        }
+        return index
+    }
+
+    private static func reason(_ name: String) throws(ControlProblem) -> Code {
+        let reasons = Code.allCases.filter { $0.scope == .delivery }
+        guard let reason = reasons.first(where: { $0.name == name.uppercased() }) else {
+            throw ControlProblem(
+                .badRequest, "there is no reason \(name)",
+                hint: "there are \(reasons.map(\.name).joined(separator: ", "))")
+        }
+        return reason
+    }
+}

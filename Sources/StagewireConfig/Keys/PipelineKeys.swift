@@ -1,0 +1,98 @@
+import StagewireModel
+
+/// The keys of the file itself.
+enum PipelineKeys {
+    static let pipeline = Key("pipeline", NameForm(), .required, "part of every record's identity")
+    static let stages = Key(
+        "stages", StagesForm(), .required,
+        "1 to \(ConfigurationLimits.stages), in any order, without cycles, at most \(Limits.depth) from a source to any end"
+    )
+    static let durability = Key(
+        "durability",
+        ChoiceForm<Durability>(unavailable: [
+            Durability.disk.rawValue: "write `durability: memory`: records then do not survive the broker",
+            Durability.relaxed.rawValue: "write `durability: memory`: records then do not survive the broker",
+        ]),
+        standard: PipelineDefinition(name: "", stages: []).durability,
+        "`disk` and `relaxed` are not available in this version yet")
+    static let socket = Key(
+        "socket", PathForm(), .note("chosen by the broker"),
+        "at most \(ConfigurationLimits.socketPath) bytes with its directory")
+    static let limits = Key(
+        "limits", MappingForm(keys: LimitKeys.all) { $0.limits($1) }, .note("see [Limits](#limits)"),
+        "what the broker keeps and how long it waits")
+
+    static let all: [any KeyRow] = [pipeline, stages, durability, socket, limits]
+}
+
+/// Stages by their names. What reads them (`Reader.stages`) needs the file's directory, so this form only checks
+/// and hands on the entries.
+struct StagesForm: Form {
+    let type = "mapping of stages by name"
+
+    var schema: JSONValue {
+        [
+            "type": "object", "minProperties": 1, "maxProperties": .integer(ConfigurationLimits.stages),
+            "propertyNames": ["pattern": .string(NameForm.pattern), "maxLength": .integer(Limits.name)],
+            "additionalProperties": ["$ref": "#/$defs/stage"],
+        ]
+    }
+
+    func read(_ value: Value, _ what: String, _ reader: inout Reader) -> [Entry]? {
+        guard case .mapping(let entries) = value.content else {
+            reader.mismatch(
+                value, what, expected: "a mapping of stages by their names",
+                hint: "write `stages:`, then `  <name>:` and below it the stage's own keys")
+            return nil
+        }
+        guard !entries.isEmpty, entries.count <= ConfigurationLimits.stages else {
+            let count = entries.isEmpty ? "no" : "\(entries.count)"
+            reader.report(
+                value.position, "\(what): expected 1 to \(ConfigurationLimits.stages) stages, found \(count)")
+            return nil
+        }
+        return entries
+    }
+}
+
+/// The keys of `limits`.
+enum LimitKeys {
+    private static let standard = PipelineLimits()
+    private static let record = SizeForm(ConfigurationLimits.record)
+    private static let bytes = SizeForm(ConfigurationLimits.bytes)
+    private static let records = IntegerForm<Int>(ConfigurationLimits.records)
+    private static let timeout = DurationForm(ConfigurationLimits.timeout)
+
+    static let maxRecord = Key(
+        "max_record", record, standard: standard.maxRecord, "one record, the broker's part included")
+    static let maxStepBytes = Key(
+        "max_step_bytes", record, standard: standard.maxStepBytes,
+        "what one outcome or one emission of a source may hold")
+    static let maxStepRecords = Key(
+        "max_step_records", records, standard: standard.maxStepRecords, "the same in records")
+    static let windowBytes = Key(
+        "window_bytes", bytes, standard: standard.windowBytes, "what a stream holds before its stage waits")
+    static let windowRecords = Key("window_records", records, standard: standard.windowRecords, "the same in records")
+    static let unsettledBytes = Key(
+        "unsettled_bytes", bytes, standard: standard.unsettledBytes,
+        "deliveries that one worker may hold, per input")
+    static let unsettledRecords = Key(
+        "unsettled_records", records, standard: standard.unsettledRecords, "the same in records")
+    static let deadLetterBytes = Key(
+        "dead_letter_bytes", bytes, standard: standard.deadLetterBytes,
+        "dead letters per input with the texts of their errors; when full, the stage pauses")
+    static let deadLetterRecords = Key(
+        "dead_letter_records", records, standard: standard.deadLetterRecords, "the same in records")
+    static let handshake = Key(
+        "handshake", timeout, standard: standard.handshake, "for a worker to introduce itself")
+    static let heartbeat = Key(
+        "heartbeat", timeout, standard: standard.heartbeat, "of silence, before a worker is asked whether it lives")
+    static let idle = Key("idle", timeout, standard: standard.idle, "of silence, before its connection is closed")
+    static let drain = Key(
+        "drain", DurationForm(ConfigurationLimits.drain), standard: standard.drain, "for workers to finish at the end")
+
+    static let all: [any KeyRow] = [
+        maxRecord, maxStepBytes, maxStepRecords, windowBytes, windowRecords, unsettledBytes, unsettledRecords,
+        deadLetterBytes, deadLetterRecords, handshake, heartbeat, idle, drain,
+    ]
+}

@@ -1,0 +1,87 @@
+import StagewireModel
+
+/// A command of the file and where its words stand: for what only a look at the machine can tell.
+struct CommandSite {
+    var stage: String
+    var launch: Launch
+    /// The program's name.
+    var command: Position
+    /// The value of `directory`, where the file sets it.
+    var directory: Position?
+}
+
+/// Where a stage's workers come from.
+extension Reader {
+    mutating func launch(_ fields: Fields, _ what: String, _ draft: StageDraft, directory: String) -> Launch? {
+        if let position = fields.keyPosition(StageKeys.exec) {
+            report(
+                position, "\(what): `exec` is not available in this version yet",
+                hint: "start a worker with `run: [<program>, <argument>]`")
+            return nil
+        }
+        let isExternal = fields[StageKeys.attach] != nil
+        _ = read(StageKeys.attach, in: fields)
+        guard let run = fields[StageKeys.run] else {
+            if !isExternal {
+                report(
+                    draft.position, "\(what) has neither `run` nor `attach`",
+                    hint:
+                        "add `run: [<program>, <argument>]`, or `attach: external` if somebody else starts its workers")
+            }
+            refuse(StageKeys.launchKeys, fields) { "\(what): no worker is started here, so `\($0)` means nothing" }
+            return nil
+        }
+        if isExternal {
+            report(run.position, "\(what) has both `run` and `attach`", hint: "keep the one that is meant")
+        }
+        let command = read(StageKeys.run, in: fields)
+        let workDirectory = read(StageKeys.directory, in: fields).map { joined(directory, $0) }
+        var launch = Launch(command: command?.content ?? [], directory: workDirectory)
+        set(&launch.environment, StageKeys.environment, in: fields)
+        set(&launch.limits, StageKeys.resources, in: fields)
+        set(&launch.standardStreams, StageKeys.standardStreams, in: fields)
+        guard let command else { return nil }
+        commands.append(
+            CommandSite(
+                stage: draft.definition.name, launch: launch, command: command.position,
+                directory: workDirectory == nil ? nil : fields[StageKeys.directory]?.position))
+        return launch
+    }
+
+    /// Reports each of `keys` that is present; `sentence` is given the key.
+    mutating func refuse(_ keys: [any KeyRow], _ fields: Fields, _ sentence: (String) -> String) {
+        for key in keys {
+            if let position = fields.keyPosition(key) { report(position, sentence(key.name)) }
+        }
+    }
+
+    mutating func resources(_ fields: Fields) -> ProcessLimits {
+        var limits = ProcessLimits()
+        limits.addressSpace = read(ResourceKeys.addressSpace, in: fields)
+        limits.openFiles = read(ResourceKeys.openFiles, in: fields)
+        limits.cpuTime = read(ResourceKeys.cpuTime, in: fields)
+        limits.fileSize = read(ResourceKeys.fileSize, in: fields)
+        limits.coreSize = read(ResourceKeys.coreSize, in: fields)
+        limits.niceness = read(ResourceKeys.niceness, in: fields)
+        return limits
+    }
+
+    /// Several processes that read one terminal would each get some of the keys.
+    mutating func checkStandardStreams(_ fields: Fields, _ what: String, _ draft: StageDraft) {
+        guard draft.definition.launch?.standardStreams == .inherit, let value = fields[StageKeys.standardStreams] else {
+            return
+        }
+        if draft.definition.workers > 1 {
+            report(
+                value.position,
+                "\(what): `stdio: inherit` is for one worker, but `workers` is \(draft.definition.workers)",
+                hint: "write `workers: 1`, or leave `stdio` out")
+        }
+        if let inheritor {
+            report(
+                value.position, "\(what): `stdio: inherit` is for one stage, and \(quoted(inheritor)) has it already",
+                hint: "leave it out of one of them")
+        }
+        inheritor = inheritor ?? draft.definition.name
+    }
+}
