@@ -16,6 +16,9 @@ public final class Broker: Sendable {
         public var directory: String
         /// Sources that finish do not end the run; only `drain` or `abandon` does.
         public var keepRunning = false
+        /// `stagewire` itself, which is also the worker of built-in stages. The link of a running process names its
+        /// program even when a newer one has taken its place.
+        public var program = "/proc/self/exe"
         /// What workers inherit, without `STAGEWIRE_` variables.
         public var environment: [String: String]
         var timing = HostTiming()
@@ -66,7 +69,8 @@ public final class Broker: Sendable {
             let guardian = Guardian(loop: loop, logger: logger)
             guardian.start()
             let host = Host(
-                pipeline, directory: settings.directory, environment: environment, timing: settings.timing,
+                pipeline, directory: settings.directory, program: settings.program, environment: environment,
+                timing: settings.timing,
                 guardian: guardian, loop: loop, logger: logger)
             let lifecycle = Lifecycle(
                 pipeline, socketPath: path.path, switchboard: switchboard, host: host, guardian: guardian,

@@ -25,17 +25,21 @@ final class Host {
     var isDraining = false
     var isStopping = false
     private let directory: String
+    /// Runs built-in stages.
+    private let program: String
     private let environment: WorkerEnvironment
     private let guardian: Guardian
     private let reapers: NIOThreadPool
     private var stopped: EventLoopPromise<Void>?
 
     init(
-        _ pipeline: PipelineDefinition, directory: String, environment: WorkerEnvironment, timing: HostTiming,
+        _ pipeline: PipelineDefinition, directory: String, program: String, environment: WorkerEnvironment,
+        timing: HostTiming,
         guardian: Guardian, loop: any EventLoop, logger: Logger
     ) {
         self.pipeline = pipeline
         self.directory = directory
+        self.program = program
         self.environment = environment
         self.timing = timing
         self.guardian = guardian
@@ -73,7 +77,7 @@ final class Host {
         let process: WorkerProcess
         do {
             process = try WorkerProcess.start(
-                slot.launch, directory: slot.launch.directory ?? directory,
+                executable(slot.launch), directory: slot.launch.directory ?? directory,
                 environment: environment.variables(
                     stage: slot.name, instance: slot.instance, token: token, extra: slot.launch.environment),
                 in: surroundings(of: slot))
@@ -86,6 +90,14 @@ final class Host {
         slot.starts += 1
         logger.debug("started as process \(process.pid)", metadata: slot.metadata)
         remind(slot, occupant, after: timing.attachReminder)
+    }
+
+    /// A built-in stage is an ordinary worker that this program itself can be.
+    private func executable(_ launch: Launch) -> Launch {
+        guard let name = launch.builtIn else { return launch }
+        var own = launch
+        own.command = [program, "stage", name]
+        return own
     }
 
     private func surroundings(of slot: Slot) -> WorkerProcess.Surroundings {

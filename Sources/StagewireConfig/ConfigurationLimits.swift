@@ -47,4 +47,10 @@ enum ConfigurationLimits {
     /// Bytes that the name of the control socket, which stands beside the workers', has more.
     static let controlSuffix = 8
     static let socketPath = unixSocket - controlSuffix
+
+    // MARK: exec
+    static let execRecords = 1...1_000_000
+    static let execEvery: ClosedRange<Duration> = .zero ... .seconds(86_400)
+    static let execTimeout: ClosedRange<Duration> = .milliseconds(1) ... .seconds(86_400)
+    static let execGrace: ClosedRange<Duration> = .zero ... .seconds(3600)
 }

@@ -9,7 +9,7 @@ extension Reader {
         set(&stage.retry, StageKeys.retry, in: fields)
         set(&stage.ports, StageKeys.ports, in: fields)
         set(&stage.emits, StageKeys.emits, in: fields)
-        set(&stage.config, StageKeys.config, in: fields)
+        if stage.launch?.builtIn == nil { set(&stage.config, StageKeys.config, in: fields) }
     }
 
     mutating func retry(_ fields: Fields) -> RetryPolicy {

@@ -12,40 +12,51 @@ struct CommandSite {
 
 /// Where a stage's workers come from.
 extension Reader {
-    mutating func launch(_ fields: Fields, _ what: String, _ draft: StageDraft, directory: String) -> Launch? {
-        if let position = fields.keyPosition(StageKeys.exec) {
-            report(
-                position, "\(what): `exec` is not available in this version yet",
-                hint: "start a worker with `run: [<program>, <argument>]`")
-            return nil
-        }
+    mutating func launch(_ fields: Fields, _ what: String, _ draft: inout StageDraft, directory: String) -> Launch? {
+        checkOrigins(fields, what, draft)
         let isExternal = fields[StageKeys.attach] != nil
         _ = read(StageKeys.attach, in: fields)
-        guard let run = fields[StageKeys.run] else {
-            if !isExternal {
-                report(
-                    draft.position, "\(what) has neither `run` nor `attach`",
-                    hint:
-                        "add `run: [<program>, <argument>]`, or `attach: external` if somebody else starts its workers")
+        guard fields[StageKeys.run] != nil || fields[StageKeys.exec] != nil else {
+            if isExternal {
+                refuse(StageKeys.launchKeys, fields) { "\(what): no worker is started here, so `\($0)` means nothing" }
             }
-            refuse(StageKeys.launchKeys, fields) { "\(what): no worker is started here, so `\($0)` means nothing" }
             return nil
         }
-        if isExternal {
-            report(run.position, "\(what) has both `run` and `attach`", hint: "keep the one that is meant")
-        }
-        let command = read(StageKeys.run, in: fields)
+        let exec = read(StageKeys.exec, in: fields)
+        let command = read(StageKeys.run, in: fields) ?? exec?.command
         let workDirectory = read(StageKeys.directory, in: fields).map { joined(directory, $0) }
         var launch = Launch(command: command?.content ?? [], directory: workDirectory)
         set(&launch.environment, StageKeys.environment, in: fields)
         set(&launch.limits, StageKeys.resources, in: fields)
         set(&launch.standardStreams, StageKeys.standardStreams, in: fields)
+        if fields[StageKeys.exec] != nil {
+            launch.builtIn = "exec"
+            draft.definition.config = exec?.json ?? draft.definition.config
+            refuse(StageKeys.notWithExec, fields) { "\(what) is an executable, for which `\($0)` means nothing" }
+        }
         guard let command else { return nil }
         commands.append(
             CommandSite(
                 stage: draft.definition.name, launch: launch, command: command.position,
                 directory: workDirectory == nil ? nil : fields[StageKeys.directory]?.position))
         return launch
+    }
+
+    /// A stage's workers come from one place.
+    private mutating func checkOrigins(_ fields: Fields, _ what: String, _ draft: StageDraft) {
+        let origins: [any KeyRow] = [StageKeys.run, StageKeys.exec, StageKeys.attach]
+        let present = origins.filter { fields.keyPosition($0) != nil }
+        if present.isEmpty {
+            report(
+                draft.position, "\(what) has neither `run` nor `exec` nor `attach`",
+                hint: "add `run: [<program>, <argument>]`, or `attach: external` if somebody else starts its workers")
+        }
+        guard present.count > 1 else { return }
+        let both = present.count == 2 ? "both" : "all of"
+        report(
+            fields[present[0]]?.position ?? draft.position,
+            "\(what) has \(both) \(present.map { "`\($0.name)`" }.joined(separator: " and "))",
+            hint: "keep the one that is meant")
     }
 
     /// Reports each of `keys` that is present; `sentence` is given the key.

@@ -23,7 +23,7 @@ extension Reader {
             draft.isComplete = false
             return draft
         }
-        draft.definition.launch = launch(fields, what, draft, directory: directory)
+        draft.definition.launch = launch(fields, what, &draft, directory: directory)
         readWorkers(fields, what, &draft.definition)
         checkStandardStreams(fields, what, draft)
         readHandling(fields, &draft.definition)

@@ -77,6 +77,9 @@ public enum StandardStreams: String, Sendable, CaseIterable {
 public struct Launch: Equatable, Sendable {
     /// Program and arguments; no shell in between.
     public var command: [String]
+    /// A stage that comes with Stagewire: the broker's own program runs it as a worker like any other. `command` is
+    /// then what that stage is to run, and stands in its configuration too.
+    public var builtIn: String?
     /// Working directory; `nil`: the one of the pipeline file.
     public var directory: String?
     public var environment: [String: String]

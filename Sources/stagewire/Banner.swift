@@ -38,7 +38,8 @@ struct Banner: Encodable {
                 return upstream.ports.count == 1 ? upstream.name : "\(upstream.name).\(upstream.ports[input.port])"
             }
             return Stage(
-                name: stage.name, from: from, command: stage.launch?.command,
+                name: stage.name, from: from,
+                command: stage.launch.map { ($0.builtIn.map { [$0] } ?? []) + $0.command },
                 workers: stage.launch == nil ? nil : stage.workers)
         }
         (meaning, state) = Self.explain(definition.durability)

@@ -74,7 +74,8 @@ import Testing
         let indented = text.components(separatedBy: "\n").map { $0.isEmpty ? "" : "    " + $0 }.joined(separator: "\n")
         return
             "pipeline: p\nstages:\n  first: {run: [x], source: true, ports: [out, alerts]}\n  second: {run: [x], from: first}\n"
-            + "  shown:\n" + indented + (text.contains("run:") || text.contains("attach:") ? "" : "    run: [x]\n")
+            + "  shown:\n" + indented
+            + (["run:", "exec:", "attach:"].contains { text.contains($0) } ? "" : "    run: [x]\n")
             + (text.contains("from:") || text.contains("source:") ? "" : "    from: first\n")
     }
 
@@ -89,7 +90,8 @@ import Testing
     /// Which table of keys each heading of the document introduces.
     static let tables: [(heading: String, keys: [any KeyRow])] = [
         ("## Pipeline", PipelineKeys.all), ("## Stages", StageKeys.all), ("### Retry", RetryKeys.all),
-        ("### Inputs", InputKeys.all), ("### Resources", ResourceKeys.all), ("### Schemas", SchemaKeys.all),
+        ("### Executables", ExecKeys.all), ("#### Batches", ExecBatchKeys.all), ("### Inputs", InputKeys.all),
+        ("### Resources", ResourceKeys.all), ("### Schemas", SchemaKeys.all),
         ("## Limits", LimitKeys.all),
     ]
 

@@ -32,7 +32,7 @@ struct CommandForm: Form {
             let words = scalar.text.split(whereSeparator: \.isWhitespace).map(String.init)
             reader.mismatch(
                 value, what, expected: "a list of program and arguments (there is no shell)",
-                hint: "write `run: [\(words.joined(separator: ", "))]`")
+                hint: "write `\(what.filter { $0 != "`" }): [\(words.joined(separator: ", "))]`")
             return nil
         }
         guard let values = reader.list(value, what, of: "program and arguments") else { return nil }

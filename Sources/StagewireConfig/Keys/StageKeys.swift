@@ -7,12 +7,13 @@ enum StageKeys {
     // MARK: Where workers come from
 
     static let run = Key(
-        "run", CommandForm(), .note("one of `run` and `attach`"), "program and arguments; there is no shell")
+        "run", CommandForm(), .note("one of `run`, `exec`, `attach`"), "program and arguments; there is no shell")
     static let attach = Key(
         "attach", ChoiceForm([("external", true)]), .note(""),
         "somebody else starts the workers; without " + launchKeys.map { "`\($0.name)`" }.joined(separator: ", "))
     static let exec = Key(
-        "exec", CustomForm<Never>("", ["not": [:]]) { _, _ in nil }, .note(""), "not available in this version yet")
+        "exec", MappingForm(keys: ExecKeys.all) { $0.exec($1) }, .note(""),
+        "any executable as a stage, see [Executables](#executables); without `config`, `source` and `stdio`")
     static let workers = Key(
         "workers", IntegerForm<Int>(ConfigurationLimits.workers), standard: standard.workers,
         "processes that are started; at most `max_workers`, \(Limits.connections) in the whole pipeline")
@@ -62,14 +63,18 @@ enum StageKeys {
     )
 
     static let all: [any KeyRow] = [
-        run, attach, source, from, workers, maxWorkers, ports, ordering, overflow, retry, lease, crashLimit, config,
-        environment, directory, resources, standardStreams, emits, exec,
+        run, exec, attach, source, from, workers, maxWorkers, ports, ordering, overflow, retry, lease, crashLimit,
+        config,
+        environment, directory, resources, standardStreams, emits,
     ]
 
     /// What only means something where the broker starts the workers.
     static let launchKeys: [any KeyRow] = [workers, environment, directory, resources, standardStreams]
     /// What only means something where records are delivered.
     static let deliveryKeys: [any KeyRow] = [from, ordering, overflow, retry, lease, crashLimit]
+
+    /// What the command of `exec` has no use for.
+    static let notWithExec: [any KeyRow] = [config, source, standardStreams]
 
     /// The stage's schema: its keys, and which of them exclude or need each other.
     static var schema: JSONValue {
@@ -81,9 +86,12 @@ enum StageKeys {
                 "allOf",
                 [
                     [
-                        "if": ["required": [.string(attach.name)]], "then": without([run] + launchKeys),
-                        "else": ["required": [.string(run.name)]],
+                        "if": ["required": [.string(attach.name)]], "then": without([run, exec] + launchKeys),
+                        "else": [
+                            "oneOf": [["required": [.string(run.name)]], ["required": [.string(exec.name)]]]
+                        ],
                     ],
+                    ["if": ["required": [.string(exec.name)]], "then": without(notWithExec)],
                     [
                         "if": [
                             "required": [.string(source.name)],

@@ -36,7 +36,8 @@ public indirect enum JSONValue: Equatable, Sendable {
         return "\(brackets.open)\n\(body)\n\(space.dropLast(2))\(brackets.close)"
     }
 
-    private var line: String {
+    /// On one line.
+    var line: String {
         switch self {
         case .object(let members):
             "{" + members.map { Self.quoted($0.name) + ": " + $0.value.line }.joined(separator: ", ") + "}"
