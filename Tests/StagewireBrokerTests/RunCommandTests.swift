@@ -180,8 +180,9 @@ import Testing
         let text = try await onTerminal([], [:])
         #expect(text.contains("\u{1b}[33mwarning:\u{1b}[0m"), "warnings are yellow")
         #expect(text.contains(#/\u{1b}\[\d\dmsource/1\u{1b}\[0m/#), "and labels have their stage's colour")
-        let statuses = text.split(separator: "\r\u{1b}[K").dropFirst().map { $0.prefix { $0 != "\r\n" && $0 != "\r" } }
-        let lines = statuses.filter { $0.contains("records/s in") }
+        // It stands behind the sequence that clears its line, or behind a log line that it was drawn again under.
+        let all = text.replacing("\r\u{1b}[K", with: "\r\n").split(separator: "\r\n")
+        let lines = all.filter { $0.contains("records/s in") }
         #expect(!lines.isEmpty && lines.allSatisfy { $0.count < 60 }, "\(lines)")
         #expect(text.hasSuffix("\r\n") && text.contains("test: drained after"))
         let table = try #require(text.range(of: "test: drained"))
