@@ -61,7 +61,7 @@ import Testing
 
     @Test func everyExampleFileLoads() throws {
         let paths = Self.documents(".yaml")
-        #expect(paths.contains("docs/examples/first-pipeline/pipeline.yaml"))
+        #expect(paths.contains("docs/examples/polyglot/pipeline.yaml"))
         for path in paths {
             let text = try Self.read(path)
             if Self.isPipeline(text) { #expect(complaint(text) == "", "\(path)") }

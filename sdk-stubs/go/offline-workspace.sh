@@ -26,7 +26,7 @@ go 1.19
 
 use (
 	$root/sdk-stubs/go
-	$root/docs/examples/first-pipeline/normalise
+	$root/docs/examples/polyglot/normalise
 )
 
 replace google.golang.org/protobuf => $target/protobuf

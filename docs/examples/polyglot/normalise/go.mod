@@ -1,4 +1,4 @@
-module stagewire.dev/examples/first-pipeline/normalise
+module stagewire.dev/examples/polyglot/normalise
 
 go 1.19
 
