@@ -9,7 +9,7 @@ SHELL := /bin/bash
 BUILD := build
 BIN := $(BUILD)/bin
 PROGRAM := .build/release/stagewire
-EXAMPLE := docs/examples/first-pipeline
+EXAMPLE := docs/examples/polyglot
 SWIFT := swift
 SWIFT_RELEASE := $(SWIFT) build -c release
 PYTHON := $(BUILD)/venv/bin/python3
@@ -20,6 +20,7 @@ PACKAGES := \
 	golang-go golang-google-protobuf-dev \
 	cargo rustc librust-prost-dev librust-prost-derive-dev librust-prost-build-dev librust-bytes-dev librust-serde-derive-dev librust-serde-json-dev \
 	python3 python3-venv \
+	nodejs jq \
 	gcc libc6-dev git ca-certificates
 
 # Offline and online builds use the same manifests: Debian's copies of the libraries stand in for the network, and its
@@ -59,7 +60,7 @@ $(BUILD)/setup.stamp: Makefile
 # Tests/PipelineSchema.
 $(PYTHON): $(BUILD)/setup.stamp sdk-stubs/python/pyproject.toml
 	@/usr/bin/python3 -m venv $(BUILD)/venv
-	@$(BUILD)/venv/bin/pip install --quiet --disable-pip-version-check "protobuf>=4" "jsonschema>=4" "PyYAML>=6"
+	@$(BUILD)/venv/bin/pip install --quiet --disable-pip-version-check "protobuf>=4" "numpy>=1.24" "jsonschema>=4" "PyYAML>=6"
 	@touch $@
 
 $(BUILD)/go/go.work: $(BUILD)/setup.stamp sdk-stubs/go/offline-workspace.sh
@@ -110,15 +111,20 @@ uninstall: ## Remove what `make install` installed
 # ---- use ----
 
 .PHONY: demo
-demo: build ## Run the first pipeline: Rust reads, Go normalises, Python counts
+demo: build ## Run the polyglot pipeline: Rust reads, Go filters, Python scores, Node alerts, shell archives
 	@rm -rf $(BUILD)/demo && mkdir -p $(BUILD)/demo
 	@$(PYTHON) $(EXAMPLE)/generate.py $(BUILD)/demo/input
-	@PATH="$(CURDIR)/$(BUILD)/venv/bin:$$PATH" $(BIN)/stagewire run $(EXAMPLE)/pipeline.yaml
+	@$(PYTHON) $(EXAMPLE)/webhook.py $(BUILD)/demo/alerts.jsonl --port 0 >$(BUILD)/demo/port & \
+		webhook=$$!; trap 'kill $$webhook' EXIT; \
+		while [ ! -s $(BUILD)/demo/port ] && kill -0 $$webhook; do sleep 0.05; done; \
+		ALERT_WEBHOOK=http://127.0.0.1:$$(cat $(BUILD)/demo/port)/alerts PATH="$(CURDIR)/$(BUILD)/venv/bin:$$PATH" \
+		$(BIN)/stagewire run $(EXAMPLE)/pipeline.yaml
 	@echo
-	@$(PYTHON) $(EXAMPLE)/verify.py $(BUILD)/demo/readings.jsonl $(BUILD)/demo/input/*.csv
+	@$(PYTHON) $(EXAMPLE)/verify.py --strict $(BUILD)/demo/input $(BUILD)/demo/archive $(BUILD)/demo/alerts.jsonl
 	@echo
-	@echo "The readings with their lineage: $(BUILD)/demo/readings.jsonl"
-	@echo "The pipeline:                    $(EXAMPLE)/pipeline.yaml"
+	@echo "Alerts as they arrived:       $(BUILD)/demo/alerts.jsonl"
+	@echo "Everything, with its lineage: $(BUILD)/demo/archive"
+	@echo "The pipeline:                 $(EXAMPLE)/pipeline.yaml"
 
 # ---- test ----
 
@@ -169,7 +175,7 @@ fuzz-short: setup
 
 .PHONY: test-demo
 test-demo: demo
-	@$(PYTHON) Tests/FirstPipeline/nab.py
+	@$(PYTHON) Tests/Polyglot/nab.py
 
 # ---- generated code, format ----
 
