@@ -25,29 +25,53 @@
 //! The outcome of one record's handling is one step: what it emitted becomes visible together with
 //! its settlement, or not at all.
 
+mod arguments;
 mod codes;
+mod config;
+mod console;
+mod consuming;
 mod credit;
 mod emitter;
 mod frame;
+mod handshake;
+mod holding;
+mod hub;
+mod json;
+mod keeper;
 mod limits;
+mod lineage;
 mod output;
+mod panes;
 #[allow(clippy::all)]
 mod pb;
+mod producing;
+mod reader;
 mod record;
+mod rehearsal;
+mod role;
 mod session;
 mod settle;
+mod signals;
 mod source;
+mod stage;
+mod tally;
 mod verdict;
+mod window;
+mod windows;
 mod wire;
 mod worker;
 
+pub use arguments::source_arguments;
 pub use codes::Code;
 pub use emitter::Emitter;
+pub use lineage::{Hop, Lineage, RecordId};
 pub use output::{Attribute, Output, Scalar, Trace};
-pub use record::{Hop, Lineage, Record, RecordId};
+pub use record::Record;
 pub use source::{Partition, Source, SourceError};
+pub use stage::Stage;
 pub use verdict::Verdict;
-pub use worker::Stage;
+pub use window::{Batch, Window};
+pub use windows::{Late, Windows};
 
 #[cfg(test)]
 mod tests;

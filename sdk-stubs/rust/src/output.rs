@@ -1,3 +1,4 @@
+use crate::limits::{MAX_ATTRIBUTES, MAX_HEADER, MAX_KEY};
 use crate::wire::{append_bytes, append_bytes_always, append_tag, append_uint, append_varint, wrap, FIXED64, VARINT};
 
 /// A record to be emitted. Everything is borrowed; an empty or zero field means: not stated.
@@ -80,12 +81,27 @@ impl<'a> Attribute<'a> {
 }
 
 impl Output<'_> {
-    /// Encodes the `Record` message.
-    pub(crate) fn append_to(&self, buffer: &mut Vec<u8>) {
+    /// Encodes the `Record` message, and returns the bytes of its header.
+    pub(crate) fn append_to(&self, buffer: &mut Vec<u8>) -> usize {
         let mark = buffer.len();
         self.append_header(buffer);
+        let header = buffer.len() - mark;
         wrap(buffer, mark, 2);
         append_bytes(buffer, 3, self.payload);
+        header
+    }
+
+    /// Why the broker would refuse this output, whose header takes so many bytes (RE-4).
+    pub(crate) fn problem(&self, header: usize) -> Option<String> {
+        if self.key.len() > MAX_KEY {
+            Some(format!("a key of {} bytes; at most {MAX_KEY}", self.key.len()))
+        } else if self.attributes.len() > MAX_ATTRIBUTES {
+            Some(format!("{} attributes; at most {MAX_ATTRIBUTES}", self.attributes.len()))
+        } else if header > MAX_HEADER {
+            Some(format!("a header of {header} bytes; at most {MAX_HEADER}"))
+        } else {
+            None
+        }
     }
 
     fn append_header(&self, buffer: &mut Vec<u8>) {

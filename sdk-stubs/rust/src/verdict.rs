@@ -14,6 +14,9 @@ pub enum Verdict {
     Retry { delay: Duration, message: String, is_indefinite: bool },
     /// Untouched: the same attempt, elsewhere or a little later.
     Release,
+    /// What an error that `?` hands on turns into, and a panic: again after the pipeline's own backoff;
+    /// the text goes to standard error too.
+    Failed(String),
 }
 
 impl Verdict {
@@ -39,6 +42,7 @@ impl Verdict {
                 outcome.error =
                     Some(pb::Error { code: Code::APPLICATION.0, message: cut_text(message), indefinite: is_indefinite });
             }
+            Verdict::Failed(text) => return Verdict::retry(Duration::ZERO, text).outcome(),
             Verdict::Release => outcome.kind = pb::OutcomeKind::Released as i32,
         }
         outcome
@@ -47,8 +51,23 @@ impl Verdict {
 
 impl<E: std::error::Error> From<E> for Verdict {
     fn from(error: E) -> Self {
-        Verdict::retry(Duration::ZERO, error.to_string())
+        Verdict::Failed(with_causes(&error))
     }
+}
+
+/// An error's text with those of its causes, where they say something new.
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        cause = error.source();
+    }
+    text
 }
 
 /// Rounds up, so that a short delay does not become none, and saturates.

@@ -11,6 +11,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{channel, Receiver};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,7 +19,9 @@ use prost::Message;
 
 use crate::codes::Code;
 use crate::pb::{self, envelope::Message as Kind};
-use crate::worker::{Environment, Role, Stage, Worker};
+use crate::role::Role;
+use crate::stage::Stage;
+use crate::worker::{Environment, Worker};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -26,6 +29,26 @@ pub struct Broker {
     listener: UnixListener,
     directory: PathBuf,
     exit: Receiver<(u8, String)>,
+}
+
+/// What was written to it, for all who have a clone.
+#[derive(Clone, Default)]
+pub struct Written(Arc<Mutex<Vec<u8>>>);
+
+impl Written {
+    pub fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl Write for Written {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 /// One accepted connection. Checks on its own that the worker never overshoots output 0.
@@ -44,6 +67,10 @@ pub struct Link {
 impl Broker {
     /// Starts a worker that dials this broker.
     pub fn new(token: &str, role: impl FnOnce() -> Role + Send + 'static) -> Self {
+        Broker::with(Stage::new().version("1.2"), token, role)
+    }
+
+    pub fn with(stage: Stage, token: &str, role: impl FnOnce() -> Role + Send + 'static) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let unique = format!("stagewire-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let directory = std::env::temp_dir().join(unique);
@@ -59,9 +86,9 @@ impl Broker {
         };
         let (send, exit) = channel();
         thread::spawn(move || {
-            let mut stderr = Vec::new();
-            let code = Worker::new(Stage::new().version("1.2"), role()).run(&environment, &mut stderr);
-            let _ = send.send((code, String::from_utf8(stderr).unwrap()));
+            let stderr = Written::default();
+            let code = Worker::new(stage, role(), Box::new(stderr.clone())).run(&environment);
+            let _ = send.send((code, stderr.text()));
         });
         Broker { listener, directory, exit }
     }
