@@ -85,11 +85,8 @@ fn watch(session: &Session) -> Left {
     let mut state = hub.lock();
     loop {
         let source = &mut state.source;
-        if let Some(Err(SourceError::Failed(message))) = &source.result {
-            return Left::Failed(format!("the source failed: {message}"));
-        }
-        if let Some(message) = &source.fatal {
-            return Left::Failed(message.clone());
+        if let Some(message) = source.failure() {
+            return Left::Failed(message);
         }
         let is_done = source.result.is_some();
         let (is_drained, is_stopped) = (source.is_drained(), source.is_stopped);

@@ -259,6 +259,14 @@ fn failed<T>(message: String) -> Result<T, SourceError> {
 }
 
 impl SourceState {
+    /// Why the worker has to end: what the author's function says, or the broker.
+    pub fn failure(&self) -> Option<String> {
+        match &self.result {
+            Some(Err(SourceError::Failed(message))) => Some(format!("the source failed: {message}")),
+            _ => self.fatal.clone(),
+        }
+    }
+
     /// Why no more can be emitted.
     fn obstacle(&self) -> Result<(), SourceError> {
         match &self.fatal {

@@ -10,15 +10,14 @@ use crate::console::Console;
 use crate::emitter::port_names;
 use crate::frame::Fault;
 use crate::handshake::{connect, Identity};
+use crate::hub::Hub;
 use crate::limits::{BACKOFF_FIRST, BACKOFF_LIMIT, BACKOFF_SILENCE};
 use crate::pb;
 use crate::producing;
-use crate::role::{Role, SourceFunction};
-use crate::hub::Hub;
+use crate::role::{Role, SourceFunction, Work};
 use crate::session::Session;
 use crate::stage::Stage;
 use crate::{consuming, holding};
-use crate::role::Work;
 
 /// What the broker's host, or whoever starts the worker, tells it.
 #[derive(Clone, Default)]
@@ -129,6 +128,9 @@ impl Worker {
                 Ending::Exit(code, message) => return (code, message),
                 Ending::Again(reason) => reason,
             };
+            if let Some(message) = self.hub.lock().source.failure() {
+                return (1, message);
+            }
             if self.was_welcome {
                 (delay, silent_until) = (BACKOFF_FIRST, None);
             }

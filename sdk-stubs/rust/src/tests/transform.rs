@@ -12,7 +12,7 @@ use crate::role::Work;
 use crate::verdict::Verdict;
 use crate::Emitter;
 
-fn double() -> Role {
+pub fn double() -> Role {
     Role::records(|record: &Record, out: &mut Emitter| {
         out.emit(&Output { key: record.key(), payload: &record.payload().repeat(2), ..Output::default() });
         Ok(())
@@ -21,10 +21,6 @@ fn double() -> Role {
 
 fn drop_all() -> Role {
     Role::records(|_: &Record, _: &mut Emitter| Ok(()))
-}
-
-fn is_pong(message: &Kind) -> bool {
-    matches!(message, Kind::Pong(_))
 }
 
 #[test]
