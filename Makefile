@@ -111,6 +111,10 @@ test-rust: setup
 	@$(CARGO) test --quiet --manifest-path sdk-stubs/rust/Cargo.toml
 	@$(CARGO) test --quiet --manifest-path $(EXAMPLE)/ingest/Cargo.toml
 
+.PHONY: test-rust-pipeline
+test-rust-pipeline: build
+	@STAGEWIRE_BROKER=$(CURDIR)/$(BIN)/stagewire $(CARGO) test --quiet --manifest-path sdk-stubs/rust/Cargo.toml --test pipeline -- --ignored --exact killed_workers
+
 .PHONY: test-python
 test-python: setup
 	@cd sdk-stubs/python && $(CURDIR)/$(PYTHON) -W error -m unittest discover -s tests
