@@ -84,7 +84,8 @@ mod tests {
         let parsed = parse(&["--config", "{\"n\": 1}", "--test", "a.jsonl"], false).unwrap().unwrap();
         assert_eq!((parsed.file.as_str(), &parsed.config[..]), ("a.jsonl", &b"{\"n\": 1}"[..]));
         assert_eq!(parse(&["--test", "a.csv", "--limit", "7"], true).unwrap().unwrap().limit, 7);
-        for wrong in [&["--test"][..], &["--test", "a", "--config", "{"], &["--test", "a", "--config", "@/nonexistent"], &["--test", "a", "--limit", "x"]] {
+        let broken = &["--test", "a", "--config", "{"][..];
+        for wrong in [&["--test"], broken, &["--test", "a", "--config", "@/nonexistent"], &["--test", "a", "--limit", "x"]] {
             assert!(parse(wrong, false).is_err(), "{wrong:?}");
         }
     }

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use crate::codes::Code;
 use crate::credit::Charge;
-use crate::limits::{DEFAULT_FRAME, MAX_TEXT};
+use crate::limits::{DEFAULT_FRAME, MAX_TEXT, RANGE};
 use crate::output::Output;
 use crate::pb;
 use crate::record::Record;
@@ -119,7 +119,8 @@ impl Emitter {
     }
 
     /// Finds what the broker would refuse, or what could never fit the credit and would wait for ever.
-    pub(crate) fn check(&mut self) -> Result<(), (Code, String)> {
+    /// `head` bytes stand in the same frame, beside the emissions.
+    pub(crate) fn check(&mut self, head: usize) -> Result<(), (Code, String)> {
         let records: u64 = self.charges.iter().map(|c| c.records).sum();
         let bytes: u64 = self.charges.iter().map(|c| c.bytes + c.records * self.welcome.stamp_reserve).sum();
         let welcome = &self.welcome;
@@ -128,7 +129,7 @@ impl Emitter {
                 "one step emitted {records} records charged {bytes} bytes; the pipeline takes at most {} records and {} bytes",
                 welcome.max_step_records, welcome.max_step_bytes
             ))
-        } else if (self.body.len() + MAX_TEXT) as u64 > welcome.max_frame {
+        } else if (self.body.len() + head) as u64 > welcome.max_frame {
             Some(format!("one step emitted {} bytes; a frame holds at most {}", self.body.len(), welcome.max_frame))
         } else {
             None
@@ -144,11 +145,11 @@ impl Emitter {
         if self.named.iter().any(|parent| *parent != delivery) {
             return Err(Verdict::Failed("emit_from names another record than the one that is handled".into()));
         }
-        self.checked()
+        self.checked(MAX_TEXT)
     }
 
-    pub(crate) fn checked(&mut self) -> Result<(), Verdict> {
-        self.check().map_err(|(code, message)| Verdict::Reject { code: code.0, message })
+    pub(crate) fn checked(&mut self, head: usize) -> Result<(), Verdict> {
+        self.check(head).map_err(|(code, message)| Verdict::Reject { code: code.0, message })
     }
 
     /// For what was emitted for a window.
@@ -163,7 +164,7 @@ impl Emitter {
         if self.named.iter().any(|parent| !rest.iter().any(|span| span.contains(*parent))) {
             return Err(Verdict::Failed("emit_from names a record that is rejected or not one of this window".into()));
         }
-        self.checked()
+        self.checked(MAX_TEXT + rest.len() * RANGE)
     }
 
     /// An emitter for testing a handler without a broker. It takes any port.

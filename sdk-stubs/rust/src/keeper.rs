@@ -68,7 +68,10 @@ pub fn keep(writer: &Writer, lease: Duration, watch: &Watch) {
         };
         if is_overdue && !sight.is_told {
             sight.is_told = true;
-            eprintln!("stagewire: a handler has taken more than {:?}; the broker takes its records back when their lease ends", watch.timeout);
+            eprintln!(
+                "stagewire: a handler has taken more than {:?}; the broker takes its records back when their lease ends",
+                watch.timeout
+            );
         }
         if sight.is_overdue(watch, Instant::now()) && !is_connected {
             eprintln!("stagewire: the session is over and the handler has not returned; this worker ends");

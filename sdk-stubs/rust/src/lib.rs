@@ -18,12 +18,20 @@
 //!
 //! ```text
 //! reader   socket -> frames; answers Ping, books credit, queues records; never waits for a handler
-//! main     takes records one by one, calls the handler, gathers outcomes, writes Settle frames
-//! keeper   writes gathered outcomes that have waited too long, and Extend while records are held
+//! main     takes records from the queue, into windows if there are any, calls the handler, gathers
+//!          outcomes, writes Settle frames
+//! keeper   writes gathered outcomes that have waited too long; Extend while records are held, but for a
+//!          handler that has had its time
+//! signals  lets main finish what is at hand and leave
+//! source   the author's function, in the place of a handler
 //! ```
 //!
-//! The outcome of one record's handling is one step: what it emitted becomes visible together with
-//! its settlement, or not at all.
+//! The outcome of one handling is one step: what it emitted becomes visible together with the
+//! settlement of its record, or of its window, or not at all.
+//!
+//! Where to look: `worker` (connections and how they end), `session` and `hub` (what one connection's
+//! threads share), `consuming`, `holding` and `producing` (the kinds of stages), `panes` (which record
+//! belongs to which window), `rehearsal` (`--test`), `wire`, `frame` and `settle` (bytes).
 
 mod arguments;
 mod codes;

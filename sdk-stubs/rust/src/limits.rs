@@ -14,6 +14,9 @@ pub const CEILING_FRAME: u32 = 64 * 1024 * 1024;
 /// Room left free in front of gathered outcomes for prefix, version, tag and length: 4+3+1+5.
 pub const FRAME_HEADROOM: usize = 16;
 
+/// A range of deliveries in an outcome, at most: two varints with their tags, its own tag and length.
+pub const RANGE: usize = 24;
+
 /// Gathered outcomes are written at this size, bytes: larger gains nothing, and waits longer.
 pub const SETTLE_TARGET: usize = 64 * 1024;
 /// Gathered outcomes are written after about this time even if the handler is still busy.

@@ -96,7 +96,7 @@ impl Panes {
                 if has_ended && !is_again {
                     return Added::Late(format!("late: its window ended at {}", json::event_time_text(end)));
                 }
-                self.put(name, record, now, (!has_ended).then(|| end));
+                self.put(name, record, now, (!has_ended).then_some(end));
                 let seen = time.saturating_sub(lateness);
                 self.watermark = Some(self.watermark.map_or(seen, |watermark| watermark.max(seen)));
                 self.end_passed();

@@ -33,28 +33,17 @@ pub fn rehearse(make: Option<MakeSource>, arguments: &Arguments, out: &mut dyn W
         Ok(function) => function,
         Err(message) => return complain(err, &message),
     };
-    let hub: Arc<Hub> = Arc::default();
     let (lines, printed) = sync_channel(0);
-    {
-        let mut state = hub.lock();
-        state.source.welcome = Some(Arc::default());
-        state.source.rehearsal = Some(Rehearsal { lines, left: arguments.limit });
-    }
-    let running = hub.clone();
+    let hub: Arc<Hub> = Arc::default();
+    hub.lock().source.rehearsal = Some(Rehearsal { lines, left: arguments.limit });
     let thread = thread::spawn(move || {
-        let source = Source::new(running.clone());
+        let source = Source::new(hub.clone());
         let result = guarded(|| function(&source));
-        running.lock().source.rehearsal = None;
+        hub.lock().source.rehearsal = None;
         result
     });
-    let mut emitted = 0u64;
-    for line in printed {
-        // Nobody reads on: the function learns it from its next emit.
-        if writeln!(out, "{line}").is_err() {
-            break;
-        }
-        emitted += 1;
-    }
+    // When nobody reads on, the function learns it from its next emit.
+    let emitted = printed.into_iter().take_while(|line| writeln!(out, "{line}").is_ok()).count();
     let _ = out.flush();
     match thread.join().expect("panics of the author are caught") {
         Err(SourceError::Failed(message)) => {

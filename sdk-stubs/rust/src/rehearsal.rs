@@ -9,6 +9,7 @@ use crate::codes::Code;
 use crate::consuming::call;
 use crate::emitter::Emitter;
 use crate::json;
+use crate::limits::MAX_TEXT;
 use crate::panes::{Added, Panes};
 use crate::producing;
 use crate::record::Record;
@@ -163,7 +164,7 @@ impl Rehearsal<'_> {
         let emitter = &mut self.emitter;
         let result = call(|| {
             handler(emitter)?;
-            emitter.checked()
+            emitter.checked(MAX_TEXT)
         });
         if let Err(verdict) = result {
             return batch.records().iter().for_each(|record| self.tally.verdict(record.delivery(), &verdict, self.err));

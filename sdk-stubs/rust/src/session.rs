@@ -111,13 +111,20 @@ impl Session {
         Some(Record::new(batch, self.at - 1, &self.context))
     }
 
-    /// Waits until the broker's credit covers the charges, and uses it. `false`: the session has ended.
+    /// Waits until the broker's credit covers the charges, and uses it. `false`: the session has ended,
+    /// or a signal came and no credit for a while after it.
     pub fn reserve(&self, charges: &[Charge]) -> bool {
-        let mut state = self.wait_flushed(None, |state| state.fits(charges));
-        if state.ended.is_none() {
+        let mut state = self.wait_flushed(None, |state| state.fits(charges) || state.leave_by.is_some());
+        if !state.fits(charges) && state.ended.is_none() {
+            let leave_by = state.leave_by;
+            drop(state);
+            state = self.wait_flushed(leave_by, |state| state.fits(charges));
+        }
+        let can_emit = state.ended.is_none() && state.fits(charges);
+        if can_emit {
             state.use_up(charges);
         }
-        state.ended.is_none()
+        can_emit
     }
 
     /// Waits for `is_ready`, the deadline or the end of the session, having written what is gathered:

@@ -8,7 +8,7 @@ use crate::credit::Charge;
 use crate::emitter::{Emitter, IN_EMIT};
 use crate::frame::{self, EMIT};
 use crate::json;
-use crate::limits::{KEPT_BYTES, KEPT_EMITS, MAX_CHECKPOINT, MAX_PARTITION};
+use crate::limits::{KEPT_BYTES, KEPT_EMITS, MAX_CHECKPOINT, MAX_PARTITION, MAX_TEXT};
 use crate::output::Output;
 use crate::pb::{self, envelope::Message as Kind};
 use crate::hub::{Hub, State};
@@ -69,7 +69,7 @@ impl Rehearsal {
     fn emit(&mut self, outputs: &[Output]) -> Result<(), SourceError> {
         let mut emitter = Emitter::recorder();
         outputs.iter().for_each(|output| emitter.emit(output));
-        emitter.check().map_err(|(_, message)| SourceError::Failed(message))?;
+        emitter.check(MAX_TEXT).map_err(|(_, message)| SourceError::Failed(message))?;
         for (port, record) in emitter.recorded_with_ports().iter().take(self.left) {
             self.left -= 1;
             self.lines.send(json::write(record, port)).map_err(|_| SourceError::Stopped)?;
@@ -224,7 +224,7 @@ impl Partition {
         let max_frame = welcome.max_frame;
         let mut emitter = Emitter::new(welcome, IN_EMIT);
         outputs.iter().for_each(|output| emitter.emit(output));
-        if let Err((_, message)) = emitter.check() {
+        if let Err((_, message)) = emitter.check(MAX_TEXT) {
             return failed(format!("partition “{name}”: {message}; emit less at once"));
         }
         let mut buffer = frame::open(name.len() + emitter.body.len() + checkpoint.len() + 32);

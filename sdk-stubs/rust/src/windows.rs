@@ -101,11 +101,17 @@ impl Windows {
             None if is_none => "no bound; give `records`, `bytes`, `seconds` or `event_time`".into(),
             _ if self.records == Some(0) => "`records` is 0; a window has at least one".into(),
             _ if self.bytes == Some(0) => "`bytes` is 0; give at least 1".into(),
-            _ if !self.seconds.map_or(true, is_positive) => format!("`seconds` is {:?}; give more than 0", self.seconds.unwrap_or(0.0)),
+            _ if !self.seconds.map_or(true, is_positive) => {
+                format!("`seconds` is {:?}; give more than 0", self.seconds.unwrap_or(0.0))
+            }
             _ if !(self.idle == 0.0 || is_positive(self.idle)) => format!("`idle` is {:?}; give 0 or more", self.idle),
             Some(_) if !is_none => "`event_time` stands alone, without `records`, `bytes` and `seconds`".into(),
-            Some((size, _)) if !is_positive(size) || micros(size) == 0 => format!("the size by `event_time` is {size:?} seconds; give more than 0"),
-            Some((_, lateness)) if !(lateness == 0.0 || is_positive(lateness)) => format!("the lateness of `event_time` is {lateness:?} seconds; give 0 or more"),
+            Some((size, _)) if !is_positive(size) || micros(size) == 0 => {
+                format!("the size by `event_time` is {size:?} seconds; give more than 0")
+            }
+            Some((_, lateness)) if !(lateness == 0.0 || is_positive(lateness)) => {
+                format!("the lateness of `event_time` is {lateness:?} seconds; give 0 or more")
+            }
             _ => return Ok(()),
         };
         Err(format!("the stage's windows: {problem}"))

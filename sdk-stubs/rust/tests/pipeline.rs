@@ -100,10 +100,15 @@ impl Drop for Broker {
 fn pipeline(directory: &Path) -> PathBuf {
     let program = std::env::current_exe().expect("a path");
     let run = |stage: &str| format!("run: [{:?}, --exact, {stage}, --ignored, --nocapture]", program.display());
-    let text = format!(
-        "pipeline: killed\ndurability: memory\nstages:\n  numbers:\n    {}\n    source: true\n  copy:\n    {}\n    workers: 2\n    from: numbers\n    ordering: key\n  sums:\n    {}\n    from: copy\n    ordering: key\n  collect:\n    {}\n    from: sums\n    env: {{COLLECTED: {:?}}}\n",
-        run("numbers"), run("copy"), run("sums"), run("collect"), directory.join("collected").display()
-    );
+    let env = format!("env: {{COLLECTED: {:?}}}", directory.join("collected").display());
+    let stages = [
+        ("numbers", "source: true"),
+        ("copy", "from: numbers\n    ordering: key\n    workers: 2"),
+        ("sums", "from: copy\n    ordering: key"),
+        ("collect", &format!("from: sums\n    {env}")),
+    ];
+    let stages: String = stages.iter().map(|(name, rest)| format!("  {name}:\n    {}\n    {rest}\n", run(name))).collect();
+    let text = format!("pipeline: killed\ndurability: memory\nstages:\n{stages}");
     let file = directory.join("pipeline.yaml");
     fs::write(&file, text).expect("a file");
     file

@@ -42,7 +42,7 @@ pub fn encode(lineage: &Object) -> Result<(Vec<u8>, Context), String> {
         };
         runs.insert(number, run);
     }
-    let record = pb::Record { lineage: (!lineage.is_empty()).then(|| message), ..pb::Record::default() };
+    let record = pb::Record { lineage: (!lineage.is_empty()).then_some(message), ..pb::Record::default() };
     Ok((record.encode_to_vec(), Context { runs: Mutex::new(runs), ..Context::default() }))
 }
 

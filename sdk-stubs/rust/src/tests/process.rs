@@ -135,6 +135,20 @@ fn a_signal_lets_it_finish_what_is_at_hand_and_gives_back_the_rest() {
 }
 
 #[test]
+fn after_a_signal_it_does_not_wait_for_credit_for_ever() {
+    let broker = Broker::listening();
+    let mut process = Process::start("worker_that_handles", &broker, "aa");
+    let mut link = broker.welcome(welcome_message());
+    link.deliver(&["1"]);
+    process.expect_line("begun");
+    process.terminate();
+    expect_close(&mut link);
+    assert!(link.outcomes.is_empty());
+    drop(link);
+    process.expect_exit(0);
+}
+
+#[test]
 fn a_signal_ends_a_worker_that_holds_windows_or_waits() {
     for payloads in [&[][..], &["1", "2"]] {
         let broker = Broker::listening();
