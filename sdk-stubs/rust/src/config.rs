@@ -1,3 +1,5 @@
+//! The author's own types, from the broker's JSON.
+
 use serde::de::DeserializeOwned;
 
 /// A stage's configuration as the type that its author wants. The error names the field.

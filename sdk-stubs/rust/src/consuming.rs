@@ -1,3 +1,8 @@
+//! Transforms and sinks: from deliveries to outcomes, one record or one batch at a time.
+//!
+//! Nothing is held longer than its handler runs, so what is settled is always a prefix of what was
+//! delivered: that keeps related records in order (OR-2) without looking at their keys.
+
 use std::any::Any;
 use std::panic::{self, AssertUnwindSafe};
 
@@ -23,9 +28,11 @@ pub fn serve_records(session: &mut Session, handler: &mut RecordHandler, console
             Next::Quiet => continue,
             Next::Over => return Left::Over,
         };
+        // A signal may have come while we waited. What was not begun goes back with the Close.
         if session.hub.is_leaving() {
             break;
         }
+        // In a shutdown the session goes on, so each record has to be given back by itself (EN-3).
         if session.hub.is_stopping() {
             session.writer.settle(&[Span::one(record.delivery())], Verdict::Release.outcome(), &[]);
             continue;
@@ -34,6 +41,7 @@ pub fn serve_records(session: &mut Session, handler: &mut RecordHandler, console
         session.watch.begin();
         let mut result = call(|| handler(&record, &mut emitter));
         session.watch.end();
+        // Before any wait for credit: none would ever come for what is too large (CR-8).
         if result.is_ok() && !emitter.is_empty() {
             result = emitter.verdict(record.delivery());
         }
@@ -53,6 +61,7 @@ fn settle(session: &Session, record: &Record, result: Result<(), Verdict>, emitt
         }
         Ok(()) if emitter.is_empty() => session.writer.accept(delivery),
         Ok(()) => {
+            // Otherwise the session is over, and the broker delivers the record again.
             if session.reserve(&emitter.charges) {
                 session.writer.accept_with(delivery, &emitter.body);
             }
@@ -102,6 +111,7 @@ pub fn settle_all(session: &Session, batch: &Batch, result: Result<(), Verdict>,
     if !emitter.is_empty() && !session.reserve(&emitter.charges) {
         return;
     }
+    // After the wait for credit, so that all of it leaves in one frame.
     for (delivery, verdict) in batch.rejected() {
         session.writer.settle(&[Span::one(delivery)], verdict.outcome(), &[]);
     }
@@ -117,6 +127,7 @@ pub fn call(handler: impl FnOnce() -> Result<(), Verdict>) -> Result<(), Verdict
     panic::catch_unwind(AssertUnwindSafe(handler)).unwrap_or_else(|payload| Err(Verdict::Failed(panic_text(payload))))
 }
 
+/// A panic carries a `&str` or, when it was formatted, a `String`.
 pub fn panic_text(payload: Box<dyn Any + Send>) -> String {
     let text = payload.downcast_ref::<&str>().map(|s| s.to_string()).or_else(|| payload.downcast_ref::<String>().cloned());
     format!("panic: {}", text.unwrap_or_else(|| "(not a text)".into()))

@@ -1,3 +1,6 @@
+//! From nothing to a Welcome. It is done by the thread that will work, with a deadline on every read:
+//! there is nothing yet that could be done besides.
+
 use std::io::{BufReader, Write};
 use std::os::unix::net::UnixStream;
 
@@ -28,6 +31,7 @@ impl Identity {
             stage: self.stage.clone(),
             instance: self.instance.clone(),
             stage_version: self.version.clone(),
+            // Required, not offered: without it a window that waits would be taken for a worker that hangs.
             required: self.holds.then(|| "holds".to_string()).into_iter().collect(),
             max_frame: u64::from(self.max_frame),
             token: self.token.clone().into(),
@@ -63,7 +67,7 @@ pub fn connect(socket: &str, identity: &Identity) -> Result<(UnixStream, BufRead
 fn read_welcome(input: &mut BufReader<UnixStream>, max_frame: u32) -> Result<pb::Welcome, Fault> {
     loop {
         let frame = read_frame(input, max_frame)?;
-        find_deliver(&frame)?;
+        find_deliver(&frame)?; // for its check of the version
         let envelope = pb::Envelope::decode(&frame[..]).map_err(|error| {
             Fault::local(Code::MALFORMED_FRAME, format!("the broker's answer to Hello cannot be decoded: {error}"))
         })?;

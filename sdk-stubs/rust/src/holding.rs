@@ -1,3 +1,9 @@
+//! Windows, as one session sees them: `Panes` decides which records belong together, this file brings it
+//! records, time and the broker's wishes, and settles what ends.
+//!
+//! A window's records stay unsettled until its handler has run. They need no storage of their own: when
+//! this worker dies the broker still has them.
+
 use std::time::Instant;
 
 use crate::codes::Code;
@@ -43,6 +49,7 @@ struct Holder<'a> {
 impl Holder<'_> {
     fn run(&mut self) -> Left {
         loop {
+            // A handler may take long, and a signal may come meanwhile: then the rest is not begun.
             while let Some(window) = self.panes.next(Instant::now()) {
                 if self.session.hub.is_leaving() {
                     break;
@@ -75,6 +82,8 @@ impl Holder<'_> {
         }
     }
 
+    /// A record that belongs to no window is settled at once, whatever else is held: with `holds` the
+    /// order of settling is free (OR-2).
     fn reject(&self, delivery: u64, why: String) {
         let outcome = Verdict::reject(Code::APPLICATION.0, why).outcome();
         self.session.writer.settle(&[Span::one(delivery)], outcome, &[]);
@@ -100,11 +109,12 @@ impl Holder<'_> {
 
     /// Ends windows before the broker stops to deliver because too much is held (DE-4).
     fn make_room(&mut self) {
-        let welcome = self.session.welcome.clone();
+        let welcome = self.session.welcome.clone(); // an Arc
         for input in &welcome.inputs {
             loop {
                 let held = self.panes.held(input.number);
                 let (records, bytes) = (input.max_unsettled_records, input.max_unsettled_bytes);
+                // 0: a broker that states no bound.
                 let is_full = held.records > 0
                     && (records > 0 && held.records >= records
                         || bytes > 0 && held.bytes.saturating_add(welcome.max_record) > bytes);
@@ -125,6 +135,7 @@ impl Holder<'_> {
         let result = call(|| (self.handler)(&window, &mut self.emitter));
         self.session.watch.end();
         let result = result.and_then(|()| self.emitter.verdict_for(&window));
+        // Rejected ones never come back, the others do, behind the watermark.
         if matches!(result, Err(Verdict::Retry { .. } | Verdict::Release | Verdict::Failed(_))) {
             self.panes.await_again(&window);
         }

@@ -16,6 +16,7 @@ use crate::source::SourceState;
 pub struct Hub {
     state: Mutex<State>,
     changed: Condvar,
+    // Copies of what `State` is told, read before every handler call: a lock would cost more than the rest.
     leaving: AtomicBool,
     stopping: AtomicBool,
     input_ended: AtomicBool,

@@ -33,6 +33,9 @@
 //! threads share), `consuming`, `holding` and `producing` (the kinds of stages), `panes` (which record
 //! belongs to which window), `rehearsal` (`--test`), `wire`, `frame` and `settle` (bytes).
 
+#![warn(missing_docs)]
+#![forbid(unsafe_code)]
+
 mod arguments;
 mod codes;
 mod config;

@@ -18,9 +18,13 @@ impl fmt::Display for RecordId {
 /// One stage's part in a record.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Hop {
+    /// The stage's name in the pipeline.
     pub stage: String,
+    /// Its author's version; may be empty.
     pub version: String,
+    /// Which of the stage's workers it was.
     pub instance: String,
+    /// What that worker was written in; may be empty.
     pub language: String,
     /// When the broker took the emission, microseconds since 1970.
     pub time: u64,
@@ -31,9 +35,11 @@ pub struct Hop {
 /// Where a record comes from, as the broker stamped it.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Lineage {
+    /// The record's own.
     pub id: RecordId,
     /// At most 16; none for a source's record.
     pub parents: Vec<RecordId>,
+    /// There were more parents than are kept.
     pub parents_truncated: bool,
     /// The source record that it goes back to; its own id for a source's record.
     pub root: RecordId,
@@ -41,7 +47,9 @@ pub struct Lineage {
     pub ingest_time: u64,
     /// Oldest first.
     pub hops: Vec<Hop>,
+    /// `traceparent` of W3C Trace Context, as the source gave it; may be empty.
     pub trace_parent: String,
+    /// `tracestate` of it; may be empty.
     pub trace_state: String,
 }
 

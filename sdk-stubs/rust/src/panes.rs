@@ -96,6 +96,7 @@ impl Panes {
                 if has_ended && !is_again {
                     return Added::Late(format!("late: its window ended at {}", json::event_time_text(end)));
                 }
+                // Before the watermark moves: a record never ends its own window and is late for it.
                 self.put(name, record, now, (!has_ended).then_some(end));
                 let seen = time.saturating_sub(lateness);
                 self.watermark = Some(self.watermark.map_or(seen, |watermark| watermark.max(seen)));
@@ -105,6 +106,7 @@ impl Panes {
         Added::Held
     }
 
+    /// Into the window of that name, which ends before or after it when its bounds say so.
     fn put(&mut self, name: Name, record: Record, now: Instant, end: Option<i64>) {
         let payload = record.payload().len() as u64;
         let is_full = |pane: &Pane| self.rules.bytes.map_or(false, |most| pane.bytes + payload > most);
@@ -132,6 +134,8 @@ impl Panes {
     fn open(&mut self, name: Name, now: Instant, end: Option<i64>) -> u64 {
         self.next_number += 1;
         let number = self.next_number;
+        // By event time only those wait by the clock that have ended already, for the rest of what comes
+        // again.
         let wait = match self.event_time {
             Some(_) => end.map_or(Some(REGATHER), |_| None),
             None => self.rules.seconds.map(Duration::from_secs_f64),

@@ -1,3 +1,6 @@
+//! Sources: the author's function runs in a thread of its own, once, and outlives connections; the main
+//! thread watches over sessions meanwhile. `source.rs` holds what both share.
+
 use std::io::Write;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::mpsc::sync_channel;
@@ -57,11 +60,12 @@ pub fn rehearse(make: Option<MakeSource>, arguments: &Arguments, out: &mut dyn W
     }
 }
 
+/// A panic is the function's error.
 fn guarded(function: impl FnOnce() -> Result<(), SourceError>) -> Result<(), SourceError> {
     panic::catch_unwind(AssertUnwindSafe(function)).unwrap_or_else(|payload| Err(SourceError::Failed(panic_text(payload))))
 }
 
-/// Runs the author's function; a panic is its error.
+/// Runs the author's function. Whoever had no work says so in the end (SO-7).
 fn run(hub: Arc<Hub>, function: SourceFunction) {
     let source = Source::new(hub.clone());
     let result = guarded(|| function(&source).and_then(|()| source.claim_own()));
@@ -79,6 +83,7 @@ fn watch(session: &Session) -> Left {
         }
         let is_done = source.result.is_some();
         let (is_drained, is_stopped) = (source.is_drained(), source.is_stopped);
+        // Stopped early, a partition has not ended: another process goes on with it.
         if is_done && !is_stopped {
             source.finish_all();
         }

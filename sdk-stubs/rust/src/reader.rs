@@ -1,3 +1,6 @@
+//! The receiving side of a session. Its one duty is never to wait for anything but the socket: a Ping is
+//! answered, and credit booked, however long a handler takes (LV-1, CR-9).
+
 use std::io::{BufReader, Read};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -35,6 +38,7 @@ impl Reader {
                 break fault;
             }
         };
+        // A fault that we found: the broker is told why, and heard out (EN-1).
         if let Fault::Closed { code, message, is_remote: false } = &fault {
             self.writer.close(Some(close(*code, message.clone())));
             self.discard();
@@ -66,6 +70,7 @@ impl Reader {
         let window = state.inputs.iter_mut().find(|window| window.number == number).ok_or_else(|| {
             Fault::local(Code::UNKNOWN_PORT, format!("the broker delivered to input {number}, which its Welcome does not name"))
         })?;
+        // What is queued is bounded by what we granted, or the broker hears about it.
         if !batch.parts.iter().all(|parts| window.receive(parts.size as usize)) {
             let message = format!("the broker delivered more to input {number} than this worker granted");
             return Err(Fault::local(Code::CREDIT_EXCEEDED, message));
@@ -83,6 +88,7 @@ impl Reader {
     fn handle(&self, frame: &[u8]) -> Result<(), Fault> {
         let envelope = pb::Envelope::decode(frame)
             .map_err(|error| Fault::local(Code::MALFORMED_FRAME, format!("a frame of the broker cannot be decoded: {error}")))?;
+        // The lock is held while Pong goes out: everything before the Ping has been booked (LV-1).
         let mut state = self.hub.lock();
         match envelope.message {
             Some(Kind::Ping(ping)) => self.writer.send(Kind::Pong(pb::Pong { nonce: ping.nonce })),

@@ -1,4 +1,7 @@
 //! `--test`: a stage without a broker.
+//!
+//! It goes the way of a session (the same handlers, emitter, windows and limits), with a file in place of
+//! deliveries and a clock that stands still: two runs over one file print the same.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
@@ -71,6 +74,7 @@ struct Lines<'a> {
 }
 
 impl Lines<'_> {
+    /// The number of a record is its delivery id, which verdicts then name.
     fn next(&mut self) -> Result<Option<Record>, String> {
         loop {
             let mut text = Vec::new();
@@ -100,6 +104,7 @@ impl Lines<'_> {
     }
 }
 
+/// Where a handler's results go. Failures to write are passed over: whoever reads has seen enough.
 struct Rehearsal<'a> {
     emitter: Emitter,
     tally: Tally,
@@ -159,6 +164,7 @@ impl Rehearsal<'_> {
         });
     }
 
+    /// Calls the handler and counts. Emissions of a failed call are dropped, as a broker drops them.
     fn judge(&mut self, batch: &Batch, handler: impl FnOnce(&mut Emitter) -> Result<(), Verdict>) {
         self.emitter.reset();
         let emitter = &mut self.emitter;

@@ -77,6 +77,8 @@ impl Session {
         if let Some(record) = self.at_hand() {
             return Next::Record(record);
         }
+        // Records first: news is looked at when the queue is empty, so that a Drain finds everything that
+        // was delivered before it.
         let seen = self.seen_news;
         let mut state = self.wait_flushed(deadline, |state| !state.queue.is_empty() || state.news != seen);
         if state.ended.is_some() {
@@ -115,6 +117,7 @@ impl Session {
     /// or a signal came and no credit for a while after it.
     pub fn reserve(&self, charges: &[Charge]) -> bool {
         let mut state = self.wait_flushed(None, |state| state.fits(charges) || state.leave_by.is_some());
+        // A signal came while credit is short: others may be stuck for good, and we have to go.
         if !state.fits(charges) && state.ended.is_none() {
             let leave_by = state.leave_by;
             drop(state);

@@ -21,6 +21,7 @@ use crate::wire::{append_bytes, append_uint};
 pub enum SourceError {
     /// The pipeline shuts down: hand this on. What was emitted before is still confirmed.
     Stopped,
+    /// This source cannot go on: the worker ends with exit code 1 and this sentence.
     Failed(String),
 }
 

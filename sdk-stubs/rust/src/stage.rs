@@ -40,6 +40,7 @@ impl Default for Stage {
 }
 
 impl Stage {
+    /// A stage with the defaults.
     pub fn new() -> Self {
         Self::default()
     }

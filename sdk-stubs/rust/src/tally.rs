@@ -1,3 +1,5 @@
+//! The last line of `--test`, the same in every language.
+
 use std::io::Write;
 
 use crate::verdict::Verdict;
@@ -21,6 +23,7 @@ impl Tally {
         self.filtered += filtered;
     }
 
+    /// Anything but accepted is worth a line of its own.
     pub fn verdict(&mut self, number: u64, verdict: &Verdict, err: &mut dyn Write) {
         self.records += 1;
         let (count, text) = match verdict {

@@ -4,14 +4,26 @@ use crate::codes::Code;
 use crate::limits::MAX_TEXT;
 use crate::pb;
 
-/// How a delivery ends when it is not simply accepted. Any error turns into `Retry` by `?`.
+/// How a delivery, or all of a window, ends when it is not simply accepted. Any error turns into `Failed`
+/// by `?`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {
-    /// Will never work: a dead letter. Codes from 1000 are yours.
-    Reject { code: u32, message: String },
-    /// Again, at least `delay` later (zero: the pipeline's own backoff), as a further attempt.
-    /// `is_indefinite`: the effect may have happened already.
-    Retry { delay: Duration, message: String, is_indefinite: bool },
+    /// Will never work: a dead letter.
+    Reject {
+        /// Codes from 1000 are yours.
+        code: u32,
+        /// For a person; at most 8 KiB, the rest is cut off.
+        message: String,
+    },
+    /// Again, as a further attempt.
+    Retry {
+        /// Not before it has passed, in milliseconds rounded up; zero: the pipeline's own backoff.
+        delay: Duration,
+        /// For a person; at most 8 KiB, the rest is cut off.
+        message: String,
+        /// The effect may have happened already.
+        is_indefinite: bool,
+    },
     /// Untouched: the same attempt, elsewhere or a little later.
     Release,
     /// What an error that `?` hands on turns into, and a panic: again after the pipeline's own backoff;
@@ -20,10 +32,12 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// `Reject`; a code under 1000 becomes 1000, for those are the protocol's.
     pub fn reject(code: u32, message: impl Into<String>) -> Self {
         Verdict::Reject { code: code.max(Code::APPLICATION.0), message: message.into() }
     }
 
+    /// `Retry`, of something that certainly has not happened.
     pub fn retry(delay: Duration, message: impl Into<String>) -> Self {
         Verdict::Retry { delay, message: message.into(), is_indefinite: false }
     }

@@ -9,6 +9,7 @@ use crate::verdict::Verdict;
 /// Several records that are settled together.
 pub struct Batch {
     records: Vec<Record>,
+    /// By delivery. In a cell, so that a handler may reject while it walks the records.
     rejected: RefCell<BTreeMap<u64, Verdict>>,
 }
 

@@ -1,3 +1,14 @@
+//! The outermost loop: connections one after the other, and what each end of one means.
+//!
+//! ```text
+//! attempt: connect -> adopt the Welcome -> serve -> judge how it ended
+//!   Exit(code)   Close(0), a fault that trying again cannot mend, a signal, a source that failed
+//!   Again        everything else, for a worker that somebody else than the broker started
+//! ```
+//!
+//! The author's handler and a source's position outlive connections; credit, deliveries and windows do
+//! not (EN-6).
+
 use std::collections::hash_map::RandomState;
 use std::env;
 use std::hash::{BuildHasher, Hasher};
@@ -74,6 +85,7 @@ pub struct Worker {
 
 impl Worker {
     pub fn new(stage: Stage, role: Role, stderr: Box<dyn Write>) -> Self {
+        // Hello goes out before the configuration is known, so the role itself has to say it.
         let holds = matches!(&role, Role::Consumer(consumer) if consumer.holds);
         Worker {
             identity: Identity { version: stage.version, max_frame: stage.max_frame, holds, ..Identity::default() },
@@ -131,6 +143,7 @@ impl Worker {
             if let Some(message) = self.hub.lock().source.failure() {
                 return (1, message);
             }
+            // A broker that let us in was well: the next failure is a new one.
             if self.was_welcome {
                 (delay, silent_until) = (BACKOFF_FIRST, None);
             }
@@ -167,6 +180,7 @@ impl Worker {
             session.writer.flush();
             session.leave(why);
         }
+        // Before the threads end: shutting the socket down would look like an end, too.
         let fault = session.hub.lock().ended.clone();
         session.shut();
         match left {
@@ -187,6 +201,7 @@ impl Worker {
         }
     }
 
+    /// What the end of a connection means for the worker (EN-5).
     fn judge(&self, fault: Fault) -> Ending {
         match &fault {
             Fault::Closed { code: Code::OK, is_remote: true, .. } => Ending::Exit(0, String::new()),
@@ -201,6 +216,7 @@ impl Worker {
         match &mut self.role {
             Role::Consumer(consumer) => consumer.configure(&welcome.config).map_err(|message| (2, message)),
             Role::Source(make) => {
+                // The first Welcome decides; a running function cannot be given another configuration.
                 if let Some(make) = make.take() {
                     self.function = Some(make(&welcome.config).map_err(|message| (2, message))?);
                 }

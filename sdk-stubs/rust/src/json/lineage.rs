@@ -28,6 +28,7 @@ pub fn encode(lineage: &Object) -> Result<(Vec<u8>, Context), String> {
         traceparent: text(trace, "traceparent"),
         tracestate: text(trace, "tracestate"),
     });
+    // On the wire a hop names a run by its number, and the run says the rest. Here each hop has its own.
     let mut runs = HashMap::new();
     for (number, hop) in (1..).zip(list(lineage.get("hops")).filter_map(Value::as_object)) {
         let delta = instant(hop.get("time"))?.saturating_sub(message.ingest_time);
@@ -66,6 +67,7 @@ fn id(value: Option<&Value>) -> Result<Vec<u8>, String> {
     }
 }
 
+/// Microseconds since 1970; absent: 0.
 fn instant(value: Option<&Value>) -> Result<u64, String> {
     let text = match value {
         None => return Ok(0),

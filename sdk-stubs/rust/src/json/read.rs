@@ -1,3 +1,7 @@
+//! From a line of JSON to an encoded record: handlers then see exactly what a broker would deliver.
+//!
+//! Payloads and numbers are taken as text (`RawValue`): a detour over `f64` would change digits.
+
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -18,6 +22,7 @@ pub fn read(line: &str, delivery: u64) -> Result<Record, String> {
     draft.record(delivery)
 }
 
+/// What has been read so far. Borrowed by an `Output` at the end, which knows how to encode it.
 #[derive(Default)]
 struct Draft {
     key: Vec<u8>,
@@ -71,6 +76,7 @@ impl Draft {
         Ok(())
     }
 
+    /// A second payload is refused, not preferred: one of them would vanish.
     fn set_payload(&mut self, name: &'static str, payload: Vec<u8>) -> Result<(), String> {
         match self.payload.replace((name, payload)) {
             Some((other, _)) => Err(format!("`{other}` is a payload already; give one of `json`, `text` and `base64`")),
@@ -94,10 +100,12 @@ impl Draft {
         let (mut encoded, context) = lineage::encode(&self.lineage).map_err(|problem| format!("`lineage`: {problem}"))?;
         let mut body = Vec::new();
         let header = output.append_to(&mut body);
+        // What no stage could have emitted is a mistake in the file.
         if let Some(problem) = output.problem(header) {
             return Err(problem);
         }
         encoded.extend_from_slice(&body);
+        // The stage's name has no dot, the port's may.
         let (stage, port) = self.input.split_once('.').unwrap_or((&self.input, ""));
         let input = pb::Input { stage: stage.into(), port: port.into(), ..pb::Input::default() };
         let context = Context { inputs: vec![input], ..context };

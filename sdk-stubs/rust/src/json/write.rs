@@ -1,3 +1,6 @@
+//! From a record to a line of JSON. It is put together by hand where serde_json would change something:
+//! a JSON payload goes in as its bytes are, and a number with an integral value keeps its `.0`.
+
 use serde_json::value::RawValue;
 use serde_json::Value;
 
@@ -36,6 +39,7 @@ fn texts(record: &Record) -> impl Iterator<Item = (&'static str, String)> + '_ {
     both.into_iter().filter(|(_, text)| !text.is_empty()).map(|(name, text)| (name, quoted(text)))
 }
 
+/// The first form that fits; nothing for an empty payload.
 fn payload(record: &Record) -> Option<(&'static str, String)> {
     let payload = record.payload();
     let text = match std::str::from_utf8(payload) {
@@ -45,11 +49,13 @@ fn payload(record: &Record) -> Option<(&'static str, String)> {
     };
     let content_type = record.content_type();
     let is_json = (content_type == "application/json" || content_type.ends_with("+json"))
+        // It would end the line within the record.
         && !text.contains(['\n', '\r'])
         && serde_json::from_str::<&RawValue>(text).is_ok();
     Some(if is_json { ("json", text.to_string()) } else { ("text", quoted(text)) })
 }
 
+/// Outside of the years that RFC 3339 can say, a number.
 fn event_time(time: i64) -> String {
     let text = event_time_text(time);
     if text.ends_with('Z') {
@@ -72,6 +78,8 @@ fn attributes(record: &Record) -> Option<(&'static str, String)> {
     (!members.is_empty()).then(|| ("attributes", format!("{{{}}}", members.join(", "))))
 }
 
+/// JSON has one kind of number: the fraction is what tells a number from an integer. What is not finite
+/// has no JSON at all, and loses its kind.
 fn scalar(value: Scalar) -> String {
     match value {
         Scalar::Text(text) => quoted(text),
@@ -80,6 +88,7 @@ fn scalar(value: Scalar) -> String {
         Scalar::Number(value) if value.is_nan() => quoted("NaN"),
         Scalar::Number(value) if value.is_infinite() => quoted(if value > 0.0 { "Infinity" } else { "-Infinity" }),
         Scalar::Number(value) if value.fract() == 0.0 => format!("{value:.1}"),
+        // Without an exponent, and with as many digits as it takes to read the same number again.
         Scalar::Number(value) => value.to_string(),
     }
 }
