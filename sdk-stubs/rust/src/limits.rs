@@ -52,7 +52,10 @@ pub const HANDLER_TIMEOUT: Duration = Duration::from_secs(300);
 pub const FAILURES_SHOWN: u32 = 20;
 /// Without a record, windows by event time end after this.
 pub const IDLE: Duration = Duration::from_secs(10);
-/// Records of an event-time window that come again after its end wait this long for each other.
+/// Records of an event-time window that come again after its end wait this long for each other: where it
+/// is known how many there are, longer than the jitter of the longest backoff (20 percent of 30 s, either
+/// way) can keep them apart; else as long as a Deliver or two take.
+pub const REGATHER_KNOWN: Duration = Duration::from_secs(15);
 pub const REGATHER: Duration = Duration::from_secs(1);
 /// Windows whose records are awaited again, at most.
 pub const AWAITED: usize = 4096;

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use crate::json;
-use crate::limits::{AWAITED, REGATHER};
+use crate::limits::{AWAITED, REGATHER, REGATHER_KNOWN};
 use crate::record::Record;
 use crate::window::Window;
 use crate::windows::{micros, Windows};
@@ -137,7 +137,9 @@ impl Panes {
         // By event time only those wait by the clock that have ended already, for the rest of what comes
         // again.
         let wait = match self.event_time {
-            Some(_) => end.map_or(Some(REGATHER), |_| None),
+            Some(_) if end.is_some() => None,
+            Some(_) if self.awaited.contains_key(&name) => Some(REGATHER_KNOWN),
+            Some(_) => Some(REGATHER),
             None => self.rules.seconds.map(Duration::from_secs_f64),
         };
         let deadline = wait.map(|wait| now + wait);

@@ -139,6 +139,7 @@ fn what_is_tried_again_is_not_late() {
     // Released or retried by this worker: the window is whole when both are there.
     assert_eq!(panes.add(record(4, "", SECOND, "a"), start), Added::Held);
     assert!(ended(&mut panes, start).is_empty());
+    assert_eq!(panes.deadline(), Some(start + Duration::from_secs(10)), "idle: the window of c; the retry has 15 s");
     assert_eq!(panes.add(record(5, "", 2 * SECOND, "b"), start), Added::Held);
     assert_eq!(ended(&mut panes, start), ["ab"]);
     assert!(matches!(panes.add(record(6, "", SECOND, "a"), start), Added::Late(_)), "a newcomer is");

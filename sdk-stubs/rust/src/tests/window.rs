@@ -158,6 +158,30 @@ fn event_time_lateness_and_idleness() {
     }
 }
 
+#[test]
+fn a_window_that_is_tried_again_is_not_late() {
+    let broker = Broker::new("", || {
+        Role::windows(Windows::new().event_time(10, 0), |window, out| {
+            if window.records().iter().all(|record| record.attempt() == 1) && window.end() == Some(10_000_000) {
+                return Err(Verdict::retry(Duration::ZERO, "not yet"));
+            }
+            join_window(window, out)
+        })
+    });
+    let mut link = broker.welcome(welcome_message());
+    link.credit(100, 1 << 20);
+    link.deliver_keyed(&[("", 1_000_000, "1"), ("", 2_000_000, "2"), ("", 30_000_000, "3")]);
+    assert_eq!(link.settled(2)[&2].kind, pb::OutcomeKind::Retry as i32);
+    for (first_delivery, event_time, payload) in [(4, 1_000_000, "1"), (5, 2_000_000, "2")] {
+        let header = Some(pb::Header { event_time, ..pb::Header::default() });
+        let records = vec![pb::Record { header, payload: payload.into(), ..pb::Record::default() }];
+        link.send(Kind::Deliver(pb::Deliver { first_delivery, attempts: vec![2], records, ..pb::Deliver::default() }));
+    }
+    let got = link.settled(4);
+    assert_eq!((text(&got[&4]), got[&4].last), ("1,2", 5));
+    end(link, &broker);
+}
+
 /// A new session delivers what the one before held: windows begin anew, and so does the watermark.
 #[test]
 fn nothing_is_taken_over_to_a_new_session() {
