@@ -19,6 +19,7 @@ PACKAGES := \
 	pkg-config libprotobuf-c-dev protobuf-c-compiler protobuf-compiler \
 	golang-go golang-google-protobuf-dev \
 	cargo rustc librust-prost-dev librust-prost-derive-dev librust-prost-build-dev librust-bytes-dev librust-serde-derive-dev librust-serde-json-dev \
+	librust-serde-path-to-error-dev librust-base64-dev librust-signal-hook-dev \
 	python3 python3-venv \
 	nodejs jq \
 	gcc libc6-dev git ca-certificates
@@ -148,6 +149,10 @@ test-go: setup
 test-rust: setup
 	@$(CARGO) test --quiet --manifest-path sdk-stubs/rust/Cargo.toml
 	@$(CARGO) test --quiet --manifest-path $(EXAMPLE)/ingest/Cargo.toml
+
+.PHONY: test-rust-pipeline
+test-rust-pipeline: build
+	@STAGEWIRE_BROKER=$(CURDIR)/$(BIN)/stagewire $(CARGO) test --quiet --manifest-path sdk-stubs/rust/Cargo.toml --test pipeline -- --ignored --exact killed_workers
 
 .PHONY: test-python
 test-python: setup

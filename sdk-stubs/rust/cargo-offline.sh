@@ -1,6 +1,6 @@
 #!/bin/sh
-# Cargo on Debian's packages (librust-prost-dev, librust-serde-json-dev, librust-serde-derive-dev) instead
-# of a registry, for builds without a network. Arguments are cargo's:
+# Cargo on Debian's packages (librust-…-dev in PACKAGES of the Makefile) instead of a registry, for builds
+# without a network. Arguments are cargo's:
 #
 #   sdk-stubs/rust/cargo-offline.sh build --release --manifest-path sdk-stubs/rust/Cargo.toml
 #
@@ -9,7 +9,7 @@
 set -eu
 sources=${CARGO_SOURCES:-/usr/share/cargo/registry}
 if [ ! -d "$sources" ]; then
-    echo "cargo-offline.sh: $sources is not there; install librust-prost-dev and librust-serde-json-dev, or use cargo itself with a network" >&2
+    echo "cargo-offline.sh: $sources is not there; \`make setup\` installs its packages; or use cargo itself with a network" >&2
     exit 1
 fi
 exec "${CARGO:-cargo}" --offline \

@@ -73,10 +73,10 @@ impl InputWindow {
         self.received.records <= self.limit.records && self.received.bytes <= self.limit.bytes
     }
 
-    /// Books a record that left the queue; a grant that is due because of it is returned.
-    pub fn take(&mut self, size: usize) -> Option<pb::Credit> {
-        self.taken.records += 1;
-        self.taken.bytes += size as u64;
+    /// Books records that left the queue; a grant that is due because of them is returned.
+    pub fn take(&mut self, records: usize, bytes: u64) -> Option<pb::Credit> {
+        self.taken.records += records as u64;
+        self.taken.bytes += bytes;
         let is_due = self.taken.records + self.window.records - self.limit.records >= self.window.records / 2
             || self.taken.bytes + self.window.bytes - self.limit.bytes >= self.window.bytes / 2;
         is_due.then(|| self.grant())

@@ -18,36 +18,71 @@
 //!
 //! ```text
 //! reader   socket -> frames; answers Ping, books credit, queues records; never waits for a handler
-//! main     takes records one by one, calls the handler, gathers outcomes, writes Settle frames
-//! keeper   writes gathered outcomes that have waited too long, and Extend while records are held
+//! main     takes records from the queue, into windows if there are any, calls the handler, gathers
+//!          outcomes, writes Settle frames
+//! keeper   writes gathered outcomes that have waited too long; Extend while records are held, but for a
+//!          handler that has had its time
+//! signals  lets main finish what is at hand and leave
+//! source   the author's function, in the place of a handler
 //! ```
 //!
-//! The outcome of one record's handling is one step: what it emitted becomes visible together with
-//! its settlement, or not at all.
+//! The outcome of one handling is one step: what it emitted becomes visible together with the
+//! settlement of its record, or of its window, or not at all.
+//!
+//! Where to look: `worker` (connections and how they end), `session` and `hub` (what one connection's
+//! threads share), `consuming`, `holding` and `producing` (the kinds of stages), `panes` (which record
+//! belongs to which window), `rehearsal` (`--test`), `wire`, `frame` and `settle` (bytes).
 
+#![warn(missing_docs)]
+#![forbid(unsafe_code)]
+
+mod arguments;
 mod codes;
+mod config;
+mod console;
+mod consuming;
 mod credit;
 mod emitter;
 mod frame;
+mod handshake;
+mod holding;
+mod hub;
+mod json;
+mod keeper;
 mod limits;
+mod lineage;
 mod output;
+mod panes;
 #[allow(clippy::all)]
 mod pb;
+mod producing;
+mod reader;
 mod record;
+mod rehearsal;
+mod role;
 mod session;
 mod settle;
+mod signals;
 mod source;
+mod stage;
+mod tally;
 mod verdict;
+mod window;
+mod windows;
 mod wire;
 mod worker;
 
+pub use arguments::source_arguments;
 pub use codes::Code;
 pub use emitter::Emitter;
+pub use lineage::{Hop, Lineage, RecordId};
 pub use output::{Attribute, Output, Scalar, Trace};
-pub use record::{Hop, Lineage, Record, RecordId};
+pub use record::Record;
 pub use source::{Partition, Source, SourceError};
+pub use stage::Stage;
 pub use verdict::Verdict;
-pub use worker::Stage;
+pub use window::{Batch, Window};
+pub use windows::{Late, Windows};
 
 #[cfg(test)]
 mod tests;

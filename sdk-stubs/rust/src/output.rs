@@ -1,3 +1,4 @@
+use crate::limits::{MAX_ATTRIBUTES, MAX_HEADER, MAX_KEY};
 use crate::wire::{append_bytes, append_bytes_always, append_tag, append_uint, append_varint, wrap, FIXED64, VARINT};
 
 /// A record to be emitted. Everything is borrowed; an empty or zero field means: not stated.
@@ -5,15 +6,19 @@ use crate::wire::{append_bytes, append_bytes_always, append_tag, append_uint, ap
 pub struct Output<'a> {
     /// An output port of the stage; empty: its first.
     pub port: &'a str,
+    /// What the payload follows, for example "sensor.raw".
     pub schema: &'a str,
+    /// The version of `schema`.
     pub schema_version: u32,
     /// At most 1 KiB; records of one key keep their order.
     pub key: &'a [u8],
     /// Microseconds since 1970-01-01T00:00:00Z.
     pub event_time: i64,
+    /// For example "application/json".
     pub content_type: &'a str,
     /// At most 64; what `when` in pipeline.yaml reads.
     pub attributes: Vec<Attribute<'a>>,
+    /// Never looked into by the broker.
     pub payload: &'a [u8],
     /// Sources only.
     pub trace: Trace<'a>,
@@ -22,38 +27,51 @@ pub struct Output<'a> {
 /// A W3C trace context, carried unchanged.
 #[derive(Clone, Copy, Default, PartialEq, Debug)]
 pub struct Trace<'a> {
+    /// `traceparent`, at most 64 bytes.
     pub parent: &'a str,
+    /// `tracestate`, at most 512 bytes.
     pub state: &'a str,
 }
 
 /// A named scalar of a header.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Attribute<'a> {
+    /// Unique within a record; the first one of a name counts.
     pub name: &'a str,
+    /// Its kind is kept.
     pub value: Scalar<'a>,
 }
 
+/// What an attribute holds.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Scalar<'a> {
+    /// UTF-8.
     Text(&'a str),
+    /// A whole number.
     Integer(i64),
+    /// A floating-point number, not necessarily finite.
     Number(f64),
+    /// Yes or no.
     Flag(bool),
 }
 
 impl<'a> Attribute<'a> {
+    /// An attribute that holds a text.
     pub fn text(name: &'a str, value: &'a str) -> Self {
         Attribute { name, value: Scalar::Text(value) }
     }
 
+    /// An attribute that holds a whole number.
     pub fn integer(name: &'a str, value: i64) -> Self {
         Attribute { name, value: Scalar::Integer(value) }
     }
 
+    /// An attribute that holds a floating-point number.
     pub fn number(name: &'a str, value: f64) -> Self {
         Attribute { name, value: Scalar::Number(value) }
     }
 
+    /// An attribute that holds yes or no.
     pub fn flag(name: &'a str, value: bool) -> Self {
         Attribute { name, value: Scalar::Flag(value) }
     }
@@ -80,12 +98,27 @@ impl<'a> Attribute<'a> {
 }
 
 impl Output<'_> {
-    /// Encodes the `Record` message.
-    pub(crate) fn append_to(&self, buffer: &mut Vec<u8>) {
+    /// Encodes the `Record` message, and returns the bytes of its header.
+    pub(crate) fn append_to(&self, buffer: &mut Vec<u8>) -> usize {
         let mark = buffer.len();
         self.append_header(buffer);
+        let header = buffer.len() - mark;
         wrap(buffer, mark, 2);
         append_bytes(buffer, 3, self.payload);
+        header
+    }
+
+    /// Why the broker would refuse this output, whose header takes so many bytes (RE-4).
+    pub(crate) fn problem(&self, header: usize) -> Option<String> {
+        if self.key.len() > MAX_KEY {
+            Some(format!("a key of {} bytes; at most {MAX_KEY}", self.key.len()))
+        } else if self.attributes.len() > MAX_ATTRIBUTES {
+            Some(format!("{} attributes; at most {MAX_ATTRIBUTES}", self.attributes.len()))
+        } else if header > MAX_HEADER {
+            Some(format!("a header of {header} bytes; at most {MAX_HEADER}"))
+        } else {
+            None
+        }
     }
 
     fn append_header(&self, buffer: &mut Vec<u8>) {

@@ -1,7 +1,6 @@
 use std::collections::HashMap;
-use std::fmt;
 use std::ops::Range;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
 use prost::Message;
@@ -42,7 +41,7 @@ pub struct Parts {
 }
 
 /// The records of one Deliver.
-pub struct Batch {
+pub struct Delivered {
     pub frame: Bytes,
     pub input: u32,
     pub first: u64,
@@ -66,48 +65,8 @@ pub struct Record {
     context: Arc<Context>,
 }
 
-/// The 128-bit identity that the broker gave to a record.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Debug)]
-pub struct RecordId(pub [u8; 16]);
-
-impl fmt::Display for RecordId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-/// One stage's part in a record.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Hop {
-    pub stage: String,
-    pub version: String,
-    pub instance: String,
-    pub language: String,
-    /// When the broker took the emission, microseconds since 1970.
-    pub time: u64,
-    /// Of the delivery that led to it, from 1.
-    pub attempt: u32,
-}
-
-/// Where a record comes from, as the broker stamped it.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Lineage {
-    pub id: RecordId,
-    /// At most 16; none for a source's record.
-    pub parents: Vec<RecordId>,
-    pub parents_truncated: bool,
-    /// The source record that it goes back to; its own id for a source's record.
-    pub root: RecordId,
-    /// When the root entered the broker, microseconds since 1970.
-    pub ingest_time: u64,
-    /// Oldest first.
-    pub hops: Vec<Hop>,
-    pub trace_parent: String,
-    pub trace_state: String,
-}
-
 impl Record {
-    pub(crate) fn new(batch: &Batch, index: usize, context: &Arc<Context>) -> Self {
+    pub(crate) fn new(batch: &Delivered, index: usize, context: &Arc<Context>) -> Self {
         Record {
             frame: batch.frame.clone(),
             parts: batch.parts[index],
@@ -130,9 +89,32 @@ impl Record {
         Record { frame: encoded.into(), parts, input: 0, delivery: 1, context: Arc::default() }
     }
 
-    pub(crate) fn of_emissions(body: &[u8]) -> Vec<Record> {
+    /// As if it had been delivered under that id.
+    pub(crate) fn delivered_as(mut self, delivery: u64) -> Self {
+        self.delivery = delivery;
+        self
+    }
+
+    /// A record with all that a broker adds, from its encoded form.
+    pub(crate) fn with_context(encoded: Vec<u8>, delivery: u64, attempt: u32, context: Context) -> Self {
+        let mut record = Record { delivery, context: Arc::new(context), ..Record::decode(encoded) };
+        record.parts.attempt = attempt;
+        record
+    }
+
+    /// The records of encoded emissions, each with the number of its port.
+    pub(crate) fn of_emissions(body: &[u8]) -> Vec<(u32, Record)> {
         let outcome = pb::Outcome::decode(body).expect("emissions that we encoded");
-        outcome.emissions.into_iter().map(|e| Record::decode(e.output.unwrap_or_default().encode_to_vec())).collect()
+        let record = |output: Option<pb::Record>| Record::decode(output.unwrap_or_default().encode_to_vec());
+        outcome.emissions.into_iter().map(|emission| (emission.port, record(emission.output))).collect()
+    }
+
+    pub(crate) fn lineage_bytes(&self) -> &[u8] {
+        self.slice(self.parts.lineage)
+    }
+
+    pub(crate) fn runs(&self) -> MutexGuard<'_, HashMap<u32, pb::Run>> {
+        self.context.runs.lock().expect("no thread panics while holding it")
     }
 
     fn slice(&self, span: Span) -> &[u8] {
@@ -146,6 +128,15 @@ impl Record {
 
     pub(crate) fn delivery(&self) -> u64 {
         self.delivery
+    }
+
+    pub(crate) fn input_number(&self) -> u32 {
+        self.input
+    }
+
+    /// Bytes as they count against credit.
+    pub(crate) fn size(&self) -> u64 {
+        u64::from(self.parts.size)
     }
 
     /// What the author of the upstream stage wrote; may be empty.
@@ -238,49 +229,6 @@ impl Record {
             trace: Trace::default(),
         }
     }
-
-    /// The record's identity; all zero in records made for tests.
-    pub fn id(&self) -> RecordId {
-        // `id` is field 1 of the lineage, and the broker writes fields in ascending order.
-        match self.slice(self.parts.lineage) {
-            [0x0a, 16, rest @ ..] => record_id(rest),
-            _ => RecordId::default(),
-        }
-    }
-
-    /// Where the record comes from. Decoding costs something, so it is done when asked for. `None`
-    /// if the bytes are damaged.
-    pub fn lineage(&self) -> Option<Lineage> {
-        let raw = pb::Lineage::decode(self.slice(self.parts.lineage)).ok()?;
-        let runs = self.context.runs.lock().expect("no thread panics while holding it");
-        let hop = |hop: &pb::Hop| {
-            let run = runs.get(&hop.run).cloned().unwrap_or_default();
-            Hop {
-                stage: run.stage,
-                version: run.version,
-                instance: run.instance,
-                language: run.language,
-                time: raw.ingest_time.saturating_add(hop.delta),
-                attempt: hop.attempt.max(1),
-            }
-        };
-        let id = record_id(&raw.id);
-        let trace = raw.trace.clone().unwrap_or_default();
-        Some(Lineage {
-            id,
-            parents: raw.parents.iter().map(|parent| record_id(parent)).collect(),
-            parents_truncated: raw.parents_truncated,
-            root: if raw.root.is_empty() { id } else { record_id(&raw.root) },
-            ingest_time: raw.ingest_time,
-            hops: raw.hops.iter().map(hop).collect(),
-            trace_parent: trace.traceparent,
-            trace_state: trace.tracestate,
-        })
-    }
-}
-
-fn record_id(bytes: &[u8]) -> RecordId {
-    RecordId(bytes.get(..16).and_then(|b| b.try_into().ok()).unwrap_or_default())
 }
 
 fn decode_record(frame: &[u8], range: Range<usize>) -> Result<Parts, Fault> {
@@ -317,8 +265,8 @@ fn decode_header(parts: &mut Parts, frame: &[u8], range: Range<usize>) -> Result
 }
 
 /// Turns the Deliver that lies at `range` of `frame` into records.
-pub fn decode_deliver(frame: Vec<u8>, range: Range<usize>) -> Result<Batch, Fault> {
-    let mut batch = Batch { frame: Bytes::new(), input: 0, first: 0, parts: Vec::with_capacity(range.len() / 256 + 1) };
+pub fn decode_deliver(frame: Vec<u8>, range: Range<usize>) -> Result<Delivered, Fault> {
+    let mut batch = Delivered { frame: Bytes::new(), input: 0, first: 0, parts: Vec::with_capacity(range.len() / 256 + 1) };
     let mut attempts = Vec::new();
     let mut fields = Fields::new(&frame, range, "Deliver");
     while let Some(field) = fields.next()? {

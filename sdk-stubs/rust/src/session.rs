@@ -1,99 +1,41 @@
-use std::collections::VecDeque;
-use std::io::{BufReader, Read};
+use std::io::BufReader;
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, MutexGuard};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use prost::Message;
-
 use crate::codes::Code;
-use crate::credit::{Charge, InputWindow, OutputCredit};
-use crate::frame::{find_deliver, read_frame, Fault};
+use crate::credit::Charge;
+use crate::frame::Fault;
+use crate::hub::{Hub, State};
+use crate::keeper::{self, Watch};
 use crate::limits::CLOSE_TIMEOUT;
 use crate::pb::{self, envelope::Message as Kind};
-use crate::record::{decode_deliver, Batch, Context, Record};
+use crate::reader::{close, Reader};
+use crate::record::{Context, Delivered, Record};
 use crate::settle::Writer;
-use crate::source::SourceState;
-use crate::verdict::cut_text;
-
-/// What the threads of a worker share, across connections. Its lock may be held while taking the
-/// writer's, never the other way round.
-#[derive(Default)]
-pub struct Hub {
-    state: Mutex<State>,
-    changed: Condvar,
-}
-
-/// All but `source` belongs to the session at hand.
-#[derive(Default)]
-pub struct State {
-    /// Counts connections from 1.
-    pub session: u64,
-    pub ended: Option<Fault>,
-    pub drain_deadline: Option<Instant>,
-    pub source: SourceState,
-    queue: VecDeque<Batch>,
-    inputs: Vec<InputWindow>,
-    outputs: Vec<OutputCredit>,
-    reserve: u64,
-}
-
-impl Hub {
-    pub fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("no thread panics while holding the state")
-    }
-
-    pub fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
-        self.changed.wait(state).expect("no thread panics while holding the state")
-    }
-
-    pub fn wait_until<'a>(&self, state: MutexGuard<'a, State>, deadline: Instant) -> MutexGuard<'a, State> {
-        let pause = deadline.saturating_duration_since(Instant::now());
-        self.changed.wait_timeout(state, pause).expect("no thread panics while holding the state").0
-    }
-
-    pub fn notify(&self) {
-        self.changed.notify_all();
-    }
-}
-
-impl State {
-    pub fn fits(&self, charges: &[Charge]) -> bool {
-        charges.iter().zip(&self.outputs).all(|(charge, output)| charge.records == 0 || output.fits(*charge, self.reserve))
-    }
-
-    pub fn use_up(&mut self, charges: &[Charge]) {
-        for (charge, output) in charges.iter().zip(&mut self.outputs) {
-            output.use_up(*charge, self.reserve);
-        }
-    }
-
-    fn begin(&mut self, welcome: &pb::Welcome) {
-        self.session += 1;
-        self.ended = None;
-        self.drain_deadline = None;
-        self.queue.clear();
-        self.reserve = welcome.stamp_reserve;
-        self.inputs = welcome.inputs.iter().map(|i| InputWindow::new(i.number, welcome.max_record)).collect();
-        self.outputs = welcome.outputs.iter().map(|o| OutputCredit::new(o.number)).collect();
-    }
-}
 
 /// One connection after its Welcome.
 pub struct Session {
     pub hub: Arc<Hub>,
     pub writer: Arc<Writer>,
     pub welcome: Arc<pb::Welcome>,
-    /// Drain(shutdown) has come.
-    pub stopping: Arc<AtomicBool>,
+    pub watch: Arc<Watch>,
     stream: UnixStream,
     context: Arc<Context>,
     threads: Vec<JoinHandle<()>>,
-    batch: Option<Batch>,
+    batch: Option<Delivered>,
     at: usize,
+    seen_news: u64,
+}
+
+/// What a consumer gets when it asks for work.
+pub enum Next {
+    Record(Record),
+    /// Nothing is queued, and time is up or there is news: a Drain, a signal.
+    Quiet,
+    Over,
 }
 
 impl Session {
@@ -104,73 +46,93 @@ impl Session {
         input: BufReader<UnixStream>,
         welcome: Arc<pb::Welcome>,
         max_frame: u32,
+        timeout: Duration,
     ) -> Result<Self, Fault> {
         let writer = Arc::new(Writer::new(Box::new(stream.try_clone()?), welcome.max_frame));
         let context = Arc::new(Context { inputs: welcome.inputs.clone(), ..Context::default() });
-        let stopping = Arc::new(AtomicBool::new(false));
-        {
-            let mut state = hub.lock();
-            state.begin(&welcome);
-            for window in &mut state.inputs {
-                writer.send(Kind::Credit(window.grant()));
-            }
+        for window in &mut hub.begin(&welcome).inputs {
+            writer.send(Kind::Credit(window.grant()));
         }
         let reader = Reader {
             hub: hub.clone(),
             writer: writer.clone(),
             context: context.clone(),
-            stopping: stopping.clone(),
             stream: stream.try_clone()?,
             input,
             max_frame,
         };
-        let keeper = writer.clone();
+        let watch = Arc::new(Watch::new(timeout));
         let lease = Duration::from_millis(u64::from(welcome.lease_ms));
-        let threads = vec![thread::spawn(move || reader.run()), thread::spawn(move || keeper.keep(lease))];
-        Ok(Session { hub, writer, welcome, stopping, stream, context, threads, batch: None, at: 0 })
+        let (kept, watched) = (writer.clone(), watch.clone());
+        let threads = vec![
+            thread::spawn(move || reader.run()),
+            thread::spawn(move || keeper::keep(&kept, lease, &watched)),
+        ];
+        Ok(Session { hub, writer, welcome, watch, stream, context, threads, batch: None, at: 0, seen_news: 0 })
     }
 
-    /// Takes a record out of the queue. With nothing to do it first writes what is gathered. `None`:
-    /// the session has ended.
-    pub fn next(&mut self) -> Option<Record> {
-        if self.batch.as_ref().map_or(true, |batch| self.at == batch.parts.len()) {
-            self.batch = Some(self.refill()?);
-            self.at = 0;
+    /// Takes a record out of the queue. With nothing to do it first writes what is gathered, then waits
+    /// until `deadline`; none: until something comes.
+    pub fn next(&mut self, deadline: Option<Instant>) -> Next {
+        if let Some(record) = self.at_hand() {
+            return Next::Record(record);
         }
-        let batch = self.batch.as_ref()?;
-        let size = batch.parts[self.at].size as usize;
-        let credit = {
+        // Records first: news is looked at when the queue is empty, so that a Drain finds everything that
+        // was delivered before it.
+        let seen = self.seen_news;
+        let mut state = self.wait_flushed(deadline, |state| !state.queue.is_empty() || state.news != seen);
+        if state.ended.is_some() {
+            return Next::Over;
+        }
+        let (batch, news) = (take_batch(&mut state, &self.writer), state.news);
+        drop(state);
+        if batch.is_none() {
+            self.seen_news = news;
+            return Next::Quiet;
+        }
+        self.batch = batch;
+        self.at = 0;
+        self.at_hand().map_or(Next::Quiet, Next::Record)
+    }
+
+    /// A record that is there already.
+    pub fn next_queued(&mut self) -> Option<Record> {
+        self.at_hand().or_else(|| {
             let mut state = self.hub.lock();
-            let window = state.inputs.iter_mut().find(|window| window.number == batch.input);
-            window.and_then(|window| window.take(size))
-        };
-        if let Some(credit) = credit {
-            self.writer.send(Kind::Credit(credit));
-        }
+            let batch = if state.ended.is_none() { take_batch(&mut state, &self.writer) } else { None };
+            drop(state);
+            self.batch = Some(batch?);
+            self.at = 0;
+            self.at_hand()
+        })
+    }
+
+    fn at_hand(&mut self) -> Option<Record> {
+        let batch = self.batch.as_ref().filter(|batch| self.at < batch.parts.len())?;
         self.at += 1;
         Some(Record::new(batch, self.at - 1, &self.context))
     }
 
-    fn refill(&self) -> Option<Batch> {
-        let mut state = self.wait_flushed(|state| !state.queue.is_empty());
-        match state.ended {
-            None => state.queue.pop_front(),
-            Some(_) => None,
-        }
-    }
-
-    /// Waits until the broker's credit covers the charges, and uses it. `false`: the session has ended.
+    /// Waits until the broker's credit covers the charges, and uses it. `false`: the session has ended,
+    /// or a signal came and no credit for a while after it.
     pub fn reserve(&self, charges: &[Charge]) -> bool {
-        let mut state = self.wait_flushed(|state| state.fits(charges));
-        if state.ended.is_none() {
+        let mut state = self.wait_flushed(None, |state| state.fits(charges) || state.leave_by.is_some());
+        // A signal came while credit is short: others may be stuck for good, and we have to go.
+        if !state.fits(charges) && state.ended.is_none() {
+            let leave_by = state.leave_by;
+            drop(state);
+            state = self.wait_flushed(leave_by, |state| state.fits(charges));
+        }
+        let can_emit = state.ended.is_none() && state.fits(charges);
+        if can_emit {
             state.use_up(charges);
         }
-        state.ended.is_none()
+        can_emit
     }
 
-    /// Waits for `is_ready` or the end of the session, having written what is gathered: the broker may
-    /// be waiting for just that.
-    fn wait_flushed(&self, is_ready: impl Fn(&State) -> bool) -> MutexGuard<'_, State> {
+    /// Waits for `is_ready`, the deadline or the end of the session, having written what is gathered:
+    /// the broker may be waiting for just that.
+    fn wait_flushed(&self, deadline: Option<Instant>, is_ready: impl Fn(&State) -> bool) -> MutexGuard<'_, State> {
         let state = self.hub.lock();
         if state.ended.is_some() || is_ready(&state) {
             return state;
@@ -179,7 +141,11 @@ impl Session {
         self.writer.flush();
         let mut state = self.hub.lock();
         while state.ended.is_none() && !is_ready(&state) {
-            state = self.hub.wait(state);
+            state = match deadline {
+                Some(deadline) if Instant::now() >= deadline => break,
+                Some(deadline) => self.hub.wait_until(state, deadline),
+                None => self.hub.wait(state),
+            };
         }
         state
     }
@@ -204,112 +170,13 @@ impl Session {
     }
 }
 
-fn close(code: Code, message: String) -> Kind {
-    Kind::Close(pb::Close { code: code.0, message: cut_text(message) })
-}
-
-/// Reads until the connection ends. Never waits for a handler.
-struct Reader {
-    hub: Arc<Hub>,
-    writer: Arc<Writer>,
-    context: Arc<Context>,
-    stopping: Arc<AtomicBool>,
-    stream: UnixStream,
-    input: BufReader<UnixStream>,
-    max_frame: u32,
-}
-
-impl Reader {
-    fn run(mut self) {
-        let fault = loop {
-            if let Err(fault) = self.step() {
-                break fault;
-            }
-        };
-        if let Fault::Closed { code, message, is_remote: false } = &fault {
-            self.writer.close(Some(close(*code, message.clone())));
-            self.discard();
-        }
-        self.writer.close(None);
-        self.hub.lock().ended = Some(fault);
-        self.hub.notify();
+/// Takes a Deliver out of the queue. Its records count as taken all at once: what is at hand is bounded
+/// by a frame, and booking them one by one would cost a lock for each.
+fn take_batch(state: &mut State, writer: &Writer) -> Option<Delivered> {
+    let batch = state.queue.pop_front()?;
+    let window = state.inputs.iter_mut().find(|window| window.number == batch.input)?;
+    if let Some(credit) = window.take(batch.parts.len(), batch.parts.iter().map(|parts| u64::from(parts.size)).sum()) {
+        writer.send(Kind::Credit(credit));
     }
-
-    fn step(&mut self) -> Result<(), Fault> {
-        let frame = read_frame(&mut self.input, self.max_frame)?;
-        match find_deliver(&frame)? {
-            Some(range) => self.receive(decode_deliver(frame, range)?),
-            None => self.handle(&frame),
-        }
-    }
-
-    /// After our Close: reads on until EOF, for a bounded time.
-    fn discard(&mut self) {
-        let deadline = Instant::now() + CLOSE_TIMEOUT;
-        let _ = self.stream.set_read_timeout(Some(CLOSE_TIMEOUT));
-        let mut scratch = [0; 4096];
-        while Instant::now() < deadline && matches!(self.input.read(&mut scratch), Ok(n) if n > 0) {}
-    }
-
-    fn receive(&self, batch: Batch) -> Result<(), Fault> {
-        let mut state = self.hub.lock();
-        let number = batch.input;
-        let window = state.inputs.iter_mut().find(|window| window.number == number).ok_or_else(|| {
-            Fault::local(Code::UNKNOWN_PORT, format!("the broker delivered to input {number}, which its Welcome does not name"))
-        })?;
-        if !batch.parts.iter().all(|parts| window.receive(parts.size as usize)) {
-            let message = format!("the broker delivered more to input {number} than this worker granted");
-            return Err(Fault::local(Code::CREDIT_EXCEEDED, message));
-        }
-        self.writer.count_received(batch.parts.len());
-        if !batch.parts.is_empty() {
-            state.queue.push_back(batch);
-        }
-        drop(state);
-        self.hub.notify();
-        Ok(())
-    }
-
-    /// A frame that carries no records. Kinds that we do not know are ignored.
-    fn handle(&self, frame: &[u8]) -> Result<(), Fault> {
-        let envelope = pb::Envelope::decode(frame)
-            .map_err(|error| Fault::local(Code::MALFORMED_FRAME, format!("a frame of the broker cannot be decoded: {error}")))?;
-        let mut state = self.hub.lock();
-        match envelope.message {
-            Some(Kind::Ping(ping)) => self.writer.send(Kind::Pong(pb::Pong { nonce: ping.nonce })),
-            Some(Kind::Credit(credit)) => {
-                if let Some(output) = state.outputs.iter_mut().find(|output| output.number == credit.number) {
-                    output.raise(credit.records, credit.bytes);
-                }
-            }
-            Some(Kind::Runs(runs)) => {
-                let mut known = self.context.runs.lock().expect("no thread panics while holding it");
-                known.extend(runs.runs.into_iter().map(|run| (run.number, run)));
-            }
-            Some(Kind::Drain(drain)) => self.drain(&mut state, &drain),
-            Some(Kind::Close(close)) => {
-                return Err(Fault::Closed { code: Code(close.code), message: close.message, is_remote: true });
-            }
-            Some(Kind::Claimed(claimed)) => {
-                let session = state.session;
-                state.source.claimed(session, &claimed);
-            }
-            Some(Kind::Committed(committed)) => state.source.committed(&committed),
-            _ => {}
-        }
-        drop(state);
-        self.hub.notify();
-        Ok(())
-    }
-
-    /// When inputs have ended there is nothing to change, for what is held is settled anyway; a
-    /// shutdown (and any reason that we do not know) gives back what has not been started and stops
-    /// sources.
-    fn drain(&self, state: &mut State, drain: &pb::Drain) {
-        let is_shutdown = drain.reason != pb::DrainReason::InputEnded as i32;
-        self.stopping.store(is_shutdown, Ordering::Relaxed);
-        let wait = Duration::from_millis(u64::from(drain.deadline_ms));
-        state.drain_deadline = (drain.deadline_ms > 0).then(|| Instant::now() + wait);
-        state.source.is_stopped |= is_shutdown;
-    }
+    Some(batch)
 }

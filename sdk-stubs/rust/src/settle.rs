@@ -22,6 +22,10 @@ impl Span {
         Span { first: delivery, last: delivery }
     }
 
+    pub fn contains(self, delivery: u64) -> bool {
+        (self.first..=self.last).contains(&delivery)
+    }
+
     fn count(self) -> u64 {
         self.last - self.first + 1
     }
@@ -115,30 +119,33 @@ impl Writer {
         self.keeper.notify_one();
     }
 
-    /// The keeper: writes what waits too long, and renews the lease (every third of it) while
-    /// deliveries are held and no Settle does: under a long handler, or while credit is awaited.
-    pub fn keep(&self, lease: Duration) {
-        let third = if lease.is_zero() { Duration::from_secs(3600) } else { lease / 3 };
-        let mut next_lease = Instant::now() + third;
-        let mut settled_before = 0;
+    /// One look of the keeper: writes what has waited too long and, with `extend`, renews the lease if
+    /// deliveries are held and no Settle went out since the last time.
+    pub fn tend(&self, extend: bool) {
         let mut settler = self.lock();
-        while !settler.is_over {
-            let now = Instant::now();
-            if settler.since.map_or(false, |since| now >= since + SETTLE_DELAY) {
-                settler.flush();
-            }
-            if now >= next_lease {
-                next_lease = now + third;
-                if settler.settled == settled_before && self.received.load(Ordering::Relaxed) > settler.settled {
-                    settler.write(&frame::encode(pb::envelope::Message::Extend(pb::Extend {})));
-                }
-                settled_before = settler.settled;
-            }
-            settler.is_watched = settler.has_work();
-            let pause = next_lease.saturating_duration_since(now);
-            let pause = if settler.is_watched { pause.min(SETTLE_DELAY) } else { pause };
-            settler = self.keeper.wait_timeout(settler, pause).expect("no thread panics while writing").0;
+        if settler.since.map_or(false, |since| Instant::now() >= since + SETTLE_DELAY) {
+            settler.flush();
         }
+        if extend {
+            let settled = settler.settled;
+            if settled == settler.extended_at && self.received.load(Ordering::Relaxed) > settled {
+                settler.write(&frame::encode(pb::envelope::Message::Extend(pb::Extend {})));
+            }
+            settler.extended_at = settled;
+        }
+    }
+
+    /// Waits for what the keeper has to look after, at most so long. `None`: its work is over; else
+    /// whether the connection still is.
+    pub fn rest(&self, pause: Duration) -> Option<bool> {
+        let mut settler = self.lock();
+        if settler.is_over {
+            return None;
+        }
+        settler.is_watched = settler.has_work();
+        let pause = if settler.is_watched { pause.min(SETTLE_DELAY) } else { pause };
+        let settler = self.keeper.wait_timeout(settler, pause).expect("no thread panics while writing").0;
+        (!settler.is_over).then(|| !settler.is_closed)
     }
 }
 
@@ -156,6 +163,8 @@ struct Settler {
     gathered: u64,
     /// Deliveries whose Settle has been written.
     settled: u64,
+    /// `settled` when the keeper last thought of the lease.
+    extended_at: u64,
     since: Option<Instant>,
     is_watched: bool,
     is_over: bool,
@@ -172,6 +181,7 @@ impl Settler {
             accepted: None,
             gathered: 0,
             settled: 0,
+            extended_at: 0,
             since: None,
             is_watched: false,
             is_over: false,

@@ -1,4 +1,5 @@
 use std::collections::VecDeque;
+use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -6,10 +7,12 @@ use crate::codes::Code;
 use crate::credit::Charge;
 use crate::emitter::{Emitter, IN_EMIT};
 use crate::frame::{self, EMIT};
-use crate::limits::{KEPT_BYTES, KEPT_EMITS, MAX_CHECKPOINT, MAX_PARTITION};
+use crate::json;
+use crate::limits::{KEPT_BYTES, KEPT_EMITS, MAX_CHECKPOINT, MAX_PARTITION, MAX_TEXT};
 use crate::output::Output;
 use crate::pb::{self, envelope::Message as Kind};
-use crate::session::{Hub, Session, State};
+use crate::hub::{Hub, State};
+use crate::session::Session;
 use crate::settle::Writer;
 use crate::wire::{append_bytes, append_uint};
 
@@ -18,6 +21,7 @@ use crate::wire::{append_bytes, append_uint};
 pub enum SourceError {
     /// The pipeline shuts down: hand this on. What was emitted before is still confirmed.
     Stopped,
+    /// This source cannot go on: the worker ends with exit code 1 and this sentence.
     Failed(String),
 }
 
@@ -50,7 +54,32 @@ pub struct SourceState {
     pub welcome: Option<Arc<pb::Welcome>>,
     /// `None` while not attached, or while partitions are being claimed again.
     pub writer: Option<Arc<Writer>>,
+    /// `--test`.
+    pub rehearsal: Option<Rehearsal>,
     partitions: Vec<PartitionState>,
+}
+
+/// Takes the broker's place in `--test`: every partition is new, and what is emitted becomes JSON.
+pub struct Rehearsal {
+    pub lines: SyncSender<String>,
+    /// Records that may still be printed.
+    pub left: usize,
+}
+
+impl Rehearsal {
+    fn emit(&mut self, outputs: &[Output]) -> Result<(), SourceError> {
+        let mut emitter = Emitter::recorder();
+        outputs.iter().for_each(|output| emitter.emit(output));
+        emitter.check(MAX_TEXT).map_err(|(_, message)| SourceError::Failed(message))?;
+        for (port, record) in emitter.recorded_with_ports().iter().take(self.left) {
+            self.left -= 1;
+            self.lines.send(json::write(record, port)).map_err(|_| SourceError::Stopped)?;
+        }
+        if self.left == 0 {
+            return Err(SourceError::Stopped);
+        }
+        Ok(())
+    }
 }
 
 /// Emit ids are consecutive per partition, across connections and processes:
@@ -103,7 +132,10 @@ impl Source {
         }
         let index = source.partitions.len();
         source.partitions.push(PartitionState { name: name.into(), ..PartitionState::default() });
-        if let Some(writer) = &source.writer {
+        if source.rehearsal.is_some() {
+            let claimed = pb::Claimed { partition: name.into(), epoch: 1, ..pb::Claimed::default() };
+            source.claimed(1, &claimed);
+        } else if let Some(writer) = &source.writer {
             writer.send(Kind::Claim(pb::Claim { partition: name.into() }));
         }
         while state.source.partitions[index].claimed_in == 0 {
@@ -153,6 +185,9 @@ impl Partition {
     /// if the connection breaks before.
     pub fn emit(&self, outputs: &[Output], checkpoint: &[u8]) -> Result<(), SourceError> {
         let mut state = self.hub.lock();
+        if let Some(rehearsal) = &mut state.source.rehearsal {
+            return rehearsal.emit(outputs);
+        }
         let kept = Arc::new(self.encode(&state.source, outputs, checkpoint)?);
         let writer = loop {
             state.source.obstacle()?;
@@ -190,7 +225,7 @@ impl Partition {
         let max_frame = welcome.max_frame;
         let mut emitter = Emitter::new(welcome, IN_EMIT);
         outputs.iter().for_each(|output| emitter.emit(output));
-        if let Err((_, message)) = emitter.check() {
+        if let Err((_, message)) = emitter.check(MAX_TEXT) {
             return failed(format!("partition “{name}”: {message}; emit less at once"));
         }
         let mut buffer = frame::open(name.len() + emitter.body.len() + checkpoint.len() + 32);
@@ -225,6 +260,14 @@ fn failed<T>(message: String) -> Result<T, SourceError> {
 }
 
 impl SourceState {
+    /// Why the worker has to end: what the author's function says, or the broker.
+    pub fn failure(&self) -> Option<String> {
+        match &self.result {
+            Some(Err(SourceError::Failed(message))) => Some(format!("the source failed: {message}")),
+            _ => self.fatal.clone(),
+        }
+    }
+
     /// Why no more can be emitted.
     fn obstacle(&self) -> Result<(), SourceError> {
         match &self.fatal {

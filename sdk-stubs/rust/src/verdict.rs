@@ -4,23 +4,40 @@ use crate::codes::Code;
 use crate::limits::MAX_TEXT;
 use crate::pb;
 
-/// How a delivery ends when it is not simply accepted. Any error turns into `Retry` by `?`.
+/// How a delivery, or all of a window, ends when it is not simply accepted. Any error turns into `Failed`
+/// by `?`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {
-    /// Will never work: a dead letter. Codes from 1000 are yours.
-    Reject { code: u32, message: String },
-    /// Again, at least `delay` later (zero: the pipeline's own backoff), as a further attempt.
-    /// `is_indefinite`: the effect may have happened already.
-    Retry { delay: Duration, message: String, is_indefinite: bool },
+    /// Will never work: a dead letter.
+    Reject {
+        /// Codes from 1000 are yours.
+        code: u32,
+        /// For a person; at most 8 KiB, the rest is cut off.
+        message: String,
+    },
+    /// Again, as a further attempt.
+    Retry {
+        /// Not before it has passed, in milliseconds rounded up; zero: the pipeline's own backoff.
+        delay: Duration,
+        /// For a person; at most 8 KiB, the rest is cut off.
+        message: String,
+        /// The effect may have happened already.
+        is_indefinite: bool,
+    },
     /// Untouched: the same attempt, elsewhere or a little later.
     Release,
+    /// What an error that `?` hands on turns into, and a panic: again after the pipeline's own backoff;
+    /// the text goes to standard error too.
+    Failed(String),
 }
 
 impl Verdict {
+    /// `Reject`; a code under 1000 becomes 1000, for those are the protocol's.
     pub fn reject(code: u32, message: impl Into<String>) -> Self {
         Verdict::Reject { code: code.max(Code::APPLICATION.0), message: message.into() }
     }
 
+    /// `Retry`, of something that certainly has not happened.
     pub fn retry(delay: Duration, message: impl Into<String>) -> Self {
         Verdict::Retry { delay, message: message.into(), is_indefinite: false }
     }
@@ -39,6 +56,7 @@ impl Verdict {
                 outcome.error =
                     Some(pb::Error { code: Code::APPLICATION.0, message: cut_text(message), indefinite: is_indefinite });
             }
+            Verdict::Failed(text) => return Verdict::retry(Duration::ZERO, text).outcome(),
             Verdict::Release => outcome.kind = pb::OutcomeKind::Released as i32,
         }
         outcome
@@ -47,8 +65,23 @@ impl Verdict {
 
 impl<E: std::error::Error> From<E> for Verdict {
     fn from(error: E) -> Self {
-        Verdict::retry(Duration::ZERO, error.to_string())
+        Verdict::Failed(with_causes(&error))
     }
+}
+
+/// An error's text with those of its causes, where they say something new.
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        cause = error.source();
+    }
+    text
 }
 
 /// Rounds up, so that a short delay does not become none, and saturates.

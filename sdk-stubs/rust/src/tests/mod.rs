@@ -1,8 +1,13 @@
 //! The other end of the socket, played by a test step by step.
 
+mod adversity;
+mod panes;
+mod process;
+mod rehearsal;
 mod source;
 mod throughput;
 mod transform;
+mod window;
 mod wire;
 
 use std::collections::BTreeMap;
@@ -11,6 +16,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{channel, Receiver};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,14 +24,37 @@ use prost::Message;
 
 use crate::codes::Code;
 use crate::pb::{self, envelope::Message as Kind};
-use crate::worker::{Environment, Role, Stage, Worker};
+use crate::role::Role;
+use crate::stage::Stage;
+use crate::worker::{Environment, Worker};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
 pub struct Broker {
-    listener: UnixListener,
+    listening: Listening,
     directory: PathBuf,
-    exit: Receiver<(u8, String)>,
+    stderr: Written,
+    exit: Option<Receiver<(u8, String)>>,
+}
+
+/// What was written to it, for all who have a clone.
+#[derive(Clone, Default)]
+pub struct Written(Arc<Mutex<Vec<u8>>>);
+
+impl Written {
+    pub fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl Write for Written {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 /// One accepted connection. Checks on its own that the worker never overshoots output 0.
@@ -44,33 +73,89 @@ pub struct Link {
 impl Broker {
     /// Starts a worker that dials this broker.
     pub fn new(token: &str, role: impl FnOnce() -> Role + Send + 'static) -> Self {
+        Broker::with(Stage::new().version("1.2"), token, role)
+    }
+
+    pub fn with(stage: Stage, token: &str, role: impl FnOnce() -> Role + Send + 'static) -> Self {
+        let mut broker = Broker::listening();
+        broker.exit = Some(broker.start(stage, token, role));
+        broker
+    }
+
+    /// Starts a worker that finds no broker; `come` makes it one.
+    pub fn absent(token: &str, role: impl FnOnce() -> Role + Send + 'static) -> Self {
+        let mut broker = Broker::listening();
+        std::fs::remove_file(broker.directory.join("s")).unwrap();
+        broker.exit = Some(broker.start(Stage::new(), token, role));
+        broker
+    }
+
+    pub fn come(&self) -> Listening {
+        let listener = UnixListener::bind(self.directory.join("s")).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        Listening(listener)
+    }
+
+    /// Waits for a sentence on the worker's standard error.
+    pub fn expect_said(&self, text: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        while !self.stderr.text().contains(text) {
+            assert!(Instant::now() < deadline, "it said: {}", self.stderr.text());
+            thread::sleep(Duration::from_millis(2)); // nothing else tells
+        }
+    }
+
+    /// Without a worker yet.
+    pub fn listening() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let unique = format!("stagewire-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let directory = std::env::temp_dir().join(unique);
         std::fs::create_dir(&directory).unwrap();
-        let socket = directory.join("s");
-        let listener = UnixListener::bind(&socket).unwrap();
+        let listener = UnixListener::bind(directory.join("s")).unwrap();
         listener.set_nonblocking(true).unwrap();
+        Broker { listening: Listening(listener), directory, stderr: Written::default(), exit: None }
+    }
+
+    fn start(&self, stage: Stage, token: &str, role: impl FnOnce() -> Role + Send + 'static) -> Receiver<(u8, String)> {
         let environment = Environment {
-            socket: socket.to_str().unwrap().into(),
+            socket: self.directory.join("s").to_str().unwrap().into(),
             stage: "double".into(),
             instance: "double-1".into(),
             token: token.into(),
         };
         let (send, exit) = channel();
+        let stderr = self.stderr.clone();
         thread::spawn(move || {
-            let mut stderr = Vec::new();
-            let code = Worker::new(Stage::new().version("1.2"), role()).run(&environment, &mut stderr);
-            let _ = send.send((code, String::from_utf8(stderr).unwrap()));
+            let code = Worker::new(stage, role(), Box::new(stderr.clone())).run(&environment);
+            let _ = send.send((code, stderr.text()));
         });
-        Broker { listener, directory, exit }
+        exit
     }
 
+    pub fn accept(&self) -> (Link, pb::Hello) {
+        self.listening.accept()
+    }
+
+    pub fn welcome(&self, welcome: pb::Welcome) -> Link {
+        self.listening.welcome(welcome)
+    }
+
+    pub fn expect_exit(&self, code: u8) -> String {
+        let exit = self.exit.as_ref().expect("a worker that this broker has started");
+        let (got, stderr) = exit.recv_timeout(PATIENCE).expect("the worker exits");
+        assert_eq!(got, code, "it said: {stderr}");
+        stderr
+    }
+}
+
+pub struct Listening(UnixListener);
+
+impl Listening {
     /// Takes the next connection up to and including its Hello.
     pub fn accept(&self) -> (Link, pb::Hello) {
         let deadline = Instant::now() + PATIENCE;
         let stream = loop {
-            match self.listener.accept() {
+            match self.0.accept() {
                 Ok((stream, _)) => break stream,
                 Err(error) if error.kind() == ErrorKind::WouldBlock && Instant::now() < deadline => {
                     thread::sleep(Duration::from_millis(2)) // std has no accept with a timeout
@@ -93,12 +178,6 @@ impl Broker {
         let (mut link, _) = self.accept();
         link.greet(welcome);
         link
-    }
-
-    pub fn expect_exit(&self, code: u8) -> String {
-        let (got, stderr) = self.exit.recv_timeout(PATIENCE).expect("the worker exits");
-        assert_eq!(got, code, "it said: {stderr}");
-        stderr
     }
 }
 
@@ -214,12 +293,17 @@ impl Link {
     }
 
     pub fn deliver(&mut self, payloads: &[&str]) {
-        let record = |payload: &&str| pb::Record {
-            header: Some(pb::Header { key: "k".into(), ..pb::Header::default() }),
+        self.deliver_keyed(&payloads.iter().map(|payload| ("k", 0, *payload)).collect::<Vec<_>>());
+    }
+
+    /// Key, event time and payload of each record.
+    pub fn deliver_keyed(&mut self, records: &[(&str, i64, &str)]) {
+        let record = |(key, event_time, payload): &(&str, i64, &str)| pb::Record {
+            header: Some(pb::Header { key: key.to_string().into(), event_time: *event_time, ..pb::Header::default() }),
             payload: payload.to_string().into(),
             ..pb::Record::default()
         };
-        let records: Vec<_> = payloads.iter().map(record).collect();
+        let records: Vec<_> = records.iter().map(record).collect();
         let first_delivery = self.next;
         self.next += records.len() as u64;
         self.send(Kind::Deliver(pb::Deliver { first_delivery, records, ..pb::Deliver::default() }));
@@ -233,6 +317,10 @@ impl Link {
     pub fn close(&mut self, code: Code, message: &str) {
         self.send(Kind::Close(pb::Close { code: code.0, message: message.into() }));
     }
+}
+
+pub fn is_pong(message: &Kind) -> bool {
+    matches!(message, Kind::Pong(_))
 }
 
 pub fn payload(emission: &pb::Emission) -> &[u8] {

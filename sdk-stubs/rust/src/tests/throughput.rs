@@ -12,7 +12,7 @@ fn throughput() {
     const BATCH: u64 = 500;
     const FRAMES: u64 = 8000;
     let broker = Broker::new("", || {
-        Role::handler(|record: &Record, out: &mut Emitter| {
+        Role::records(|record: &Record, out: &mut Emitter| {
             out.emit(&Output { key: record.key(), schema: "bench.row", schema_version: 1, payload: record.payload(), ..Output::default() });
             Ok(())
         })

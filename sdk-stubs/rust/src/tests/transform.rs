@@ -8,22 +8,19 @@ use super::*;
 use crate::limits::DEFAULT_FRAME;
 use crate::output::{Attribute, Output};
 use crate::record::Record;
+use crate::role::Work;
 use crate::verdict::Verdict;
 use crate::Emitter;
 
-fn double() -> Role {
-    Role::handler(|record: &Record, out: &mut Emitter| {
+pub fn double() -> Role {
+    Role::records(|record: &Record, out: &mut Emitter| {
         out.emit(&Output { key: record.key(), payload: &record.payload().repeat(2), ..Output::default() });
         Ok(())
     })
 }
 
 fn drop_all() -> Role {
-    Role::handler(|_: &Record, _: &mut Emitter| Ok(()))
-}
-
-fn is_pong(message: &Kind) -> bool {
-    matches!(message, Kind::Pong(_))
+    Role::records(|_: &Record, _: &mut Emitter| Ok(()))
 }
 
 #[test]
@@ -73,7 +70,7 @@ fn outcomes_of_all_kinds(record: &Record, out: &mut Emitter) -> Result<(), Verdi
 
 #[test]
 fn every_kind_of_outcome() {
-    let broker = Broker::new("", || Role::handler(outcomes_of_all_kinds));
+    let broker = Broker::new("", || Role::records(outcomes_of_all_kinds));
     let mut link = broker.welcome(welcome_message());
     link.credit(100, 1 << 20);
     link.deliver(&["two", "reject", "retry", "release", "error", "panic", "port", "large", "step", "drop", "drop"]);
@@ -138,7 +135,7 @@ fn settles_wait_for_credit_and_are_split_to_fit() {
 fn heartbeats_and_leases_under_a_long_handler() {
     let (release, wait) = channel::<()>();
     let broker = Broker::new("", move || {
-        Role::handler(move |record: &Record, _: &mut Emitter| {
+        Role::records(move |record: &Record, _: &mut Emitter| {
             if record.payload() == b"slow" {
                 let _ = wait.recv();
             }
@@ -184,7 +181,7 @@ fn input_credit_is_topped_up_by_halves() {
 fn a_broker_that_overshoots_is_told_so() {
     let (release, wait) = channel::<()>();
     let broker = Broker::new("", move || {
-        Role::handler(move |_: &Record, _: &mut Emitter| {
+        Role::records(move |_: &Record, _: &mut Emitter| {
             let _ = wait.recv();
             Ok(())
         })
@@ -204,7 +201,7 @@ fn a_broker_that_overshoots_is_told_so() {
 fn shutdown_releases_what_has_not_begun() {
     let ((started, is_started), (finish, wait)) = (channel(), channel::<()>());
     let broker = Broker::new("", move || {
-        Role::handler(move |_: &Record, _: &mut Emitter| {
+        Role::records(move |_: &Record, _: &mut Emitter| {
             started.send(()).unwrap();
             let _ = wait.recv();
             Ok(())
@@ -293,9 +290,9 @@ fn garbage_is_answered_with_a_close() {
 
 #[test]
 fn without_a_socket_it_says_what_to_do() {
-    let mut stderr = Vec::new();
-    assert_eq!(Worker::new(Stage::new(), double()).run(&Environment::default(), &mut stderr), 2);
-    assert!(String::from_utf8(stderr).unwrap().contains("STAGEWIRE_SOCKET"));
+    let stderr = Written::default();
+    assert_eq!(Worker::new(Stage::new(), double(), Box::new(stderr.clone())).run(&Environment::default()), 2);
+    assert!(stderr.text().contains("STAGEWIRE_SOCKET"));
 }
 
 #[derive(Deserialize)]
@@ -304,11 +301,11 @@ struct Config {
 }
 
 fn tell_threshold() -> Role {
-    Role::configured(|config: Config| {
-        move |_: &Record, out: &mut Emitter| {
+    Role::configured(false, |config: Config| {
+        Work::Records(Box::new(move |_, out| {
             out.emit(&Output { payload: config.threshold.to_string().as_bytes(), ..Output::default() });
             Ok(())
-        }
+        }))
     })
 }
 
@@ -325,5 +322,5 @@ fn configuration_is_typed() {
     let broker = Broker::new("", tell_threshold);
     let (mut link, _) = broker.accept();
     link.send(Kind::Welcome(pb::Welcome { config: r#"{"threshold": "high"}"#.into(), ..welcome_message() }));
-    assert!(broker.expect_exit(2).contains("config"));
+    assert!(broker.expect_exit(2).contains("`threshold`: invalid type: string \"high\", expected f64"));
 }

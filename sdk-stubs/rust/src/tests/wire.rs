@@ -160,7 +160,7 @@ fn one_outcome_over_many_deliveries() {
     emitter.emit(&Output { payload: b"mean", ..Output::default() });
     let spans = [Span { first: 3, last: 5 }, Span::one(9), Span { first: 11, last: 12 }];
     writer.settle(&spans, pb::Outcome { kind: 1, ..pb::Outcome::default() }, &emitter.body);
-    [6, 7, 10].map(|delivery| writer.accept(delivery));
+    [6, 7, 10].into_iter().for_each(|delivery| writer.accept(delivery));
     writer.flush();
     let frames = sink.0.lock().unwrap();
     let outcomes = settle_of(&frames[0]).outcomes;

@@ -16,7 +16,7 @@ const BATCH: usize = 200;
 const USAGE: &str = "usage: ingest [--pace <records per second>] <file.csv or directory>...";
 
 fn main() -> ExitCode {
-    match Arguments::parse(std::env::args_os().skip(1).map(|a| a.to_string_lossy().into_owned())) {
+    match Arguments::parse(stagewire::source_arguments().into_iter().map(|a| a.to_string_lossy().into_owned())) {
         Ok(arguments) => Stage::new().version(env!("CARGO_PKG_VERSION")).source(move |source| ingest(source, &arguments)),
         Err(message) => {
             eprintln!("ingest: {message}\n{USAGE}");

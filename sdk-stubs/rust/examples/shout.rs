@@ -4,8 +4,8 @@ use stagewire::{Output, Stage};
 
 fn main() -> std::process::ExitCode {
     Stage::new().transform(|record, out| {
-        let upper = record.payload().to_ascii_uppercase();
-        out.emit(&Output { payload: &upper, ..record.output() });
+        let upper = std::str::from_utf8(record.payload())?.to_uppercase();
+        out.emit(&Output { payload: upper.as_bytes(), ..record.output() });
         Ok(())
     })
 }

@@ -1,0 +1,119 @@
+//! The receiving side of a session. Its one duty is never to wait for anything but the socket: a Ping is
+//! answered, and credit booked, however long a handler takes (LV-1, CR-9).
+
+use std::io::{BufReader, Read};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::time::Instant;
+
+use prost::Message;
+
+use crate::codes::Code;
+use crate::frame::{find_deliver, read_frame, Fault};
+use crate::hub::Hub;
+use crate::limits::CLOSE_TIMEOUT;
+use crate::pb::{self, envelope::Message as Kind};
+use crate::record::{decode_deliver, Context, Delivered};
+use crate::settle::Writer;
+use crate::verdict::cut_text;
+
+pub fn close(code: Code, message: String) -> Kind {
+    Kind::Close(pb::Close { code: code.0, message: cut_text(message) })
+}
+
+/// Reads until the connection ends. Never waits for a handler.
+pub struct Reader {
+    pub hub: Arc<Hub>,
+    pub writer: Arc<Writer>,
+    pub context: Arc<Context>,
+    pub stream: UnixStream,
+    pub input: BufReader<UnixStream>,
+    pub max_frame: u32,
+}
+
+impl Reader {
+    pub fn run(mut self) {
+        let fault = loop {
+            if let Err(fault) = self.step() {
+                break fault;
+            }
+        };
+        // A fault that we found: the broker is told why, and heard out (EN-1).
+        if let Fault::Closed { code, message, is_remote: false } = &fault {
+            self.writer.close(Some(close(*code, message.clone())));
+            self.discard();
+        }
+        self.writer.close(None);
+        self.hub.lock().ended = Some(fault);
+        self.hub.notify();
+    }
+
+    fn step(&mut self) -> Result<(), Fault> {
+        let frame = read_frame(&mut self.input, self.max_frame)?;
+        match find_deliver(&frame)? {
+            Some(range) => self.receive(decode_deliver(frame, range)?),
+            None => self.handle(&frame),
+        }
+    }
+
+    /// After our Close: reads on until EOF, for a bounded time.
+    fn discard(&mut self) {
+        let deadline = Instant::now() + CLOSE_TIMEOUT;
+        let _ = self.stream.set_read_timeout(Some(CLOSE_TIMEOUT));
+        let mut scratch = [0; 4096];
+        while Instant::now() < deadline && matches!(self.input.read(&mut scratch), Ok(n) if n > 0) {}
+    }
+
+    fn receive(&self, batch: Delivered) -> Result<(), Fault> {
+        let mut state = self.hub.lock();
+        let number = batch.input;
+        let window = state.inputs.iter_mut().find(|window| window.number == number).ok_or_else(|| {
+            Fault::local(Code::UNKNOWN_PORT, format!("the broker delivered to input {number}, which its Welcome does not name"))
+        })?;
+        // What is queued is bounded by what we granted, or the broker hears about it.
+        if !batch.parts.iter().all(|parts| window.receive(parts.size as usize)) {
+            let message = format!("the broker delivered more to input {number} than this worker granted");
+            return Err(Fault::local(Code::CREDIT_EXCEEDED, message));
+        }
+        self.writer.count_received(batch.parts.len());
+        if !batch.parts.is_empty() {
+            state.queue.push_back(batch);
+        }
+        drop(state);
+        self.hub.notify();
+        Ok(())
+    }
+
+    /// A frame that carries no records. Kinds that we do not know are ignored.
+    fn handle(&self, frame: &[u8]) -> Result<(), Fault> {
+        let envelope = pb::Envelope::decode(frame)
+            .map_err(|error| Fault::local(Code::MALFORMED_FRAME, format!("a frame of the broker cannot be decoded: {error}")))?;
+        // The lock is held while Pong goes out: everything before the Ping has been booked (LV-1).
+        let mut state = self.hub.lock();
+        match envelope.message {
+            Some(Kind::Ping(ping)) => self.writer.send(Kind::Pong(pb::Pong { nonce: ping.nonce })),
+            Some(Kind::Credit(credit)) => {
+                if let Some(output) = state.outputs.iter_mut().find(|output| output.number == credit.number) {
+                    output.raise(credit.records, credit.bytes);
+                }
+            }
+            Some(Kind::Runs(runs)) => {
+                let mut known = self.context.runs.lock().expect("no thread panics while holding it");
+                known.extend(runs.runs.into_iter().map(|run| (run.number, run)));
+            }
+            Some(Kind::Drain(drain)) => self.hub.drain(&mut state, &drain),
+            Some(Kind::Close(close)) => {
+                return Err(Fault::Closed { code: Code(close.code), message: close.message, is_remote: true });
+            }
+            Some(Kind::Claimed(claimed)) => {
+                let session = state.session;
+                state.source.claimed(session, &claimed);
+            }
+            Some(Kind::Committed(committed)) => state.source.committed(&committed),
+            _ => {}
+        }
+        drop(state);
+        self.hub.notify();
+        Ok(())
+    }
+}
