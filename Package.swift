@@ -9,7 +9,8 @@ let settings: [SwiftSetting] = strict ? [.treatAllWarnings(as: .error)] : []
 let package = Package(
     name: "stagewire",
     products: [
-        .executable(name: "stagewire", targets: ["stagewire"])
+        .executable(name: "stagewire", targets: ["stagewire"]),
+        .library(name: "StagewireStage", targets: ["StagewireStage"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
@@ -47,9 +48,14 @@ let package = Package(
                 .product(name: "NIOHTTP1", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
             ], swiftSettings: settings),
+        // The SDK: what a stage written in Swift links. No NIO: see docs/decisions/0008.
+        .target(
+            name: "StagewireStage", dependencies: ["StagewireWire", "StagewireModel"], swiftSettings: settings),
+        .target(name: "StagewireStages", dependencies: ["StagewireStage"], swiftSettings: settings),
         .executableTarget(
             name: "stagewire",
             dependencies: [
+                "StagewireStages",
                 "StagewireBroker", "StagewireConfig", "StagewireControl", "StagewireRouter", "StagewireWire",
                 "StagewireModel",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
@@ -85,6 +91,13 @@ let package = Package(
             name: "StagewireConfigTests", dependencies: ["StagewireConfig", "StagewireModel", "StagewireTestSupport"],
             exclude: ["Golden"],
             swiftSettings: settings),
+        .testTarget(
+            name: "StagewireStageTests",
+            dependencies: ["StagewireStage", "StagewireWire", "StagewireModel", "StagewireTestSupport"],
+            swiftSettings: settings),
+        .testTarget(
+            name: "StagewireStagesTests",
+            dependencies: ["StagewireStages", "StagewireStage", "StagewireTestSupport"], swiftSettings: settings),
         .testTarget(
             name: "StagewireBrokerTests",
             dependencies: [
