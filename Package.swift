@@ -91,13 +91,13 @@ let package = Package(
             name: "StagewireConfigTests", dependencies: ["StagewireConfig", "StagewireModel", "StagewireTestSupport"],
             exclude: ["Golden"],
             swiftSettings: settings),
+        // The SDK and the built-in stages, which are tested as its users: one fake broker plays for both.
         .testTarget(
             name: "StagewireStageTests",
-            dependencies: ["StagewireStage", "StagewireWire", "StagewireModel", "StagewireTestSupport"],
+            dependencies: [
+                "StagewireStages", "StagewireStage", "StagewireWire", "StagewireModel", "StagewireTestSupport",
+            ],
             swiftSettings: settings),
-        .testTarget(
-            name: "StagewireStagesTests",
-            dependencies: ["StagewireStages", "StagewireStage", "StagewireTestSupport"], swiftSettings: settings),
         .testTarget(
             name: "StagewireBrokerTests",
             dependencies: [

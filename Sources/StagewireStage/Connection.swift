@@ -27,7 +27,8 @@ struct WorkerEnvironment: Sendable {
                     + "STAGEWIRE_STAGE to attach to a running broker, or try the stage alone with --test FILE")
         }
         guard !environment.stage.isEmpty else {
-            throw ConfigurationError("STAGEWIRE_STAGE is not set: it names the stage of the pipeline that this program is")
+            throw ConfigurationError(
+                "STAGEWIRE_STAGE is not set: it names the stage of the pipeline that this program is")
         }
         return environment
     }
@@ -68,7 +69,7 @@ struct Connection {
         hello.maxFrame = UInt64(stage.maxFrame)
         hello.sdk = "stagewire-swift/0.1"
         hello.language = "swift"
-        if case .group(.window, _) = stage.kind { hello.required = [Feature.holds] }
+        if case .group(holds: true, _) = stage.kind { hello.required = [Feature.holds] }
         // A refusal may stand in a socket that takes no more bytes, so a failed write is left to the read.
         _ = Socket.write(FrameCodec.encode(.hello(hello))[...], to: descriptor)
         return try answer(descriptor, stage)

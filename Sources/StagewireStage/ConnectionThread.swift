@@ -22,7 +22,11 @@ final class ConnectionThread {
     private let context: Context
     private var connection: Connection
     private var lease: LeaseKeeper
+    /// Records wait unsettled as a rule: nothing is amiss while they do.
+    private let holds: Bool
     private var isBusy = false
+    /// What has just arrived may not be in a handler's hands yet.
+    private var busyUntil: UInt64 = 0
 
     /// What records need to know.
     struct Context {
@@ -30,8 +34,9 @@ final class ConnectionThread {
         let runs: RunTable
     }
 
-    init(_ hub: Hub, _ connection: Connection, _ outbox: Outbox, runs: RunTable, timeout: Duration) {
+    init(_ hub: Hub, _ connection: Connection, _ outbox: Outbox, runs: RunTable, stage: Stage) {
         self.hub = hub
+        if case .group(holds: true, _) = stage.kind { holds = true } else { holds = false }
         self.outbox = outbox
         self.connection = connection
         let inputs = connection.welcome.inputs.map { input in
@@ -41,7 +46,7 @@ final class ConnectionThread {
             )
         }
         context = Context(inputs: Dictionary(inputs) { first, _ in first }, runs: runs)
-        lease = LeaseKeeper(leaseMS: connection.welcome.leaseMS, timeout: timeout)
+        lease = LeaseKeeper(leaseMS: connection.welcome.leaseMS, timeout: stage.timeout)
     }
 
     /// Returns when the connection is over; the descriptor is closed then.
@@ -86,7 +91,7 @@ final class ConnectionThread {
         guard waiting[0].revents != 0 else { return nil }
         switch connection.reader.fill(from: connection.descriptor) {
         case .bytes:
-            isBusy = true
+            busyUntil = Uptime.now + 2 * Self.tick
             return nil
         case .nothing: return nil
         case .end: return .endOfStream
@@ -109,7 +114,10 @@ final class ConnectionThread {
         }
         let isDue = wakeAt.map { $0 <= now } ?? false
         if isDue { hub.change { $0.wakeAt = nil } }
-        isBusy = hasGathered || isDue || !progress.isMultiple(of: 2)
+        // A handler that is between two records now may be in the middle of a long one in a moment.
+        let isWorking = !progress.isMultiple(of: 2) || (!holds && received > outbox.settled)
+        if isDue { busyUntil = now + 2 * Self.tick }
+        isBusy = hasGathered || isWorking || now < busyUntil
     }
 
     private func handle(_ frame: [UInt8]) throws {

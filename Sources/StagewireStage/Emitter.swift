@@ -27,12 +27,30 @@ public struct Emitter: Sendable {
         charges = [Charge](repeating: Charge(), count: welcome.outputs.count)
     }
 
+    /// Keeps what is emitted, and takes any port: for tests of handlers.
+    init(recording welcome: Welcome) {
+        self.init(welcome, in: .outcome)
+        charges = [Charge()]
+        isRecording = true
+    }
+
+    /// An emitter to call a handler with in a test; `recorded` has what it emitted.
+    public static func recorder() -> Emitter { Emitter(recording: TestBench.welcome) }
+
+    /// What a `recorder` was given since its last handler began.
+    public private(set) var recorded: [Output] = []
+    private var isRecording = false
+
+    /// Bytes that one step may have at most, headers and lineage included.
+    public var stepBytes: Int { Int(clamping: limits.bytes) }
+
     var isEmpty: Bool { body.bytes.isEmpty && failure == nil }
 
     mutating func reset() {
         body.bytes.removeAll(keepingCapacity: true)
         for index in charges.indices { charges[index] = Charge() }
         failure = nil
+        if isRecording { recorded = [] }
         if !rejectedDeliveries.isEmpty { rejectedDeliveries = [:] }
     }
 
@@ -41,12 +59,14 @@ public struct Emitter: Sendable {
     ///
     /// - Parameter parents: of a window or batch the records that this one descends from; empty: all of them.
     public mutating func emit(_ output: Output, parents: [Record] = []) {
-        guard let index = outputs.firstIndex(where: { output.port.isEmpty || $0.port == output.port }) else {
-            return fail(unknownPort(output.port))
-        }
+        let found = isRecording ? 0 : outputs.firstIndex { output.port.isEmpty || $0.port == output.port }
+        guard let index = found else { return fail(unknownPort(output.port)) }
+        if isRecording { recorded.append(output) }
         let header = output.encodeHeader()
-        if let flaw = output.flaw(header: header) { fail(DeliveryError(.invalidOutput, "an output is invalid: \(flaw)")) }
-        let size = append(output, header: header, port: outputs[index].number, parents: parents)
+        if let flaw = output.flaw(header: header) {
+            fail(DeliveryError(.invalidOutput, "an output is invalid: \(flaw)"))
+        }
+        let size = append(output, header: header, port: isRecording ? 0 : outputs[index].number, parents: parents)
         let charge = UInt64(size) + limits.stampReserve
         charges[index] += Charge(records: 1, bytes: charge)
         if charge > limits.maxRecord {
@@ -117,7 +137,7 @@ struct StepLimits: Sendable {
     let maxRecord: UInt64
     let stampReserve: UInt64
     private let records: UInt64
-    private let bytes: UInt64
+    let bytes: UInt64
     private let frame: UInt64
 
     init(_ welcome: Welcome) {

@@ -39,6 +39,7 @@ struct FrameReader {
             filled = 0..<filled.count
         }
         let wanted = max(Self.chunk, filled.count * 2)
-        buffer.append(contentsOf: repeatElement(0, count: wanted - buffer.count > 0 ? wanted - buffer.count : Self.chunk))
+        buffer.append(
+            contentsOf: repeatElement(0, count: wanted - buffer.count > 0 ? wanted - buffer.count : Self.chunk))
     }
 }

@@ -53,13 +53,16 @@ extension Lane {
         switch placing {
         case .held: break
         case .timeless:
-            outbox.settle([only], Outcome(.reject(Verdict.applicationCode, "the record has no event time, which its window needs")))
+            outbox.settle(
+                [only],
+                Outcome(.reject(Verdict.applicationCode, "the record has no event time, which its window needs")))
         case .late(let end):
             guard case .group(.window(let bounds, _), _) = handler, bounds.eventTime?.late == .reject else {
                 outbox.accept(record.delivery, emissions: [])
                 return
             }
-            outbox.settle([only], Outcome(.reject(Verdict.applicationCode, "late: its window ended at \(Timestamp.text(end))")))
+            outbox.settle(
+                [only], Outcome(.reject(Verdict.applicationCode, "late: its window ended at \(Timestamp.text(end))")))
         }
     }
 

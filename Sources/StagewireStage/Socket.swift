@@ -11,7 +11,8 @@ enum Socket {
         var address = sockaddr_un()
         let room = MemoryLayout.size(ofValue: address.sun_path) - 1
         guard path.utf8.count <= room else {
-            throw Failure(message: "STAGEWIRE_SOCKET has \(path.utf8.count) bytes, where a socket's path has at most \(room)")
+            throw Failure(
+                message: "STAGEWIRE_SOCKET has \(path.utf8.count) bytes, where a socket's path has at most \(room)")
         }
         let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
         guard descriptor >= 0 else { throw Failure(message: "cannot open a socket: \(text(errno))") }

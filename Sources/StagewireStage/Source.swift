@@ -6,9 +6,19 @@ public final class Source: Sendable {
     let hub: Hub
     private let welcome: Welcome
 
+    /// Where `--test` has emissions go; nil in a pipeline.
+    private let printer: SourceTest.Printer?
+
     init(_ hub: Hub, _ welcome: Welcome) {
         self.hub = hub
         self.welcome = welcome
+        printer = nil
+    }
+
+    init(testing printer: SourceTest.Printer) {
+        hub = Hub()
+        welcome = Welcome()
+        self.printer = printer
     }
 
     /// The name of this worker among those of its stage.
@@ -24,8 +34,10 @@ public final class Source: Sendable {
     /// - Throws: `SourceFailure`; `CancellationError` when the pipeline shuts down.
     public func claim(_ name: String) async throws -> Partition {
         guard (1...Limits.partition).contains(name.utf8.count), !name.utf8.contains(0) else {
-            throw SourceFailure(description: "partition “\(name)”: a name has 1 to \(Limits.partition) bytes without NUL")
+            throw SourceFailure(
+                description: "partition “\(name)”: a name has 1 to \(Limits.partition) bytes without NUL")
         }
+        if let printer { return Partition(hub, welcome, name: name, index: 0, checkpoint: [], printer) }
         let isNew = hub.change { state in
             guard !state.source.partitions.contains(where: { $0.name == name }) else { return false }
             state.source.partitions.append(PartitionState(name: name))
@@ -53,8 +65,13 @@ public final class Partition: Sendable {
     private let hub: Hub
     private let welcome: Welcome
     private let index: Int
+    private let printer: SourceTest.Printer?
 
-    init(_ hub: Hub, _ welcome: Welcome, name: String, index: Int, checkpoint: [UInt8]) {
+    init(
+        _ hub: Hub, _ welcome: Welcome, name: String, index: Int, checkpoint: [UInt8],
+        _ printer: SourceTest.Printer? = nil
+    ) {
+        self.printer = printer
         self.hub = hub
         self.welcome = welcome
         self.name = name
@@ -76,6 +93,7 @@ public final class Partition: Sendable {
             let problem = "a checkpoint of \(checkpoint.count) bytes, where \(Limits.checkpoint) are allowed"
             throw SourceFailure(description: "partition “\(name)”: \(problem)")
         }
+        if let printer { return try printer.print(outputs) }
         let body = try encode(outputs)
         let result: Result<Void, any Error> = await hub.wait { state in
             if let obstacle = state.source.obstacle() { return .failure(obstacle) }
@@ -104,6 +122,7 @@ public final class Partition: Sendable {
     /// Says that the partition has no more records, once everything emitted is confirmed. A source function that
     /// returns finishes all of its partitions by itself.
     public func finish() async throws {
+        guard printer == nil else { return }
         let result: Result<Void, any Error> = await hub.wait { state in
             if let obstacle = state.source.obstacle() { return .failure(obstacle) }
             guard state.source.partitions[self.index].kept.isEmpty, let outbox = state.outbox else { return nil }

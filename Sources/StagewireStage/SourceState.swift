@@ -47,7 +47,8 @@ struct SourceState: Sendable {
         partitions[index].confirm(through)
         guard let refusal = refused.first else { return }
         let code = Code(rawValue: refusal.error.code)?.name ?? "code \(refusal.error.code)"
-        fatal = fatal ?? "partition “\(name)”: the broker refused emit \(refusal.id): \(refusal.error.message) [\(code)]"
+        fatal =
+            fatal ?? "partition “\(name)”: the broker refused emit \(refusal.id): \(refusal.error.message) [\(code)]"
     }
 
     /// Whether everything emitted is confirmed.

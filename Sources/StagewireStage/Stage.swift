@@ -18,7 +18,8 @@ public struct Stage: Sendable {
 
     enum Kind: Sendable {
         case single(@Sendable (_ configuration: [UInt8]) throws -> SingleHandler)
-        case group(GroupRule, @Sendable (_ configuration: [UInt8]) throws -> GroupHandler)
+        /// `holds`: the rule may let records wait.
+        case group(holds: Bool, @Sendable (_ configuration: [UInt8]) throws -> (GroupRule, GroupHandler))
         case source(@Sendable (_ configuration: [UInt8]) throws -> SourceHandler)
     }
 
@@ -123,11 +124,11 @@ extension Stage {
     /// Handles what has arrived, at most `batch` records at once, as one step: all are settled together. Nothing
     /// is waited for; a `window` waits.
     public static func sink(batch: Int, _ handler: @escaping @Sendable ([Record]) throws -> Void) -> Stage {
-        Stage(.group(.arrived(batch)) { _ in .synchronous { window, _ in try handler(window.records) } })
+        group(.arrived(batch)) { _ in .synchronous { window, _ in try handler(window.records) } }
     }
 
     public static func sink(batch: Int, _ handler: @escaping @Sendable ([Record]) async throws -> Void) -> Stage {
-        Stage(.group(.arrived(batch)) { _ in .asynchronous { window, _ in try await handler(window.records) } })
+        group(.arrived(batch)) { _ in .asynchronous { window, _ in try await handler(window.records) } }
     }
 
     /// As `sink(batch:)`, configured. `Emitter.reject` names single records that will never work.
@@ -135,16 +136,14 @@ extension Stage {
         batch: Int, configuration: Configuration.Type,
         _ make: @escaping @Sendable (Configuration) throws -> BatchSink
     ) -> Stage {
-        Stage(
-            .group(.arrived(batch)) { .synchronous(try make(try StageConfiguration.decode(configuration, from: $0))) })
+        group(.arrived(batch)) { .synchronous(try make(try StageConfiguration.decode(configuration, from: $0))) }
     }
 
     public static func asyncSink<Configuration: Decodable & SendableMetatype>(
         batch: Int, configuration: Configuration.Type,
         _ make: @escaping @Sendable (Configuration) throws -> AsyncBatchSink
     ) -> Stage {
-        Stage(
-            .group(.arrived(batch)) { .asynchronous(try make(try StageConfiguration.decode(configuration, from: $0))) })
+        group(.arrived(batch)) { .asynchronous(try make(try StageConfiguration.decode(configuration, from: $0))) }
     }
 }
 
@@ -159,34 +158,51 @@ extension Stage {
         _ bounds: WindowBounds, byKey: Bool = false,
         _ handler: @escaping @Sendable (Window, inout Emitter) throws -> Void
     ) -> Stage {
-        Stage(.group(.window(bounds, byKey: byKey)) { _ in .synchronous(handler) })
+        group(.window(bounds, byKey: byKey)) { _ in .synchronous(handler) }
     }
 
     public static func window(
         _ bounds: WindowBounds, byKey: Bool = false,
         _ handler: @escaping @Sendable (Window, inout Emitter) async throws -> Void
     ) -> Stage {
-        Stage(.group(.window(bounds, byKey: byKey)) { _ in .asynchronous(handler) })
+        group(.window(bounds, byKey: byKey)) { _ in .asynchronous(handler) }
     }
 
     public static func window<Configuration: Decodable & SendableMetatype>(
         _ bounds: WindowBounds, byKey: Bool = false, configuration: Configuration.Type,
         _ make: @escaping @Sendable (Configuration) throws -> WindowTransform
     ) -> Stage {
-        Stage(
-            .group(.window(bounds, byKey: byKey)) {
-                .synchronous(try make(try StageConfiguration.decode(configuration, from: $0)))
-            })
+        group(.window(bounds, byKey: byKey)) {
+            .synchronous(try make(try StageConfiguration.decode(configuration, from: $0)))
+        }
     }
 
     public static func asyncWindow<Configuration: Decodable & SendableMetatype>(
         _ bounds: WindowBounds, byKey: Bool = false, configuration: Configuration.Type,
         _ make: @escaping @Sendable (Configuration) throws -> AsyncWindowTransform
     ) -> Stage {
+        group(.window(bounds, byKey: byKey)) {
+            .asynchronous(try make(try StageConfiguration.decode(configuration, from: $0)))
+        }
+    }
+
+    /// As `asyncWindow(_:byKey:configuration:)`, where the configuration says how large a window is.
+    public static func asyncWindow<Configuration: Decodable & SendableMetatype>(
+        configuration: Configuration.Type,
+        _ make: @escaping @Sendable (Configuration) throws -> (WindowBounds, AsyncWindowTransform)
+    ) -> Stage {
         Stage(
-            .group(.window(bounds, byKey: byKey)) {
-                .asynchronous(try make(try StageConfiguration.decode(configuration, from: $0)))
+            .group(holds: true) {
+                let (bounds, handler) = try make(try StageConfiguration.decode(configuration, from: $0))
+                return (bounds.arrived.map(GroupRule.arrived) ?? .window(bounds, byKey: false), .asynchronous(handler))
             })
+    }
+
+    private static func group(
+        _ rule: GroupRule, _ make: @escaping @Sendable ([UInt8]) throws -> GroupHandler
+    ) -> Stage {
+        let holds = if case .window = rule { true } else { false }
+        return Stage(.group(holds: holds) { (rule, try make($0)) })
     }
 
     /// Produces records. When the function returns, all of its partitions are finished. When the pipeline shuts

@@ -43,7 +43,11 @@ enum DecodingText {
         guard !keys.isEmpty else { return "the whole" }
         var path = ""
         for key in keys {
-            if let index = key.intValue { path += "[\(index)]" } else { path += (path.isEmpty ? "" : ".") + key.stringValue }
+            if let index = key.intValue {
+                path += "[\(index)]"
+            } else {
+                path += (path.isEmpty ? "" : ".") + key.stringValue
+            }
         }
         return "`\(path)`"
     }
@@ -54,7 +58,9 @@ enum DecodingText {
         case is Bool.Type: "true or false"
         case is any BinaryInteger.Type: "a whole number"
         case is any BinaryFloatingPoint.Type: "a number"
-        default: "\(type)".hasPrefix("Array") ? "a list" : "\(type)".hasPrefix("Dictionary") ? "an object" : "of type \(type)"
+        default:
+            "\(type)".hasPrefix("Array")
+                ? "a list" : "\(type)".hasPrefix("Dictionary") ? "an object" : "of type \(type)"
         }
     }
 }

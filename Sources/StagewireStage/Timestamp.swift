@@ -104,7 +104,8 @@ enum Timestamp {
         mutating func offset() -> Int64? {
             if skip("Z") || skip("z") { return 0 }
             let isWest = skip("-")
-            guard isWest || skip("+"), let hours = digits(2), skip(":"), let minutes = digits(2), hours < 24, minutes < 60
+            guard isWest || skip("+"), let hours = digits(2), skip(":"), let minutes = digits(2), hours < 24,
+                minutes < 60
             else { return nil }
             return (isWest ? -1 : 1) * (hours * 60 + minutes)
         }

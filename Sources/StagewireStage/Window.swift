@@ -25,6 +25,7 @@ public struct WindowBounds: Equatable, Sendable {
     /// Since the arrival of its first record.
     public var time: Duration?
     var eventTime: EventTime?
+    var arrived: Int?
 
     struct EventTime: Equatable, Sendable {
         /// All in microseconds.
@@ -48,6 +49,13 @@ public struct WindowBounds: Equatable, Sendable {
         self.records = records
         self.bytes = bytes
         self.time = time
+    }
+
+    /// What has arrived, at most so many records; nothing is waited for.
+    public static func arrived(_ most: Int) -> WindowBounds {
+        var bounds = WindowBounds()
+        bounds.arrived = most
+        return bounds
     }
 
     public static func records(_ count: Int) -> WindowBounds { WindowBounds(records: count) }

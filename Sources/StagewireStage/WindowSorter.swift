@@ -111,7 +111,9 @@ struct WindowSorter {
     }
 
     private mutating func insert(_ record: Record, _ slot: Slot, span: Range<Int64>?, now: UInt64) {
-        if let most = bounds.bytes, let index = indices[slot], open[index].bytes + record.payloadSize > most { end(index) }
+        if let most = bounds.bytes, let index = indices[slot], open[index].bytes + record.payloadSize > most {
+            end(index)
+        }
         let index = indices[slot] ?? begin(slot, span, now)
         open[index].window.records.append(record)
         open[index].bytes += record.payloadSize

@@ -14,6 +14,9 @@ public enum Worker {
         exit(await serve(stage, arguments: Array(CommandLine.arguments.dropFirst())))
     }
 
+    /// Writes a sentence to standard error, as the library does: with its control characters escaped.
+    public static func complain(_ sentence: String) { Complaint.write(sentence) }
+
     /// As `run`, but returns the exit code.
     ///
     /// - Parameter arguments: those of the command line, without the program's name.
@@ -113,8 +116,8 @@ final class WorkerLoop: Sendable {
         }
         let outbox = Outbox(descriptor: connection.descriptor, maxFrame: welcome.maxFrame)
         hub.begin(welcome, outbox)
-        let ended = OwnThread.start { [hub, runs, timeout = stage.timeout] in
-            ConnectionThread(hub, connection, outbox, runs: runs, timeout: timeout).run()
+        let ended = OwnThread.start { [hub, runs, stage] in
+            ConnectionThread(hub, connection, outbox, runs: runs, stage: stage).run()
         }
         let exit: Exit? =
             switch maker.current {
@@ -156,7 +159,8 @@ final class WorkerLoop: Sendable {
                 }
             }
             guard await laneEnds() else {
-                return Exit(code: 1, message: "a handler has not returned; what it works on was given to another worker")
+                return Exit(
+                    code: 1, message: "a handler has not returned; what it works on was given to another worker")
             }
             let (isLeaving, ended) = hub.look { ($0.isLeaving, $0.ended) }
             if ended != nil { return nil }
@@ -304,9 +308,11 @@ final class HandlerMaker: @unchecked Sendable {
 
     static func make(_ kind: Stage.Kind, _ configuration: [UInt8]) throws -> Made {
         switch kind {
-        case .single(let make): .lane(.single(try make(configuration)))
-        case .group(let rule, let make): .lane(.group(rule, try make(configuration)))
-        case .source(let make): .source(try make(configuration))
+        case .single(let make): return .lane(.single(try make(configuration)))
+        case .group(_, let make):
+            let (rule, handler) = try make(configuration)
+            return .lane(.group(rule, handler))
+        case .source(let make): return .source(try make(configuration))
         }
     }
 }

@@ -34,7 +34,7 @@ struct Stagewire: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "stagewire",
         abstract: "Run streaming pipelines whose stages are written in any language.",
-        subcommands: [Run.self, Check.self, Version.self])
+        subcommands: [Run.self, Check.self, Version.self, StageCommand.self])
 }
 
 /// How the process ends. Thrown by a command that has said why.

@@ -119,7 +119,7 @@ final class FakeSession: @unchecked Sendable {  // one thread plays it
         let old = sent[input] ?? (0, 0)
         let new = (records: old.records + 1, bytes: old.bytes + UInt64(record.count))
         while (allowed[input] ?? (0, 0)).records < new.records || (allowed[input] ?? (0, 0)).bytes < new.bytes {
-            guard case .control(.credit)? = try receive() else {
+            guard try receive() != nil else {
                 throw FakeBroker.Failure(description: "the worker did not grant credit")
             }
         }
@@ -205,6 +205,13 @@ final class FakeSession: @unchecked Sendable {  // one thread plays it
         return seen
     }
 
+    /// Whether anything comes within so long.
+    func isTalking(withinMS milliseconds: Int32) throws -> Bool {
+        if !buffer.isEmpty { return true }
+        var waiting = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+        return poll(&waiting, 1, milliseconds) == 1
+    }
+
     /// The next message that is not Credit.
     func next() throws -> Message? {
         while let message = try receive() {
@@ -283,7 +290,9 @@ final class FakeSession: @unchecked Sendable {  // one thread plays it
 
     private static func emission(_ bytes: [UInt8]) throws -> SeenEmission {
         let fields = try MiniFields(bytes)
-        guard let output = fields.content(3) else { throw FakeBroker.Failure(description: "an emission without output") }
+        guard let output = fields.content(3) else {
+            throw FakeBroker.Failure(description: "an emission without output")
+        }
         let record = try MiniFields(output)
         guard record.content(1) == nil else { throw FakeBroker.Failure(description: "an output with lineage") }
         var seen = SeenEmission(

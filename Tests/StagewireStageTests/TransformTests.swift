@@ -132,8 +132,16 @@ import Testing
             switch try record.text() {
             case "large": out.emit(Output(payload: [UInt8](repeating: 1, count: 5000)))
             case "many": for _ in 0..<5 { out.emit(text: "x") }
-            case "port": out.emit({ var o = Output(text: "x"); o.port = "nowhere"; return o }())
-            case "key": out.emit({ var o = Output(text: "x"); o.key = [UInt8](repeating: 1, count: 1025); return o }())
+            case "port":
+                out.emit(
+                    {
+                        var o = Output(text: "x"); o.port = "nowhere"; return o
+                    }())
+            case "key":
+                out.emit(
+                    {
+                        var o = Output(text: "x"); o.key = [UInt8](repeating: 1, count: 1025); return o
+                    }())
             default: out.emit(text: "ok")
             }
         }
@@ -196,12 +204,14 @@ import Testing
         }
         #expect(good == Exit(code: 0))
         let bad = try await FakeBroker.play(stage) { broker, _ in
-            _ = try broker.attach { $0.config = Array(#"{"prefix": 3}"#.utf8) }
+            // The worker may be gone before all of the greeting is written.
+            _ = try? broker.attach { $0.config = Array(#"{"prefix": 3}"#.utf8) }
         }
         #expect(
             bad
                 == Exit(
                     code: 2,
-                    message: "the stage's `config` in the pipeline does not fit this program: `prefix` has to be a text"))
+                    message: "the stage's `config` in the pipeline does not fit this program: `prefix` has to be a text"
+                ))
     }
 }
