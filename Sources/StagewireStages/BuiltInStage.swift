@@ -2,11 +2,22 @@ import StagewireStage
 
 /// The stages that come with Stagewire. Each is an ordinary worker: what it needs, everybody's stages have.
 public enum BuiltInStage: String, CaseIterable, Sendable {
+    /// Any executable: docs/EXEC.md.
     case exec
+    /// Standard input, a record on each line; needs `stdio: inherit`.
+    case stdin
+    /// Standard output, a line for each record; needs `stdio: inherit`.
+    case stdout
+    case fileSource = "file-source"
+    case fileSink = "file-sink"
 
     var stage: Stage {
         switch self {
         case .exec: ExecStage.make()
+        case .stdin: StandardInputStage.make()
+        case .stdout: StandardOutputStage.make()
+        case .fileSource: FileSourceStage.make()
+        case .fileSink: FileSinkStage.make()
         }
     }
 
