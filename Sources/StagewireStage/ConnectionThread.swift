@@ -49,7 +49,7 @@ final class ConnectionThread {
         lease = LeaseKeeper(leaseMS: connection.welcome.leaseMS, timeout: stage.timeout)
     }
 
-    /// Returns when the connection is over; the descriptor is closed then.
+    /// Returns when the connection is over; the descriptor is the caller's to close.
     func run() {
         let fault = serve()
         if case .closed(let reason, byBroker: false) = fault {
@@ -58,7 +58,6 @@ final class ConnectionThread {
         }
         outbox.close(nil)
         hub.change { $0.ended = fault }
-        close(connection.descriptor)
     }
 
     private func serve() -> Fault {
@@ -107,10 +106,12 @@ final class ConnectionThread {
         case .nothing: break
         case .extend: outbox.send(.extend)
         case .overdue:
-            hub.change {
-                $0.isOverdue = true
-                $0.lane?.cancel()
+            let lane = hub.change { state in
+                state.isOverdue = true
+                return state.lane
             }
+            // Not under the lock, which cancellation takes to wake who waits.
+            lane?.cancel()
         }
         let isDue = wakeAt.map { $0 <= now } ?? false
         if isDue { hub.change { $0.wakeAt = nil } }
@@ -160,10 +161,11 @@ final class ConnectionThread {
             }
         case .runs(let runs): context.runs.learn(runs)
         case .drain(let reason, _):
-            hub.change { state in
+            let task = hub.change { state in
                 state.drain = reason
-                if reason == .shutdown { state.source.stop() }
+                return reason == .shutdown ? state.source.stop() : nil
             }
+            task?.cancel()
         case .close(let reason): throw Fault.closed(reason, byBroker: true)
         case .claimed(let partition, _, let last, let checkpoint):
             hub.change { $0.source.claimed(partition, last: last, checkpoint: checkpoint, session: $0.session) }

@@ -120,6 +120,10 @@ extension Lane {
             outbox.settle(Self.ranges(window.records), Outcome(.reject(Verdict.applicationCode, problem)))
             return true
         }
+        if !rejected.isEmpty, emitter.isEmpty {
+            settleInOrder(window.records, rejected)
+            return true
+        }
         guard await reserve() else { return false }
         for record in window.records {
             guard let error = rejected[record.delivery] else { continue }
@@ -129,6 +133,17 @@ extension Lane {
             outbox.settle(Self.ranges(accepted), .accepted, emissions: emitter.body.bytes)
         }
         return true
+    }
+
+    /// Without emissions nothing has to be one outcome, so a batch without `holds` keeps the order (OR-2).
+    private func settleInOrder(_ records: [Record], _ rejected: [UInt64: DeliveryError]) {
+        for id in records.map(\.delivery).sorted() {
+            if let error = rejected[id] {
+                outbox.settle([id...id], Outcome(.reject(error.code, error.message)))
+            } else {
+                outbox.accept(id, emissions: [])
+            }
+        }
     }
 
     /// Delivery ids as ascending ranges.

@@ -26,9 +26,10 @@ struct SourceState: Sendable {
         return isStopped || Task.isCancelled ? CancellationError() : nil
     }
 
-    mutating func stop() {
+    /// Returns the task, to be cancelled when the lock is free: cancellation wakes who waits, under the same lock.
+    mutating func stop() -> Task<Void, Never>? {
         isStopped = true
-        task?.cancel()
+        return task
     }
 
     private func index(of name: String) -> Int? { partitions.firstIndex { $0.name == name } }

@@ -127,6 +127,8 @@ final class WorkerLoop: Sendable {
         _ = shutdown(connection.descriptor, Int32(SHUT_RDWR))
         hub.waker.wake()
         await ended.value
+        // Not before: its number would belong to somebody else.
+        close(connection.descriptor)
         if let exit { return .exit(exit) }
         return judge(hub.look { $0.ended } ?? .endOfStream, wasWelcome: true)
     }
@@ -211,13 +213,18 @@ final class WorkerLoop: Sendable {
     private enum SourceEvent: Sendable {
         case exit(Exit)
         case leave(Exit)
+        case stop(Task<Void, Never>?)
         case ended
     }
 
     private func serveSource(_ outbox: Outbox, _ welcome: Welcome, _ function: @escaping SourceHandler) async -> Exit? {
         let attacher = Task { await SourceAttachment(hub, outbox).run() }
         start(function, welcome)
-        let event = await hub.wait { [self] state in nextEvent(&state, outbox) }
+        var event = await hub.wait { [self] state in nextEvent(&state, outbox) }
+        while case .stop(let task) = event {
+            task?.cancel()
+            event = await hub.wait { [self] state in nextEvent(&state, outbox) }
+        }
         attacher.cancel()
         hub.change { $0.source.isAttached = false }
         await attacher.value
@@ -226,7 +233,7 @@ final class WorkerLoop: Sendable {
         case .leave(let exit):
             _ = await leave(outbox)
             return exit
-        case .ended: return nil
+        case .ended, .stop: return nil
         }
     }
 
@@ -252,7 +259,7 @@ final class WorkerLoop: Sendable {
     }
 
     private func nextEvent(_ state: inout Hub.State, _ outbox: Outbox) -> SourceEvent? {
-        if state.isLeaving, !state.source.isStopped { state.source.stop() }
+        if state.isLeaving, !state.source.isStopped { return .stop(state.source.stop()) }
         if let problem = state.source.fatal { return .leave(Exit(code: 1, message: problem)) }
         if state.ended != nil { return .ended }
         guard let result = state.source.result else { return nil }

@@ -128,6 +128,26 @@ import Testing
         #expect(exit == Exit(code: 0))
     }
 
+    @Test func aShutdownStopsASourceThatWaitsForCredit() async throws {
+        let endless = Stage.source { source in
+            let partition = try await source.claim("numbers")
+            while true { try await partition.emit([Output(text: "1")], checkpoint: "1") }
+        }
+        let exit = try await FakeBroker.play(endless) { broker, _ in
+            let session = try broker.attach {
+                Self.asSource(&$0)
+                $0.maxStepRecords = 1
+            }
+            try Self.expectClaim(session)
+            try Self.expectEmit(session, 1, "1")
+            try Self.commit(session, 1)
+            try session.send(.drain(.shutdown, deadlineMS: 5000))
+            guard case .close? = try session.nextControl() else { throw FakeBroker.Failure(description: "no Close") }
+            session.hangUp()
+        }
+        #expect(exit == Exit(code: 0))
+    }
+
     @Test func aSourceWithoutWorkFinishesAPartitionOfItsOwn() async throws {
         let exit = try await FakeBroker.play(.source { _ in }) { broker, _ in
             let session = try broker.attach(Self.asSource)

@@ -206,7 +206,8 @@ private final class SourceBox: @unchecked Sendable {  // read when the script's 
         case .control, .settle: break
         }
         // The next file is claimed only when this one is done.
-        return !open.isEmpty || !(try isIdle(session))
+        if !open.isEmpty { return true }
+        return try !isIdle(session)
     }
 
     private func isIdle(_ session: FakeSession) throws -> Bool { try !session.isTalking(withinMS: 500) }

@@ -10,14 +10,15 @@ import StagewireStage
 @main struct Throughput {
     static func main() async {
         let arguments = CommandLine.arguments.dropFirst()
-        let kind = arguments.first ?? "forward"
-        if ProcessInfo.processInfo.environment["STAGEWIRE_SOCKET"] != nil { await Worker.run(stage(kind)) }
+        let environment = ProcessInfo.processInfo.environment
+        let kind = environment["THROUGHPUT"] ?? arguments.first ?? "forward"
+        if environment["STAGEWIRE_SOCKET"] != nil { await Worker.run(stage(kind)) }
         let records = arguments.dropFirst().first.flatMap { Int($0) } ?? 2_000_000
-        let seconds = IdleBroker(kind).measure(records)
+        let elapsed = IdleBroker(kind).measure(records)
         var usage = rusage()
-        getrusage(RUSAGE_CHILDREN, &usage)
+        getrusage(RUSAGE_CHILDREN.rawValue, &usage)
         let cpu = seconds(of: usage.ru_utime) + seconds(of: usage.ru_stime)
-        let rate = Int(Double(records) / seconds / 1000)
+        let rate = Int(Double(records) / elapsed / 1000)
         print(
             "\(kind): \(records) records, \(rate),000 records/s, \(round(cpu / Double(records) * 1e8) / 100) us CPU each"
         )
@@ -53,8 +54,7 @@ struct IdleBroker {
         defer { unlink(path) }
         let worker = Process()
         worker.executableURL = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath()
-        worker.arguments = [kind]
-        worker.environment = ["STAGEWIRE_SOCKET": path, "STAGEWIRE_STAGE": "bench"]
+        worker.environment = ["STAGEWIRE_SOCKET": path, "STAGEWIRE_STAGE": "bench", "THROUGHPUT": kind]
         try! worker.run()
         let descriptor = accept(listener, nil, nil)
         var link = Link(descriptor)
@@ -189,13 +189,25 @@ struct Link {
 
     init(_ descriptor: Int32) { self.descriptor = descriptor }
 
-    func write(_ bytes: [UInt8]) {
+    /// A broker never stops reading (CR-9): where the worker takes no more, it may wait for us to read.
+    mutating func write(_ bytes: [UInt8]) {
         var written = 0
         while written < bytes.count {
-            let count = bytes.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress! + written, $0.count - written) }
-            precondition(count > 0, "the worker is gone")
-            written += count
+            let count = bytes.withUnsafeBytes {
+                send(descriptor, $0.baseAddress! + written, $0.count - written, Int32(MSG_DONTWAIT))
+            }
+            if count > 0 { written += count } else { receive() }
         }
+    }
+
+    /// Takes what is there; waits a millisecond for it at most.
+    private mutating func receive() {
+        var waiting = pollfd(fd: descriptor, events: Int16(POLLIN | POLLOUT), revents: 0)
+        _ = poll(&waiting, 1, 1)
+        var chunk = [UInt8](repeating: 0, count: 1 << 16)
+        let got = recv(descriptor, &chunk, chunk.count, Int32(MSG_DONTWAIT))
+        precondition(got != 0, "the worker is gone")
+        if got > 0 { buffer += chunk[..<got] }
     }
 
     /// The next message's kind and bytes.
