@@ -28,9 +28,6 @@ struct LineReader {
         self.offset = offset
     }
 
-    /// The position behind the last line that was returned.
-    var position: UInt64 { offset }
-
     /// Reads on. Returns no lines when there is nothing new yet, within a quarter of a second, or at the end.
     ///
     /// - Parameter takesRest: at the end, what stands behind the last line break is a line.
