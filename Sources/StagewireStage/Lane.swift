@@ -130,7 +130,8 @@ final class Lane: @unchecked Sendable {
             return Outcome(.retry("the handler was cancelled after its limit of \(timeout)", indefinite: true))
         }
         let verdict = Verdict.of(error)
-        if !(error is Verdict) { Complaint.write("the handler failed: \(error)") }
+        let isStopped = error is CancellationError && hub.isReleasing.load(ordering: .relaxed)
+        if !(error is Verdict), !isStopped { Complaint.write("the handler failed: \(error)") }
         return Outcome(verdict)
     }
 
