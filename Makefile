@@ -21,7 +21,7 @@ PACKAGES := \
 	cargo rustc librust-prost-dev librust-prost-derive-dev librust-prost-build-dev librust-bytes-dev librust-serde-derive-dev librust-serde-json-dev \
 	librust-serde-path-to-error-dev librust-base64-dev librust-signal-hook-dev \
 	python3 python3-venv \
-	gcc libc6-dev git ca-certificates
+	gcc libc6-dev git ca-certificates jq
 
 # Offline and online builds use the same manifests: Debian's copies of the libraries stand in for the network, and its
 # Rust is the oldest that the stubs support. Set ONLINE=1 to fetch Go modules and Rust crates in the ordinary way.
@@ -130,9 +130,9 @@ test: setup ## Build and run every test
 .PHONY: test-swift
 test-swift: setup
 	@STAGEWIRE_STRICT=1 $(SWIFT) build --build-tests
-	@STAGEWIRE_STRICT=1 STAGEWIRE_REQUIRE_ORACLES=1 $(SWIFT) test --skip-build --skip StagewireBrokerTests
+	@STAGEWIRE_STRICT=1 STAGEWIRE_REQUIRE_ORACLES=1 $(SWIFT) test --skip-build --skip StagewireBrokerTests --skip StagewireStageTests
 	@# Real processes and sockets: by themselves, so that the seeds of the pure suites do not starve them.
-	@STAGEWIRE_STRICT=1 $(SWIFT) test --skip-build --no-parallel --filter StagewireBrokerTests
+	@STAGEWIRE_STRICT=1 $(SWIFT) test --skip-build --no-parallel --filter "StagewireBrokerTests|StagewireStageTests"
 
 .PHONY: test-go
 test-go: setup
@@ -151,6 +151,14 @@ test-rust-pipeline: build
 .PHONY: test-python
 test-python: setup
 	@cd sdk-stubs/python && $(CURDIR)/$(PYTHON) -W error -m unittest discover -s tests
+
+.PHONY: test-swift-stub
+test-swift-stub: setup
+	@sdk-stubs/swift/test.sh
+
+.PHONY: test-shell
+test-shell: build
+	@STAGEWIRE=$(CURDIR)/$(BIN)/stagewire sdk-stubs/shell/test.sh
 
 .PHONY: test-docs
 test-docs: setup
@@ -199,11 +207,11 @@ man: setup ## Generate the manual page from the commands
 
 .PHONY: fmt
 fmt: ## Format the Swift sources
-	@$(SWIFT) format --in-place --recursive --parallel Package.swift Sources Tests
+	@$(SWIFT) format --in-place --recursive --parallel Package.swift Sources Tests sdk-stubs/swift/Sources
 
 .PHONY: lint
 lint: ## Check the format of the Swift sources
-	@$(SWIFT) format lint --strict --recursive --parallel Package.swift Sources Tests
+	@$(SWIFT) format lint --strict --recursive --parallel Package.swift Sources Tests sdk-stubs/swift/Sources
 	@# The core reads no clock, file or socket: it cannot, without one of these.
 	@! grep -nE '^ *import (Foundation|Glibc|Dispatch|NIO|Darwin|Synchronization)' -r Sources/StagewireModel Sources/StagewireRecord Sources/StagewireRouter
 	@! grep -nE '(async|await|ContinuousClock|SystemRandomNumberGenerator|Task)[ (.{]' -r Sources/StagewireRouter --include=*.swift | grep -v '///'
@@ -216,4 +224,4 @@ bench: build ## Measure against the C relay (QUICK=1 for a short look)
 
 .PHONY: clean
 clean: ## Remove everything that was built
-	@rm -rf .build $(BUILD)
+	@rm -rf .build sdk-stubs/swift/.build $(BUILD)
