@@ -24,8 +24,9 @@ export class PerBatch extends Consumer {
       records.push(new Record(origin, batch.first + i, batch.frame, batch.bounds[2 * i], batch.bounds[2 * i + 1]));
     }
     const context = new Context(this.shared);
+    const { handler } = this; // called as a function: its `this` is none of ours
     try {
-      const result = this.handler(records, context);
+      const result = handler(records, context);
       if (typeof result?.then !== 'function') return this.#accept(batch, result);
       this.calls.begin(context);
       result.then((/** @type {any} */ late) => this.#returned(context, () => this.#accept(batch, late), batch),

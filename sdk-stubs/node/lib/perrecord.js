@@ -92,9 +92,10 @@ export class PerRecord extends Consumer {
   /** @param {Record} record @param {string | null} lane */
   #call(record, lane) {
     const context = new Context(this.shared);
+    const { handler } = this; // called as a function: its `this` is none of ours
     let result;
     try {
-      result = this.handler(record, context);
+      result = handler(record, context);
       if (result === undefined || result === null) this.outbox.filter(record.delivery);
       else if (typeof result.then === 'function') return this.#follow(record, lane, context, result);
       else if (typeof result[Symbol.asyncIterator] === 'function' && this.emits) {

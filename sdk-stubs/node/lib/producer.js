@@ -105,7 +105,8 @@ export class Producer {
   /** @param {string} name @param {Buffer} checkpoint */
   open(name, checkpoint) {
     if (this.isIdle) return [][Symbol.iterator]();
-    const steps = this.stage.handler(new Partition(name, checkpoint), this.context);
+    const { handler } = this.stage;
+    const steps = handler(new Partition(name, checkpoint), this.context);
     const isGenerator = steps && (typeof steps[Symbol.asyncIterator] === 'function' || typeof steps[Symbol.iterator] === 'function');
     if (!isGenerator || typeof steps === 'string') throw new TypeError('a source is a generator: function* or async function*');
     return steps[Symbol.asyncIterator]?.() ?? steps[Symbol.iterator]();

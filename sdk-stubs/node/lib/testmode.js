@@ -111,7 +111,7 @@ class Trial {
   async #take(record) {
     if (this.windows === null) {
       const given = this.stage.kind === 'batch-sink' ? [record] : record;
-      return this.#settle([record], (context) => this.stage.handler(given, context));
+      return this.#settle([record], (context, handler) => handler(given, context));
     }
     record._detach();
     const { verdict, windowEnd, ended } = this.windows.add(record, 0);
@@ -129,14 +129,14 @@ class Trial {
   async #window(pane) {
     const { byKey, eventTime } = this.stage.bounds;
     const window = new Window(pane, byKey === true, eventTime !== undefined);
-    await this.#settle(window.records, (context) => this.stage.handler(window, context), window);
+    await this.#settle(window.records, (context, handler) => handler(window, context), window);
   }
 
-  /** @param {Record[]} records @param {(context: Context) => any} call @param {Window} [window] */
+  /** @param {Record[]} records @param {(context: Context, handler: any) => any} call @param {Window} [window] */
   async #settle(records, call, window) {
     const context = new Context(this.shared);
     try {
-      const emissions = await emissionsOf(call(context), this.stage.kind);
+      const emissions = await emissionsOf(call(context, this.stage.handler), this.stage.kind);
       const accepted = window ? records.filter((each) => !window._rejected.has(each)) : records;
       for (const [record, failure] of window?._rejected ?? []) {
         this.#judged([record], { release: false, kind: REJECTED, ...failure });
@@ -234,7 +234,8 @@ async function runSource(stage, shared, trial, limit) {
   const context = new Context(shared);
   for (const name of checkPartitions(stage.partitions, shared.config)) {
     let emitId = 0;
-    for await (const value of stage.handler(new Partition(name, Buffer.alloc(0)), context)) {
+    const { handler } = stage;
+    for await (const value of handler(new Partition(name, Buffer.alloc(0)), context)) {
       if (value === undefined || value === null) {
         await new Promise((resolve) => setTimeout(resolve, 50));
         continue;

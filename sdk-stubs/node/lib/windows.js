@@ -184,8 +184,9 @@ export class Windowing extends Consumer {
   #call(pane) {
     const window = new Window(pane, this.bounds.byKey === true, this.bounds.eventTime !== undefined);
     const context = new Context(this.shared);
+    const { handler } = this; // called as a function: its `this` is none of ours
     try {
-      const result = this.handler(window, context);
+      const result = handler(window, context);
       if (result === undefined || result === null) this.#settle(window, []);
       else if (typeof result.then === 'function') this.#follow(window, context, result);
       else if (typeof result[Symbol.asyncIterator] === 'function') this.#follow(window, context, collectAsync(result));
