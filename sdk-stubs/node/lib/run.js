@@ -102,6 +102,8 @@ class Worker {
     this.producer = stage.kind === 'source' ? new Producer(stage) : null;
     /** @type {import('./session.js').Session | null} */
     this.session = null;
+    /** @type {import('./consumer.js').Consumer | null} */
+    this.consumer = null;
     this.stopRequested = false;
     /** @type {() => void} */
     this.wake = () => {};
@@ -166,6 +168,7 @@ class Worker {
     } catch (error) {
       if (error instanceof Closed) await session.close(); // Close is answered by Close
       if (!(error instanceof Closed || error instanceof Lost) && error !== session.reason) throw error;
+      await this.#awaitOrphans(/** @type {Error} */ (error));
       return { reason: isNormalEnd(error) ? null : /** @type {Error} */ (error), attached: true };
     } finally {
       session.discard();
@@ -210,25 +213,25 @@ class Worker {
   /** @param {import('./session.js').Session} session @param {import('./context.js').Shared} shared */
   async #work(session, shared) {
     if (this.producer) return this.producer.run(session, shared);
-    const consumer = new (KINDS[/** @type {keyof KINDS} */ (this.stage.kind)])(this.stage, session, shared);
-    try {
-      await consumer.run();
-    } catch (reason) {
-      await this.#awaitOrphans(consumer, /** @type {Error} */ (reason));
-      throw reason;
-    }
+    this.consumer = new (KINDS[/** @type {keyof KINDS} */ (this.stage.kind)])(this.stage, session, shared);
+    return this.consumer.run();
   }
 
-  // The next session must not begin while a handler of this one goes on: it would handle the same record beside it.
-  /** @param {import('./consumer.js').Consumer} consumer @param {Error} reason */
-  async #awaitOrphans(consumer, reason) {
+  // The next session had better not begin while a handler of this one goes on: it would handle the same record beside it.
+  /** @param {Error} reason */
+  async #awaitOrphans(reason) {
+    const calls = this.consumer?.calls;
+    this.consumer = null;
+    if (!calls) return;
     let timer;
     const tooLong = new Promise((resolve) => { timer = setTimeout(() => resolve(true), ORPHAN_MS); });
-    const isStuck = await Promise.race([consumer.calls.idle().then(() => false), tooLong]);
+    const isStuck = await Promise.race([calls.idle().then(() => false), tooLong]);
     clearTimeout(timer);
     if (!isStuck) return;
-    const code = reason instanceof Closed && !RETRYABLE.has(reason.code) ? (reason.code === OK ? OK : EXIT_USAGE) : EXIT_RUNTIME;
-    throw new Exit(code, `${reason.message || 'the broker ended this session'}; a handler still runs and is given up`);
+    const sentence = `${reason.message || 'the broker ended this session'}; a handler still runs and is given up`;
+    if (!this.isSpawned && !isNormalEnd(reason)) return say(sentence);
+    const isFinal = reason instanceof Closed && !RETRYABLE.has(reason.code);
+    throw new Exit(isFinal ? (isNormalEnd(reason) ? OK : EXIT_USAGE) : EXIT_RUNTIME, sentence);
   }
 
   /** @param {Error} reason */

@@ -11,7 +11,7 @@ import { FrameAssembler, frame, openEnvelope } from '../../lib/wire/frames.js';
 import { decode, encode, Envelope, Record } from '../../lib/wire/messages.js';
 
 export const RESERVE = 100;
-const WAIT_MS = 15_000; // after which a test that waits for a frame has failed
+const WAIT_MS = Number(process.env.WAIT_MS ?? 15_000); // after which a test that waits for a frame has failed
 const RUNS = [
   { number: 1, stage: 'ingest', version: '1.0.0', instance: 'ingest-1', language: 'rust' },
   { number: 2, stage: 'normalise', version: '2.1.0', instance: 'normalise-2', language: 'go' },
