@@ -7,7 +7,6 @@ import { main } from '../lib/run.js';
 import { gate, idsOf, record, work } from './support/broker.js';
 
 const forward = transform((given) => given.emit());
-const until = async (condition) => { while (!condition()) await new Promise((resolve) => setImmediate(resolve)); };
 
 test('hello', async () => {
   const run = await work(forward, async (peer) => {
@@ -227,12 +226,11 @@ test('synchronous handlers let the event loop have its turn', async () => {
     await peer.welcome();
     await peer.deliver(Array.from({ length: 100 }, () => record('x')));
     peer.send({ ping: { nonce: 5 } });
-    await peer.expect('settle');
-    assert.ok(count < 100, 'outcomes do not wait for the rest');
-    peer.keys.clear();
-    await until(() => peer.messages.some((each) => each.kind === 'pong'));
-    assert.ok(count < 100, 'and neither does the Pong');
-    peer.socket.destroy();
+    const came = (kind) => peer.messages.some((each) => each.kind === kind);
+    await peer.until(() => came('settle') && came('pong'), 'Settle and Pong');
+    assert.ok(count < 100, 'neither waits for the rest');
+    await peer.outcomes(100);
+    await peer.close();
   });
 });
 
@@ -246,6 +244,8 @@ test('shutdown: what is at hand is finished, what was not begun goes back', asyn
     peer.send({ ping: { nonce: 1 } });
     await peer.expect('pong');
     peer.drain(2);
+    peer.send({ ping: { nonce: 2 } });
+    await peer.expect('pong');
     open();
     const found = await peer.outcomes(4);
     assert.deepEqual(found.map((each) => [each.kind, idsOf(each)]), [[1, [1]], [4, [2, 3, 4]]]);
@@ -262,6 +262,8 @@ test('shutdown: signals of handlers at hand fire when half of the time is over',
   await work(stage, async (peer) => {
     await peer.welcome();
     await peer.deliver([record('x')]);
+    peer.send({ ping: { nonce: 1 } });
+    await peer.expect('pong');
     peer.drain(2, 60);
     const [outcome] = await peer.outcomes(1);
     assert.deepEqual([outcome.kind, outcome.error.message], [3, 'AbortError: the stage shuts down']);
