@@ -19,6 +19,7 @@ PACKAGES := \
 	golang-go golang-google-protobuf-dev \
 	cargo rustc librust-prost-dev librust-prost-derive-dev librust-prost-build-dev librust-bytes-dev librust-serde-derive-dev librust-serde-json-dev \
 	python3 python3-venv \
+	nodejs node-typescript \
 	gcc libc6-dev git ca-certificates
 
 # Offline and online builds use the same manifests: Debian's copies of the libraries stand in for the network, and its
@@ -113,6 +114,16 @@ test-rust: setup
 .PHONY: test-python
 test-python: setup
 	@cd sdk-stubs/python && $(CURDIR)/$(PYTHON) -W error -m unittest discover -s tests
+
+# Debian's compiler and Debian's @types/node, which comes with its nodejs: Node of another origin has no types.
+NODE_TYPES := /usr/share/nodejs/@types
+NODE := node
+
+.PHONY: test-node
+test-node: setup
+	@cd sdk-stubs/node && STAGEWIRE_PYTHON=$(CURDIR)/$(PYTHON) STAGEWIRE_REQUIRE_ORACLES=1 $(NODE) --test tests/*.test.js
+	@if [ -d $(NODE_TYPES)/node ]; then cd sdk-stubs/node && tsc -p . --typeRoots $(NODE_TYPES); \
+		else echo "types: not checked, for they need Debian's nodejs ($(NODE_TYPES)/node)"; fi
 
 .PHONY: test-docs
 test-docs: setup

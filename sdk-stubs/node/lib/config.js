@@ -11,7 +11,10 @@ export class ConfigurationError extends Error {
 
 /** A field that may be absent. */
 class Optional {
-  /** @param {any} schema @param {any} fallback */
+  /**
+   * @param {any} schema
+   * @param {any} fallback
+   */
   constructor(schema, fallback) {
     this.schema = schema;
     this.fallback = fallback;
@@ -44,12 +47,18 @@ export function optional(schema, fallback) {
   return new Optional(schema, fallback);
 }
 
-/** One of these strings, numbers or booleans. @param {...any} values */
+/**
+ * One of these strings, numbers or booleans.
+ * @param {...any} values
+ */
 export function oneOf(...values) {
   return new OneOf(values);
 }
 
-/** A mapping whose names are the user's own, and whose values follow `schema`. @param {any} schema */
+/**
+ * A mapping whose names are the user's own, and whose values follow `schema`.
+ * @param {any} schema
+ */
 export function mapOf(schema) {
   checkSchema(schema, 'mapOf');
   return new MapOf(schema);
@@ -61,6 +70,7 @@ const KINDS = new Set(['string', 'number', 'integer', 'boolean', 'any']);
  * An author's mistake shows when the stage is defined, not when the first pipeline file uses it.
  * @param {any} schema
  * @param {string} path
+ * @returns {void}
  */
 export function checkSchema(schema, path) {
   if (typeof schema === 'string' && KINDS.has(schema)) return;
@@ -98,7 +108,12 @@ export function parseConfig(document, wanted) {
   }
 }
 
-/** @param {any} value @param {any} schema @param {string} path @returns {any} */
+/**
+ * @param {any} value
+ * @param {any} schema
+ * @param {string} path
+ * @returns {any}
+ */
 function convert(value, schema, path) {
   if (typeof schema === 'string') return checkKind(value, schema, path);
   if (schema instanceof Optional) return value === undefined || value === null ? schema.fallback : convert(value, schema.schema, path);
@@ -117,7 +132,11 @@ function convert(value, schema, path) {
   return convertMapping(value, schema, path);
 }
 
-/** @param {any} value @param {any} schema @param {string} path */
+/**
+ * @param {any} value
+ * @param {any} schema
+ * @param {string} path
+ */
 function convertMapping(value, schema, path) {
   if (!isMapping(value)) throw wrong(path, 'a mapping', value);
   const names = Object.keys(schema);
@@ -135,7 +154,11 @@ function convertMapping(value, schema, path) {
   }));
 }
 
-/** @param {any} value @param {string} kind @param {string} path */
+/**
+ * @param {any} value
+ * @param {string} kind
+ * @param {string} path
+ */
 function checkKind(value, kind, path) {
   if (kind === 'any') return value;
   if (kind === 'integer') {
@@ -146,7 +169,11 @@ function checkKind(value, kind, path) {
   throw wrong(path, kind === 'boolean' ? 'true or false' : `a ${kind}`, value);
 }
 
-/** @param {string} path @param {string} expected @param {any} value */
+/**
+ * @param {string} path
+ * @param {string} expected
+ * @param {any} value
+ */
 function wrong(path, expected, value) {
   const shown = JSON.stringify(value);
   return new ConfigurationError(`${path}: expected ${expected}, got ${shown.length > 200 ? `${shown.slice(0, 200)}...` : shown}`);

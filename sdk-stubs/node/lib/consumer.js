@@ -84,7 +84,10 @@ export class Consumer {
   /** Does what can be done, for a slice. */
   advance() {}
 
-  /** Gives back what was not begun; whether nothing is left. @returns {boolean} */
+  /**
+   * Gives back what was not begun; whether nothing is left.
+   * @returns {boolean}
+   */
   giveBack() {
     return true;
   }
@@ -116,7 +119,10 @@ export class Consumer {
     }
   }
 
-  /** @param {import('./wire/deliver.js').Batch} batch @returns {import('./record.js').Origin} */
+  /**
+   * @param {import('./wire/deliver.js').Batch} batch
+   * @returns {import('./record.js').Origin}
+   */
   originOf(batch) {
     const { inputs, runs } = this.session;
     const { stage, port } = inputs.get(batch.input);

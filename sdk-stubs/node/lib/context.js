@@ -20,9 +20,15 @@ export class Context {
   /** @param {Shared} shared */
   constructor(shared) {
     this._shared = shared;
-    /** By the monotonic clock, ms. @internal */
+    /**
+     * By the monotonic clock, ms.
+     * @internal
+     */
     this._begun = 0;
-    /** The signal has fired, or would have. @internal */
+    /**
+     * The signal has fired, or would have.
+     * @internal
+     */
     this._aborted = false;
   }
 
@@ -61,7 +67,10 @@ export class Context {
     return this.#controller.signal;
   }
 
-  /** @param {unknown} reason @internal */
+  /**
+   * @param {unknown} reason
+   * @internal
+   */
   _abort(reason) {
     if (this._aborted) return;
     this._aborted = true;
@@ -105,13 +114,19 @@ export class Calls {
     for (const each of this.waiting.splice(0)) each();
   }
 
-  /** @param {string} message @param {string} [name] */
+  /**
+   * @param {string} message
+   * @param {string} [name]
+   */
   abort(message, name = 'AbortError') {
     const reason = new DOMException(message, name);
     for (const each of this.running) each._abort(reason);
   }
 
-  /** Resolves when no call is under way. @returns {Promise<void>} */
+  /**
+   * Resolves when no call is under way.
+   * @returns {Promise<void>}
+   */
   idle() {
     return this.running.size === 0 ? Promise.resolve() : new Promise((resolve) => this.waiting.push(resolve));
   }

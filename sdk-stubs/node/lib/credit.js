@@ -9,7 +9,10 @@ const WINDOW_BYTES = 4 * 1024 * 1024;
 /** Bytes of a frame beside emissions and checkpoint, generously. */
 const SLACK = 1024;
 
-/** A 64-bit limit as a Number. Beyond 2^53 it is without end: no session counts so far. @param {number | bigint} limit */
+/**
+ * A 64-bit limit as a Number. Beyond 2^53 it is without end: no session counts so far.
+ * @param {number | bigint} limit
+ */
 export function toLimit(limit) {
   return typeof limit === 'number' ? limit : Number.MAX_SAFE_INTEGER;
 }
@@ -164,7 +167,11 @@ export class OutputCredit {
       `an output of ${size} bytes; with ${this.reserve} for the broker's stamp a record may have ${this.maxRecord}`);
   }
 
-  /** @param {number} records @param {number} bytes @param {number} encoded */
+  /**
+   * @param {number} records
+   * @param {number} bytes
+   * @param {number} encoded
+   */
   #checkStep(records, bytes, encoded) {
     if (records > this.maxStepRecords || bytes > this.maxStepBytes) {
       throw new Refused(STEP_TOO_LARGE, `${records} outputs charged with ${bytes} bytes at once; `
@@ -190,7 +197,10 @@ export class OutputCredit {
   }
 }
 
-/** @param {unknown} emission @returns {Emission} */
+/**
+ * @param {unknown} emission
+ * @returns {Emission}
+ */
 function checked(emission) {
   if (emission instanceof Emission) return emission;
   const kind = emission === null ? 'null' : typeof emission;

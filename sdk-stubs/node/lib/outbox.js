@@ -67,7 +67,10 @@ export class Outbox {
     return this.outcomes === 0 && this.runLast < 0;
   }
 
-  /** Accepted, and nothing comes of it. @param {number} delivery */
+  /**
+   * Accepted, and nothing comes of it.
+   * @param {number} delivery
+   */
   filter(delivery) {
     if (this.runLast + 1 === delivery && this.runLast >= 0) {
       this.runLast = delivery;
@@ -116,7 +119,10 @@ export class Outbox {
     return true;
   }
 
-  /** @param {Ranges} ranges @param {number} count */
+  /**
+   * @param {Ranges} ranges
+   * @param {number} count
+   */
   release(ranges, count) {
     this.#add(count, ranges.length * 12, () => putReleased(this.frame, ranges));
   }
@@ -139,7 +145,11 @@ export class Outbox {
     if (this.outcomes > 0) this.#send();
   }
 
-  /** @param {number} deliveries @param {number} size about so many bytes @param {() => void} put */
+  /**
+   * @param {number} deliveries
+   * @param {number} size about so many bytes
+   * @param {() => void} put
+   */
   #add(deliveries, size, put) {
     this.#closeRun();
     this.#begin(size + 64);
@@ -158,7 +168,10 @@ export class Outbox {
     this.deliveries += ranges[1] - ranges[0] + 1;
   }
 
-  /** Makes sure that the next outcome is in a frame that can have it. @param {number} size */
+  /**
+   * Makes sure that the next outcome is in a frame that can have it.
+   * @param {number} size
+   */
   #begin(size) {
     if (this.outcomes > 0 && (this.frame.size + size > this.limit || this.outcomes >= MOST_OUTCOMES)) this.#send();
   }

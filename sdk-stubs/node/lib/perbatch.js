@@ -36,7 +36,11 @@ export class PerBatch extends Consumer {
     }
   }
 
-  /** @param {Context} context @param {() => void} settle @param {import('./wire/deliver.js').Batch} batch */
+  /**
+   * @param {Context} context
+   * @param {() => void} settle
+   * @param {import('./wire/deliver.js').Batch} batch
+   */
   #returned(context, settle, batch) {
     this.calls.end(context);
     if (this.done) return;
@@ -48,13 +52,20 @@ export class PerBatch extends Consumer {
     this.pump();
   }
 
-  /** @param {import('./wire/deliver.js').Batch} batch @param {any} result */
+  /**
+   * @param {import('./wire/deliver.js').Batch} batch
+   * @param {any} result
+   */
   #accept(batch, result) {
     checkSinkResult(result);
     for (let i = 0; i < batch.count; i++) this.outbox.filter(batch.first + i);
   }
 
-  /** @param {import('./wire/deliver.js').Batch} batch @param {unknown} error @param {Context} context */
+  /**
+   * @param {import('./wire/deliver.js').Batch} batch
+   * @param {unknown} error
+   * @param {Context} context
+   */
   #fail(batch, error, context) {
     this.outbox.fail([batch.first, batch.first + batch.count - 1], batch.count, this.judge(error, context));
   }

@@ -79,7 +79,10 @@ export class PerRecord extends Consumer {
     else waiting.push(record);
   }
 
-  /** What the record is related by (OR-1); null: it is related to none. @param {Record} record */
+  /**
+   * What the record is related by (OR-1); null: it is related to none.
+   * @param {Record} record
+   */
   #laneOf(record) {
     const { input } = this.origin;
     const { ordering } = this.session.inputs.get(input);
@@ -89,7 +92,10 @@ export class PerRecord extends Consumer {
     return key.length === 0 ? null : `${input}:${key.toString('latin1')}`;
   }
 
-  /** @param {Record} record @param {string | null} lane */
+  /**
+   * @param {Record} record
+   * @param {string | null} lane
+   */
   #call(record, lane) {
     const context = new Context(this.shared);
     const { handler } = this; // called as a function: its `this` is none of ours
@@ -107,13 +113,19 @@ export class PerRecord extends Consumer {
     this.#pass(lane);
   }
 
-  /** A record of `lane` is under way. @param {string | null} lane */
+  /**
+   * A record of `lane` is under way.
+   * @param {string | null} lane
+   */
   #hold(lane) {
     this.inFlight++;
     if (lane !== null && !this.lanes?.has(lane)) this.lanes?.set(lane, []);
   }
 
-  /** It is settled: the next of its lane may go. @param {string | null} lane */
+  /**
+   * It is settled: the next of its lane may go.
+   * @param {string | null} lane
+   */
   #pass(lane) {
     if (lane === null) return;
     const waiting = this.lanes?.get(lane);
@@ -153,7 +165,12 @@ export class PerRecord extends Consumer {
     this.pump();
   }
 
-  /** @param {Record} record @param {string | null} lane @param {any} result @param {Context} context */
+  /**
+   * @param {Record} record
+   * @param {string | null} lane
+   * @param {any} result
+   * @param {Context} context
+   */
   #settleLate(record, lane, result, context) {
     try {
       if (result !== null && result !== undefined && typeof result[Symbol.asyncIterator] === 'function' && this.emits) {
@@ -193,7 +210,11 @@ export class PerRecord extends Consumer {
     return false;
   }
 
-  /** @param {Record} record @param {unknown} error @param {Context} context */
+  /**
+   * @param {Record} record
+   * @param {unknown} error
+   * @param {Context} context
+   */
   #fail(record, error, context) {
     const { delivery } = record;
     this.outbox.fail([delivery, delivery], 1, this.judge(error, context));

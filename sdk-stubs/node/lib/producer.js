@@ -29,7 +29,10 @@ export class SourceFailed extends Error {
 
 /** What a source reads on its own: a file, a topic's shard. */
 export class Partition {
-  /** @param {string} name @param {Buffer} checkpointBytes */
+  /**
+   * @param {string} name
+   * @param {Buffer} checkpointBytes
+   */
   constructor(name, checkpointBytes) {
     this.name = name;
     /** Empty: from the beginning. */
@@ -45,7 +48,10 @@ export class Partition {
   }
 }
 
-/** A step that is not committed yet. @typedef {{ emitId: number, emissions: Emission[], checkpoint: Buffer }} Kept */
+/**
+ * A step that is not committed yet.
+ * @typedef {{ emitId: number, emissions: Emission[], checkpoint: Buffer }} Kept
+ */
 
 /** One partition, over all sessions of this process. */
 class Progress {
@@ -102,7 +108,10 @@ export class Producer {
     return this.isIdle ? [session.welcome.instance] : names;
   }
 
-  /** @param {string} name @param {Buffer} checkpoint */
+  /**
+   * @param {string} name
+   * @param {Buffer} checkpoint
+   */
   open(name, checkpoint) {
     if (this.isIdle) return [][Symbol.iterator]();
     const { handler } = this.stage;
@@ -174,7 +183,10 @@ class Emitting {
     this.changed();
   }
 
-  /** @param {string} kind @param {any} message */
+  /**
+   * @param {string} kind
+   * @param {any} message
+   */
   #received(kind, message) {
     if (kind === 'claimed') this.claimed.set(message.partition, message);
     else this.#commit(message);
@@ -238,7 +250,10 @@ class Emitting {
     if (progress.exhausted && progress.kept.length === 0) this.session.send(frame({ finished: { partition: progress.name } }));
   }
 
-  /** Goes on where the broker says; sends again what it does not have. @param {Progress} progress */
+  /**
+   * Goes on where the broker says; sends again what it does not have.
+   * @param {Progress} progress
+   */
   async #resume(progress) {
     const claimed = this.claimed.get(progress.name);
     const last = toLimit(claimed.lastEmitId);
@@ -260,7 +275,10 @@ class Emitting {
     for (const each of [...progress.kept]) if (!await this.#send(progress, each)) return;
   }
 
-  /** One step of the generator. @param {Progress} progress */
+  /**
+   * One step of the generator.
+   * @param {Progress} progress
+   */
   async #step(progress) {
     const step = await this.#next(progress);
     if (step === undefined) return; // this worker is to leave
@@ -280,7 +298,10 @@ class Emitting {
     await this.#send(progress, kept);
   }
 
-  /** What the generator gives next; undefined when this worker is to leave first. @param {Progress} progress */
+  /**
+   * What the generator gives next; undefined when this worker is to leave first.
+   * @param {Progress} progress
+   */
   async #next(progress) {
     try {
       const next = progress.pending ?? progress.steps.next();
@@ -302,7 +323,10 @@ class Emitting {
     }
   }
 
-  /** A source that never waits must still let the event loop have its turn. @param {any} step */
+  /**
+   * A source that never waits must still let the event loop have its turn.
+   * @param {any} step
+   */
   async #slice(step) {
     if (performance.now() < this.sliceEnd) return step;
     await new Promise((resolve) => setImmediate(resolve));
@@ -317,6 +341,7 @@ class Emitting {
    */
   async #send(progress, kept) {
     const { credit } = this.session;
+    /** @type {import('./credit.js').Step} */
     let step;
     try {
       step = credit.step(kept.emissions);
@@ -337,7 +362,10 @@ class Emitting {
     return true;
   }
 
-  /** Waits for what was sent to be committed, as long as the drain allows. @param {Progress[]} all */
+  /**
+   * Waits for what was sent to be committed, as long as the drain allows.
+   * @param {Progress[]} all
+   */
   async #leave(all) {
     for (const { steps } of all) Promise.resolve(steps?.return?.()).catch(() => {});
     const drain = this.session.drain;
@@ -346,7 +374,11 @@ class Emitting {
   }
 }
 
-/** @param {any} value what the generator yielded @param {number} emitId @returns {Kept} */
+/**
+ * @param {any} value what the generator yielded
+ * @param {number} emitId
+ * @returns {Kept}
+ */
 export function makeStep(value, emitId) {
   const isStep = typeof value === 'object' && !(value instanceof Emission) && ('emissions' in value || 'checkpoint' in value);
   if (!isStep) throw new TypeError('a source yields { emissions, checkpoint }, or nothing');

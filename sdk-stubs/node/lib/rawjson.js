@@ -23,7 +23,10 @@ export function rawMembers(text) {
   return members;
 }
 
-/** Without white space around its tokens. @param {string} text valid JSON */
+/**
+ * Without white space around its tokens.
+ * @param {string} text valid JSON
+ */
 export function compact(text) {
   let result = '';
   for (let at = 0; at < text.length;) {
@@ -39,19 +42,28 @@ export function compact(text) {
   return result;
 }
 
-/** @param {string} text @param {number} at */
+/**
+ * @param {string} text
+ * @param {number} at
+ */
 function skipSpace(text, at) {
   while (SPACE.has(text[at])) at++;
   return at;
 }
 
-/** @param {string} text @param {number} at of the opening quote */
+/**
+ * @param {string} text
+ * @param {number} at of the opening quote
+ */
 function endOfString(text, at) {
   for (at++; text[at] !== '"'; at++) if (text[at] === '\\') at++;
   return at + 1;
 }
 
-/** @param {string} text @param {number} at */
+/**
+ * @param {string} text
+ * @param {number} at
+ */
 function endOfValue(text, at) {
   let depth = 0;
   for (; at < text.length; at++) {

@@ -69,12 +69,18 @@ export class Record {
     return parts;
   }
 
-  /** Encoded bytes, as credit counts them. @internal */
+  /**
+   * Encoded bytes, as credit counts them.
+   * @internal
+   */
   get _size() {
     return this._end - this._start;
   }
 
-  /** Moves the record into a buffer of its own, so that keeping it does not keep a whole frame. @internal */
+  /**
+   * Moves the record into a buffer of its own, so that keeping it does not keep a whole frame.
+   * @internal
+   */
   _detach() {
     const size = this._end - this._start;
     const own = Buffer.allocUnsafeSlow(size);

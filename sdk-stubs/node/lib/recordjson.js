@@ -39,7 +39,10 @@ export function readRecord(line) {
   return { bytes: Buffer.concat([head, output]), attempt: value.attempt ?? 1, stage: value.input ?? '', runs };
 }
 
-/** @param {any} value @param {Map<string, string>} raw */
+/**
+ * @param {any} value
+ * @param {Map<string, string>} raw
+ */
 function readFields(value, raw) {
   /** @type {any} */
   const fields = {};
@@ -61,20 +64,29 @@ function readFields(value, raw) {
   return fields;
 }
 
-/** @param {any} value @param {string} name */
+/**
+ * @param {any} value
+ * @param {string} name
+ */
 function string(value, name) {
   if (typeof value[name] === 'string') return value[name];
   throw new Error(`${name} is a string, not ${JSON.stringify(value[name])}`);
 }
 
-/** @param {any} value @param {string} name */
+/**
+ * @param {any} value
+ * @param {string} name
+ */
 function base64(value, name) {
   const text = string(value, name);
   if (/^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/.test(text)) return Buffer.from(text, 'base64');
   throw new Error(`${name} is not padded base64`);
 }
 
-/** @param {any} value @param {string} raw */
+/**
+ * @param {any} value
+ * @param {string} raw
+ */
 function readAttributes(value, raw) {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new Error('attributes is an object');
   /** @type {any} */
@@ -88,7 +100,11 @@ function readAttributes(value, raw) {
   return attributes;
 }
 
-/** An integer when it has neither fraction nor exponent and fits 64 bits. @param {string} text @param {number} value */
+/**
+ * An integer when it has neither fraction nor exponent and fits 64 bits.
+ * @param {string} text
+ * @param {number} value
+ */
 function readNumber(text, value) {
   if (!/^-?\d+$/.test(text)) return { double: value };
   const integer = BigInt(text);
@@ -96,7 +112,10 @@ function readNumber(text, value) {
   return Number.isSafeInteger(value) ? value || 0 : integer;
 }
 
-/** @param {unknown} value @param {string} raw */
+/**
+ * @param {unknown} value
+ * @param {string} raw
+ */
 function readTime(value, raw) {
   if (typeof value === 'number' && /^-?\d+$/.test(raw)) {
     const integer = BigInt(raw);
@@ -115,7 +134,10 @@ function readTime(value, raw) {
   return BigInt(date.getTime() - offset) * 1000n + BigInt(fraction.padEnd(6, '0').slice(0, 6));
 }
 
-/** @param {any} given @param {Map<number, any>} runs filled with the runs of its hops */
+/**
+ * @param {any} given
+ * @param {Map<number, any>} runs filled with the runs of its hops
+ */
 function readLineage(given, runs) {
   const bytes = (/** @type {string} */ text) => Buffer.from(text, 'hex');
   const ingestTime = given.ingest_time === undefined ? 0n : readTime(given.ingest_time, JSON.stringify(given.ingest_time));
@@ -136,7 +158,7 @@ function readLineage(given, runs) {
 /**
  * An encoded record (with lineage or without) as one line.
  * @param {Buffer} bytes
- * @param {{ port?: string }} [options]
+ * @param {{ port?: string }} options
  */
 export function writeRecord(bytes, { port } = {}) {
   const parts = { lineage: 0, lineageEnd: 0, header: 0, headerEnd: 0, payload: 0, payloadEnd: 0 };
@@ -161,7 +183,12 @@ export function writeRecord(bytes, { port } = {}) {
   return `{${members.join(',')}}`;
 }
 
-/** @param {(name: string, text: string) => void} put @param {Buffer} bytes @param {string} asText @param {string} asBase64 */
+/**
+ * @param {(name: string, text: string) => void} put
+ * @param {Buffer} bytes
+ * @param {string} asText
+ * @param {string} asBase64
+ */
 function putBytes(put, bytes, asText, asBase64) {
   const text = decoded(bytes);
   if (text !== null) put(asText, JSON.stringify(text));
@@ -177,7 +204,11 @@ function decoded(bytes) {
   }
 }
 
-/** @param {(name: string, text: string) => void} put @param {Buffer} payload @param {string} contentType */
+/**
+ * @param {(name: string, text: string) => void} put
+ * @param {Buffer} payload
+ * @param {string} contentType
+ */
 function putPayload(put, payload, contentType) {
   if (payload.length === 0) return;
   const type = contentType.split(';')[0].trim().toLowerCase();
@@ -199,7 +230,10 @@ function isJson(text) {
   }
 }
 
-/** @param {string | number | bigint | boolean} value @param {string} kind */
+/**
+ * @param {string | number | bigint | boolean} value
+ * @param {string} kind
+ */
 function writeValue(value, kind) {
   if (kind === INTEGER) return String(value);
   if (kind !== NUMBER) return JSON.stringify(value);

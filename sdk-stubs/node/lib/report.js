@@ -6,12 +6,18 @@ import { printable } from './codes.js';
 const MOST_TRACES = 20;
 let traces = 0;
 
-/** One sentence. @param {string} sentence */
+/**
+ * One sentence.
+ * @param {string} sentence
+ */
 export function say(sentence) {
   process.stderr.write(`stagewire: ${printable(sentence)}\n`);
 }
 
-/** A handler's exception, with its trace. @param {unknown} error */
+/**
+ * A handler's exception, with its trace.
+ * @param {unknown} error
+ */
 export function showTrace(error) {
   traces++;
   if (traces > MOST_TRACES) return;

@@ -16,14 +16,20 @@ export function collect(result) {
   return emissions;
 }
 
-/** The same for an asynchronous generator. @param {AsyncIterable<any>} result */
+/**
+ * The same for an asynchronous generator.
+ * @param {AsyncIterable<any>} result
+ */
 export async function collectAsync(result) {
   const emissions = [];
   for await (const each of result) emissions.push(detached(each));
   return emissions;
 }
 
-/** @param {any} emission @returns {Emission} */
+/**
+ * @param {any} emission
+ * @returns {Emission}
+ */
 function detached(emission) {
   if (emission instanceof Emission) return emission.detach();
   throw new TypeError(`a handler gives emissions, not ${describeValue(emission)}: use record.emit({...})`);

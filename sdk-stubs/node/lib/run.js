@@ -24,7 +24,10 @@ const KINDS = { transform: PerRecord, sink: PerRecord, 'batch-sink': PerBatch, w
 
 /** The process is to end with this code. */
 class Exit extends Error {
-  /** @param {number} code @param {string} [message] */
+  /**
+   * @param {number} code
+   * @param {string} [message]
+   */
   constructor(code, message = '') {
     super(message);
     this.code = code;
@@ -70,7 +73,10 @@ export async function main(stage, options, argv) {
   }
 }
 
-/** @param {Stage} stage @param {{ name?: string, version?: string }} options */
+/**
+ * @param {Stage} stage
+ * @param {{ name?: string, version?: string }} options
+ */
 function makeHello(stage, { name, version = '0.1.0' }) {
   const token = process.env.STAGEWIRE_TOKEN ?? '';
   delete process.env.STAGEWIRE_TOKEN; // so that children do not inherit it
@@ -89,7 +95,10 @@ function makeHello(stage, { name, version = '0.1.0' }) {
 
 /** One process attached to a broker, over all its sessions. */
 class Worker {
-  /** @param {Stage} stage @param {{ name?: string, version?: string }} options */
+  /**
+   * @param {Stage} stage
+   * @param {{ name?: string, version?: string }} options
+   */
   constructor(stage, options) {
     this.stage = stage;
     this.path = process.env.STAGEWIRE_SOCKET ?? '';
@@ -199,7 +208,10 @@ class Worker {
     return { config, state: this.state, stage: this.hello.stage, instance: welcome.instance, pipeline: welcome.pipeline };
   }
 
-  /** @param {any} config @param {import('./session.js').Session} session */
+  /**
+   * @param {any} config
+   * @param {import('./session.js').Session} session
+   */
   async #setUp(config, session) {
     try {
       return await this.stage.setup(config);
@@ -210,7 +222,10 @@ class Worker {
     }
   }
 
-  /** @param {import('./session.js').Session} session @param {import('./context.js').Shared} shared */
+  /**
+   * @param {import('./session.js').Session} session
+   * @param {import('./context.js').Shared} shared
+   */
   async #work(session, shared) {
     if (this.producer) return this.producer.run(session, shared);
     this.consumer = new (KINDS[/** @type {keyof KINDS} */ (this.stage.kind)])(this.stage, session, shared);
@@ -245,7 +260,10 @@ class Worker {
     }
   }
 
-  /** @param {number} milliseconds @param {Error} reason */
+  /**
+   * @param {number} milliseconds
+   * @param {Error} reason
+   */
   #pause(milliseconds, reason) {
     const now = performance.now();
     if (now - this.saidAt >= SENTENCE_MS) {

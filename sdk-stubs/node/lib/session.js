@@ -18,7 +18,10 @@ const DEFAULT_LEASE_MS = 30_000;
 
 /** The session is over because a side said Close. Code 0: a normal end. */
 export class Closed extends Error {
-  /** @param {number} code @param {string} message */
+  /**
+   * @param {number} code
+   * @param {string} message
+   */
   constructor(code, message) {
     super(message);
     this.code = code;
@@ -39,7 +42,10 @@ export class Lost extends Error {}
 
 /** An attached worker. */
 export class Session {
-  /** @param {any} welcome @param {net.Socket} socket */
+  /**
+   * @param {any} welcome
+   * @param {net.Socket} socket
+   */
   constructor(welcome, socket) {
     this.welcome = welcome;
     this.socket = socket;
@@ -87,7 +93,10 @@ export class Session {
     return this.drain !== null && this.drain.reason === INPUT_ENDED;
   }
 
-  /** Grants the first credit. Only after the configuration was found good. @param {Worker} worker */
+  /**
+   * Grants the first credit. Only after the configuration was found good.
+   * @param {Worker} worker
+   */
   start(worker) {
     this.worker = worker;
     if (this.reason) return worker.ended(this.reason);
@@ -273,7 +282,10 @@ class Connection {
     if (this.socket.connecting || (code !== 'EPIPE' && code !== 'ECONNRESET')) this.#end(error);
   }
 
-  /** @param {Buffer} chunk @param {number} length */
+  /**
+   * @param {Buffer} chunk
+   * @param {number} length
+   */
   #read(chunk, length) {
     if (this.over) return true;
     try {
@@ -315,7 +327,11 @@ class Connection {
     this.resolve(this.session);
   }
 
-  /** Says what is wrong with the other side, and is through with it. @param {number} code @param {string} message */
+  /**
+   * Says what is wrong with the other side, and is through with it.
+   * @param {number} code
+   * @param {string} message
+   */
   #refuse(code, message) {
     if (this.over) return;
     this.socket.end(frame({ close: { code, message: cut(message) } }));

@@ -45,7 +45,11 @@ export class Stage {
   }
 }
 
-/** @param {any} value @param {string} what @param {number} least */
+/**
+ * @param {any} value
+ * @param {string} what
+ * @param {number} least
+ */
 function positive(value, what, least) {
   if (typeof value === 'number' && value >= least) return value;
   throw new RangeError(`${what} is a number from ${least}, not ${value}`);

@@ -47,7 +47,10 @@ export async function test(stage, argv) {
   }
 }
 
-/** @param {string[]} argv @param {boolean} isSource */
+/**
+ * @param {string[]} argv
+ * @param {boolean} isSource
+ */
 function readArguments(argv, isSource) {
   const options = { file: '', config: '', limit: DEFAULT_LIMIT };
   for (let i = 0; i < argv.length; i++) {
@@ -84,7 +87,10 @@ function readConfig(given) {
 
 /** Verdicts and emissions of one run. */
 class Trial {
-  /** @param {import('./stages.js').Stage} stage @param {import('./context.js').Shared} shared */
+  /**
+   * @param {import('./stages.js').Stage} stage
+   * @param {import('./context.js').Shared} shared
+   */
   constructor(stage, shared) {
     this.stage = stage;
     this.shared = shared;
@@ -132,7 +138,11 @@ class Trial {
     await this.#settle(window.records, (context, handler) => handler(window, context), window);
   }
 
-  /** @param {Record[]} records @param {(context: Context, handler: any) => any} call @param {Window} [window] */
+  /**
+   * @param {Record[]} records
+   * @param {(context: Context, handler: any) => any} call
+   * @param {Window} [window]
+   */
   async #settle(records, call, window) {
     const context = new Context(this.shared);
     try {
@@ -149,7 +159,10 @@ class Trial {
     }
   }
 
-  /** @param {readonly Record[]} records @param {Emission[]} emissions */
+  /**
+   * @param {readonly Record[]} records
+   * @param {Emission[]} emissions
+   */
   #count(records, emissions) {
     this.counts.accepted += records.length;
     if (emissions.length === 0) this.counts.filtered += records.length;
@@ -164,7 +177,10 @@ class Trial {
     process.stdout.write(`${writeRecord(bytes, { port: emission.port })}\n`);
   }
 
-  /** @param {readonly Record[]} records @param {import('./outbox.js').Judgement} judgement */
+  /**
+   * @param {readonly Record[]} records
+   * @param {import('./outbox.js').Judgement} judgement
+   */
   #judged(records, judgement) {
     for (const { delivery } of records) {
       if (judgement.release) {
@@ -185,7 +201,10 @@ class Trial {
   }
 }
 
-/** @param {string} file @returns {AsyncIterable<string>} */
+/**
+ * @param {string} file
+ * @returns {AsyncIterable<string>}
+ */
 async function* linesOf(file) {
   const input = file === '-' ? process.stdin : createReadStream(file);
   /** @type {any} */
@@ -200,7 +219,12 @@ async function* linesOf(file) {
   if (failure) throw new Wrong(`${file}: ${failure.message}`);
 }
 
-/** @param {string} line @param {string} file @param {number} number @param {number} delivery */
+/**
+ * @param {string} line
+ * @param {string} file
+ * @param {number} number
+ * @param {number} delivery
+ */
 function parseLine(line, file, number, delivery) {
   try {
     const { bytes, attempt, stage, runs } = readRecord(line);
@@ -211,7 +235,11 @@ function parseLine(line, file, number, delivery) {
   }
 }
 
-/** @param {any} result @param {string} kind @returns {Promise<Emission[]>} */
+/**
+ * @param {any} result
+ * @param {string} kind
+ * @returns {Promise<Emission[]>}
+ */
 async function emissionsOf(result, kind) {
   const given = await result;
   if (kind === 'sink' || kind === 'batch-sink') {

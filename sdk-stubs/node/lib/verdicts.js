@@ -19,7 +19,7 @@ export class Reject extends Verdict {
   /**
    * @param {number} code from 1000, the application's own
    * @param {string} [message] for the person who looks at the dead letter; at most 8 KiB
-   * @param {{ indefinite?: boolean }} [options] `indefinite`: the effect may have happened
+   * @param {{ indefinite?: boolean }} options `indefinite`: the effect may have happened
    */
   constructor(code, message = 'rejected', { indefinite = false } = {}) {
     if (!Number.isInteger(code) || code < APPLICATION || code > 0xffff_ffff) {
@@ -36,7 +36,7 @@ export class Reject extends Verdict {
 export class Retry extends Verdict {
   /**
    * @param {string} [message]
-   * @param {{ seconds?: number, code?: number, indefinite?: boolean }} [options] `seconds`: at least this long
+   * @param {{ seconds?: number, code?: number, indefinite?: boolean }} options `seconds`: at least this long
    *   from now; 0: the pipeline's backoff. `indefinite`: the effect may have happened
    */
   constructor(message = 'to be tried again', { seconds = 0, code = APPLICATION, indefinite = false } = {}) {

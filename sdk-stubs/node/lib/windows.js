@@ -20,7 +20,11 @@ export class Window {
   /** @type {Map<Record, { code: number, message: string }>} */
   _rejected = new Map();
 
-  /** @param {import('./windowset.js').Pane} pane @param {boolean} byKey @param {boolean} byTime */
+  /**
+   * @param {import('./windowset.js').Pane} pane
+   * @param {boolean} byKey
+   * @param {boolean} byTime
+   */
   constructor(pane, byKey, byTime) {
     /** In the order of their arrival. */
     this.records = pane.records;
@@ -153,7 +157,10 @@ export class Windowing extends Consumer {
     }
   }
 
-  /** @param {Record} record @param {number} now */
+  /**
+   * @param {Record} record
+   * @param {number} now
+   */
   #place(record, now) {
     record._detach();
     const { verdict, windowEnd, ended } = this.set.add(record, now);
@@ -169,7 +176,10 @@ export class Windowing extends Consumer {
     this.#let([record]);
   }
 
-  /** They are settled. @param {readonly Record[]} records */
+  /**
+   * They are settled.
+   * @param {readonly Record[]} records
+   */
   #let(records) {
     for (const record of records) {
       const held = /** @type {{ records: number, bytes: number }} */ (this.held.get(record._origin.input));
@@ -196,7 +206,11 @@ export class Windowing extends Consumer {
     }
   }
 
-  /** @param {Window} window @param {Context} context @param {PromiseLike<any>} promise */
+  /**
+   * @param {Window} window
+   * @param {Context} context
+   * @param {PromiseLike<any>} promise
+   */
   #follow(window, context, promise) {
     this.calls.begin(context);
     const emissions = Promise.resolve(promise).then((result) => {
@@ -209,7 +223,11 @@ export class Windowing extends Consumer {
       (error) => this.#returned(context, () => { throw error; }, window));
   }
 
-  /** @param {Context} context @param {() => void} settle @param {Window} window */
+  /**
+   * @param {Context} context
+   * @param {() => void} settle
+   * @param {Window} window
+   */
   #returned(context, settle, window) {
     this.calls.end(context);
     if (this.done) return;
@@ -221,14 +239,21 @@ export class Windowing extends Consumer {
     this.changed();
   }
 
-  /** @param {Window} window @param {Emission[]} emissions */
+  /**
+   * @param {Window} window
+   * @param {Emission[]} emissions
+   */
   #settle(window, emissions) {
     const accepted = window.records.filter((each) => !window._rejected.has(each));
     checkParents(emissions, accepted);
     this.#complete(window, this.session.credit.step(emissions));
   }
 
-  /** Settles a window whose emissions were found good, as soon as there is credit. @param {Window} window @param {import('./credit.js').Step} step */
+  /**
+   * Settles a window whose emissions were found good, as soon as there is credit.
+   * @param {Window} window
+   * @param {import('./credit.js').Step} step
+   */
   #complete(window, step) {
     const accepted = window.records.filter((each) => !window._rejected.has(each));
     if (accepted.length > 0 && !this.outbox.accept(rangesOf(accepted), accepted.length, step)) {
@@ -243,7 +268,11 @@ export class Windowing extends Consumer {
     this.#let(window.records);
   }
 
-  /** @param {Window} window @param {unknown} error @param {Context} context */
+  /**
+   * @param {Window} window
+   * @param {unknown} error
+   * @param {Context} context
+   */
   #fail(window, error, context) {
     const judgement = this.judge(error, context);
     if (!judgement.release) judgement.message = judgement.message.slice(0, MAX_TEXT);
@@ -256,7 +285,10 @@ export class Windowing extends Consumer {
 
   // ---- What the broker voids ----
 
-  /** What a record is related by (OR-1); empty: to nothing. @param {Record} record */
+  /**
+   * What a record is related by (OR-1); empty: to nothing.
+   * @param {Record} record
+   */
   #relation(record) {
     const { input } = record._origin;
     const { ordering } = this.session.inputs.get(input);
@@ -266,7 +298,10 @@ export class Windowing extends Consumer {
     return key.length === 0 ? '' : `${input}:${key.toString('latin1')}`;
   }
 
-  /** Later deliveries related to records that were not accepted are void. @param {readonly Record[]} records */
+  /**
+   * Later deliveries related to records that were not accepted are void.
+   * @param {readonly Record[]} records
+   */
   #takeBackRelated(records) {
     /** @type {Map<string, number>} */
     const first = new Map();
@@ -334,7 +369,10 @@ export class Windowing extends Consumer {
   }
 }
 
-/** Ascending ids as ranges of consecutive ones. @param {readonly Record[]} records */
+/**
+ * Ascending ids as ranges of consecutive ones.
+ * @param {readonly Record[]} records
+ */
 export function rangesOf(records) {
   const ids = records.map((each) => each.delivery).sort((a, b) => a - b);
   const ranges = [];
@@ -345,7 +383,10 @@ export function rangesOf(records) {
   return ranges;
 }
 
-/** @param {readonly Emission[]} emissions @param {readonly Record[]} accepted */
+/**
+ * @param {readonly Emission[]} emissions
+ * @param {readonly Record[]} accepted
+ */
 function checkParents(emissions, accepted) {
   if (accepted.length === 0 && emissions.length > 0) throw new TypeError('every record of the window is rejected: nothing is left to emit for');
   const known = new Set(accepted.map((each) => each.delivery));

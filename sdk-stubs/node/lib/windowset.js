@@ -18,7 +18,11 @@ const MOST_AWAITED = 65_536;
  * @property {'reject' | 'accept'} [late] what becomes of a record whose window has ended
  */
 
-/** An author's mistake shows when the stage is defined. @param {Bounds} bounds @returns {Bounds} */
+/**
+ * An author's mistake shows when the stage is defined.
+ * @param {Bounds} bounds
+ * @returns {Bounds}
+ */
 export function checkBounds(bounds) {
   const { records, bytes, seconds, eventTime, late } = bounds;
   for (const [name, value] of Object.entries({ records, bytes, seconds, 'eventTime.size': eventTime?.size })) {
@@ -37,7 +41,13 @@ export function checkBounds(bounds) {
 
 /** The records of one window, in the making. */
 export class Pane {
-  /** @param {string} id @param {Buffer} key @param {number} begun ms @param {number} start µs @param {number} end µs */
+  /**
+   * @param {string} id
+   * @param {Buffer} key
+   * @param {number} begun ms
+   * @param {number} start µs
+   * @param {number} end µs
+   */
   constructor(id, key, begun, start, end) {
     this.id = id;
     this.key = key;
@@ -88,7 +98,10 @@ export class WindowSet {
     return this.sizeMicros > 0 ? this.#addByTime(record, now) : this.#addByCount(record, now);
   }
 
-  /** @param {import('./record.js').Record} record @param {number} now */
+  /**
+   * @param {import('./record.js').Record} record
+   * @param {number} now
+   */
   #addByCount(record, now) {
     const { records = Infinity, bytes = Infinity } = this.bounds;
     const { id, key } = this.#identify(record, '');
@@ -105,7 +118,10 @@ export class WindowSet {
     return { verdict: /** @type {const} */ ('held'), windowEnd: 0, ended };
   }
 
-  /** @param {import('./record.js').Record} record @param {number} now */
+  /**
+   * @param {import('./record.js').Record} record
+   * @param {number} now
+   */
   #addByTime(record, now) {
     const time = record.eventTime;
     if (time === 0) return { verdict: /** @type {const} */ ('untimed'), windowEnd: 0, ended: [] };
@@ -121,7 +137,10 @@ export class WindowSet {
     return { verdict: /** @type {const} */ ('held'), windowEnd: end, ended: this.#passed() };
   }
 
-  /** @param {import('./record.js').Record} record @param {string} prefix */
+  /**
+   * @param {import('./record.js').Record} record
+   * @param {string} prefix
+   */
   #identify(record, prefix) {
     const key = this.bounds.byKey ? record.keyBytes : Buffer.alloc(0);
     return { id: `${prefix}:${key.toString('latin1')}`, key };
@@ -155,7 +174,10 @@ export class WindowSet {
 
   // ---- Time ----
 
-  /** What has ended by now. @param {number} now ms */
+  /**
+   * What has ended by now.
+   * @param {number} now ms
+   */
   due(now) {
     const { seconds } = this.bounds;
     if (seconds !== undefined) {
@@ -174,7 +196,10 @@ export class WindowSet {
     return this.#passed();
   }
 
-  /** Some of what was given back may have become a dead letter meanwhile. @param {number} now */
+  /**
+   * Some of what was given back may have become a dead letter meanwhile.
+   * @param {number} now
+   */
   #awaitNoMore(now) {
     for (const pane of this.panes.values()) {
       if (now - pane.begun >= AWAIT_MS) this.awaitedBy.delete(pane.id);
@@ -221,7 +246,10 @@ export class WindowSet {
 
   // ---- What comes again ----
 
-  /** These records go back to the broker and are expected again. @param {readonly import('./record.js').Record[]} records */
+  /**
+   * These records go back to the broker and are expected again.
+   * @param {readonly import('./record.js').Record[]} records
+   */
   expect(records) {
     if (this.sizeMicros === 0) return;
     for (const record of records) {
@@ -237,7 +265,10 @@ export class WindowSet {
     }
   }
 
-  /** True when the record was expected again. @param {import('./record.js').Record} record */
+  /**
+   * True when the record was expected again.
+   * @param {import('./record.js').Record} record
+   */
   #arrived(record) {
     if (this.awaited.size === 0) return false;
     const { id } = record;
@@ -260,8 +291,10 @@ export class WindowSet {
    * @param {(record: import('./record.js').Record) => boolean} isTaken
    */
   remove(isTaken) {
+    /** @type {import('./record.js').Record[]} */
     const taken = [];
     for (const pane of this.panes.values()) {
+      /** @type {import('./record.js').Record[]} */
       const kept = [];
       for (const record of pane.records) (isTaken(record) ? taken : kept).push(record);
       if (kept.length === pane.records.length) continue;
@@ -273,7 +306,11 @@ export class WindowSet {
   }
 }
 
-/** The multiple of `size` at or before `time`, both in microseconds. @param {number | bigint} time @param {number} size */
+/**
+ * The multiple of `size` at or before `time`, both in microseconds.
+ * @param {number | bigint} time
+ * @param {number} size
+ */
 function floorTo(time, size) {
   if (typeof time === 'number') return Math.floor(time / size) * size;
   const step = BigInt(size);

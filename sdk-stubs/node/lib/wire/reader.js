@@ -102,7 +102,10 @@ export class Reader {
     return unsigned64(this.low, this.high);
   }
 
-  /** Zigzag. @returns {number | bigint} */
+  /**
+   * Zigzag.
+   * @returns {number | bigint}
+   */
   sint64() {
     this.varint();
     const mask = -(this.low & 1);
@@ -115,7 +118,10 @@ export class Reader {
     return this.low !== 0 || this.high !== 0;
   }
 
-  /** Advances by `count` bytes; where they begin. @param {number} count */
+  /**
+   * Advances by `count` bytes; where they begin.
+   * @param {number} count
+   */
   take(count) {
     const start = this.at;
     if (count > this.end - start) throw new WireError('a field runs past the end of its message');
@@ -157,7 +163,10 @@ export class Reader {
     return this.buffer.toString('utf8', start, this.at);
   }
 
-  /** Passes over a field that nobody asked for. @param {number} tag */
+  /**
+   * Passes over a field that nobody asked for.
+   * @param {number} tag
+   */
   skip(tag) {
     switch (tag & 7) {
       case VARINT: return this.varint();

@@ -59,7 +59,11 @@ export class DataFrame {
   }
 }
 
-/** Bytes of an Emission. @param {import('../emission.js').Emission} emission @param {number} port */
+/**
+ * Bytes of an Emission.
+ * @param {import('../emission.js').Emission} emission
+ * @param {number} port
+ */
 function emissionSize(emission, port) {
   const output = emission.size;
   let size = 1 + varintSize(output) + output;
@@ -145,12 +149,20 @@ function rangesSize(ranges) {
   return size;
 }
 
-/** @param {number} first @param {number} last */
+/**
+ * @param {number} first
+ * @param {number} last
+ */
 function rangeSize(first, last) {
   return 1 + varintSize(first) + (last === first ? 0 : 1 + varintSize(last));
 }
 
-/** @param {Buffer} buffer @param {number} at @param {number} first @param {number} last */
+/**
+ * @param {Buffer} buffer
+ * @param {number} at
+ * @param {number} first
+ * @param {number} last
+ */
 function putRange(buffer, at, first, last) {
   buffer[at++] = 0x08;
   at = putVarint(buffer, at, first);
@@ -204,7 +216,10 @@ export function putAccepted(frame, ranges, emissions, ports) {
   putOutcome(frame, ranges, 1, emissions, ports, undefined);
 }
 
-/** @param {DataFrame} frame @param {Ranges} ranges */
+/**
+ * @param {DataFrame} frame
+ * @param {Ranges} ranges
+ */
 export function putReleased(frame, ranges) {
   putOutcome(frame, ranges, 4, [], [], undefined);
 }

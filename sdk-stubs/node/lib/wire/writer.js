@@ -2,7 +2,10 @@
 
 const TWO_32 = 0x1_0000_0000;
 
-/** Bytes of a varint. @param {number} value 0 to 2^53 - 1 */
+/**
+ * Bytes of a varint.
+ * @param {number} value 0 to 2^53 - 1
+ */
 export function varintSize(value) {
   if (value < 0x80) return 1;
   if (value < 0x4000) return 2;
@@ -83,7 +86,10 @@ export class Writer {
     this.buffer[this.at++] = Number(value);
   }
 
-  /** Zigzag. @param {number | bigint} value */
+  /**
+   * Zigzag.
+   * @param {number | bigint} value
+   */
   sint64(value) {
     if (typeof value === 'number' && Math.abs(value) < 0x10_0000_0000_0000) {
       return this.varint(value < 0 ? -value * 2 - 1 : value * 2);
@@ -92,7 +98,10 @@ export class Writer {
     this.varint(BigInt.asUintN(64, (big << 1n) ^ (big >> 63n)));
   }
 
-  /** Both fixed64 and sfixed64. @param {number | bigint} value */
+  /**
+   * Both fixed64 and sfixed64.
+   * @param {number | bigint} value
+   */
   fixed64(value) {
     this.room(8);
     this.at = putFixed64(this.buffer, this.at, value);
@@ -104,7 +113,10 @@ export class Writer {
     this.at = this.buffer.writeDoubleLE(value, this.at);
   }
 
-  /** Length and content. @param {Uint8Array} content */
+  /**
+   * Length and content.
+   * @param {Uint8Array} content
+   */
   bytes(content) {
     this.varint(content.length);
     this.room(content.length);
@@ -112,7 +124,10 @@ export class Writer {
     this.at += content.length;
   }
 
-  /** Length and content. @param {string} text */
+  /**
+   * Length and content.
+   * @param {string} text
+   */
   string(text) {
     const size = Buffer.byteLength(text);
     this.varint(size);
