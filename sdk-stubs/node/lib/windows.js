@@ -124,7 +124,7 @@ export class Windowing extends Consumer {
   /** Nothing happens before the next frame, or before time is up. */
   #wait() {
     clearTimeout(this.timer);
-    const due = this.set.nextDue();
+    const due = this.set.nextDue(performance.now());
     if (due === Infinity || this.calls.running.size > 0 || this.blocked !== null) return;
     this.timer = setTimeout(() => this.changed(), Math.max(1, Math.ceil(due - performance.now())));
   }
@@ -163,7 +163,7 @@ export class Windowing extends Consumer {
    */
   #place(record, now) {
     record._detach();
-    const { verdict, windowEnd, ended } = this.set.add(record, now);
+    const { verdict, windowEnd, ended } = this.set.add(record, now, this.#relation(record));
     this.ready.push(...ended);
     if (verdict === 'held') return;
     if (verdict === 'late' && this.bounds.late === 'accept') this.outbox.filter(record.delivery);
@@ -310,6 +310,7 @@ export class Windowing extends Consumer {
       if (relation !== '') first.set(relation, Math.min(first.get(relation) ?? Infinity, record.delivery));
     }
     if (first.size === 0) return;
+    for (const record of records) if (this.#relation(record) !== '') this.set.lag(this.#relation(record), record.eventTime);
     const isVoid = (/** @type {Record} */ record) => record.delivery > (first.get(this.#relation(record)) ?? Infinity);
     const taken = this.set.remove(isVoid);
     for (const pane of this.ready) {

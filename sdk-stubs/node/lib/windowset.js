@@ -56,6 +56,8 @@ export class Pane {
     this.end = end;
     /** @type {import('./record.js').Record[]} */
     this.records = [];
+    /** @type {Set<string>} what its records are related by */
+    this.relations = new Set();
     this.bytes = 0;
     /** False when it had to end before its time. */
     this.complete = true;
@@ -81,6 +83,12 @@ export class WindowSet {
     this.awaited = new Map();
     /** @type {Map<string, number>} window -> how many are awaited */
     this.awaitedBy = new Map();
+    // What is related to them stays behind them in the broker, while the rest of the stream goes on. So it has a
+    // watermark of its own until it has caught up.
+    /** @type {Map<string, { watermark: number, arrivedAt: number }>} by relation; `arrivedAt` Infinity: nothing yet */
+    this.lagging = new Map();
+    /** Windows may have ended for another reason than the watermark. */
+    this.isChanged = false;
   }
 
   get isEmpty() {
@@ -91,11 +99,12 @@ export class WindowSet {
    * Puts a record into its window.
    * @param {import('./record.js').Record} record
    * @param {number} now ms, monotonic
+   * @param {string} [relation] what it is related by; empty: to nothing
    * @returns {{ verdict: 'held' | 'late' | 'untimed', windowEnd: number, ended: Pane[] }}
    */
-  add(record, now) {
+  add(record, now, relation = '') {
     this.lastArrival = now;
-    return this.sizeMicros > 0 ? this.#addByTime(record, now) : this.#addByCount(record, now);
+    return this.sizeMicros > 0 ? this.#addByTime(record, now, relation) : this.#addByCount(record, now);
   }
 
   /**
@@ -121,19 +130,23 @@ export class WindowSet {
   /**
    * @param {import('./record.js').Record} record
    * @param {number} now
+   * @param {string} relation
    */
-  #addByTime(record, now) {
+  #addByTime(record, now, relation) {
     const time = record.eventTime;
     if (time === 0) return { verdict: /** @type {const} */ ('untimed'), windowEnd: 0, ended: [] };
     const start = floorTo(time, this.sizeMicros);
     const end = start + this.sizeMicros;
     const { id, key } = this.#identify(record, `${start}`);
     const isAwaited = this.#arrived(record);
-    if (end <= this.watermark && !isAwaited) return { verdict: /** @type {const} */ ('late'), windowEnd: end, ended: [] };
+    const lag = this.lagging.get(relation);
+    if (end <= (lag ?? this).watermark && !isAwaited) return { verdict: /** @type {const} */ ('late'), windowEnd: end, ended: [] };
     const pane = this.panes.get(id) ?? this.#begin(new Pane(id, key, now, start, end));
     pane.records.push(record);
     pane.bytes += record.size;
+    pane.relations.add(relation);
     this.watermark = Math.max(this.watermark, Number(time) - this.latenessMicros);
+    if (lag) this.#catchUp(relation, lag, Number(time) - this.latenessMicros, now);
     return { verdict: /** @type {const} */ ('held'), windowEnd: end, ended: this.#passed() };
   }
 
@@ -161,15 +174,38 @@ export class WindowSet {
 
   // Looks at the windows only when the watermark has reached one, or a record with 10,000 open keys costs 10,000 looks.
   #passed() {
-    if (this.watermark < this.earliestEnd) return [];
+    if (this.watermark < this.earliestEnd && !this.isChanged) return [];
     const ended = [];
+    this.isChanged = false;
     this.earliestEnd = Infinity;
     for (const pane of this.panes.values()) {
       if (pane.end > this.watermark) this.earliestEnd = Math.min(this.earliestEnd, pane.end);
-      else if (this.awaitedBy.has(pane.id)) this.earliestEnd = -Infinity;
-      else ended.push(this.#end(pane));
+      else if (!this.awaitedBy.has(pane.id) && pane.end <= this.#watermarkOf(pane)) ended.push(this.#end(pane));
     }
     return ended.sort((a, b) => a.end - b.end);
+  }
+
+  /** @param {Pane} pane */
+  #watermarkOf(pane) {
+    let { watermark } = this;
+    if (this.lagging.size === 0) return watermark;
+    for (const relation of this.bounds.byKey ? pane.relations : this.lagging.keys()) {
+      watermark = Math.min(watermark, this.lagging.get(relation)?.watermark ?? watermark);
+    }
+    return watermark;
+  }
+
+  /**
+   * @param {string} relation
+   * @param {{ watermark: number, arrivedAt: number }} lag
+   * @param {number} watermark
+   * @param {number} now
+   */
+  #catchUp(relation, lag, watermark, now) {
+    lag.watermark = Math.max(lag.watermark, watermark);
+    lag.arrivedAt = now;
+    if (lag.watermark >= this.watermark) this.lagging.delete(relation);
+    this.isChanged = true;
   }
 
   // ---- Time ----
@@ -189,11 +225,16 @@ export class WindowSet {
       return ended;
     }
     if (this.sizeMicros === 0 || this.isEmpty) return [];
-    if (this.awaitedBy.size > 0) this.#awaitNoMore(now);
+    if (this.isBehind) this.#awaitNoMore(now);
     if (this.idleMs > 0 && now - this.lastArrival >= this.idleMs) {
       for (const pane of this.panes.values()) this.watermark = Math.max(this.watermark, pane.end);
     }
     return this.#passed();
+  }
+
+  /** Something that was given back is not there again, or what is related to it. */
+  get isBehind() {
+    return this.awaitedBy.size > 0 || this.lagging.size > 0;
   }
 
   /**
@@ -202,12 +243,18 @@ export class WindowSet {
    */
   #awaitNoMore(now) {
     for (const pane of this.panes.values()) {
-      if (now - pane.begun >= AWAIT_MS) this.awaitedBy.delete(pane.id);
+      if (now - pane.begun >= AWAIT_MS && this.awaitedBy.delete(pane.id)) this.isChanged = true;
+    }
+    for (const [relation, { arrivedAt }] of this.lagging) {
+      if (now - arrivedAt >= AWAIT_MS && this.lagging.delete(relation)) this.isChanged = true;
     }
   }
 
-  /** When to ask `due` again, ms; Infinity: not for anything that is held now. */
-  nextDue() {
+  /**
+   * When to ask `due` again, ms; Infinity: not for anything that is held now.
+   * @param {number} now
+   */
+  nextDue(now) {
     if (this.isEmpty) return Infinity;
     const { seconds } = this.bounds;
     if (seconds !== undefined) {
@@ -216,8 +263,7 @@ export class WindowSet {
     }
     if (this.sizeMicros === 0) return Infinity;
     const idle = this.idleMs > 0 ? this.lastArrival + this.idleMs : Infinity;
-    const [oldest] = this.panes.values();
-    return this.awaitedBy.size > 0 ? Math.min(idle, Math.max(oldest.begun, this.lastArrival) + AWAIT_MS) : idle;
+    return this.isBehind ? Math.min(idle, now + AWAIT_MS / 10) : idle;
   }
 
   // ---- Ends before time ----
@@ -284,6 +330,23 @@ export class WindowSet {
     const left = (this.awaitedBy.get(pane) ?? 1) - 1;
     if (left > 0) this.awaitedBy.set(pane, left);
     else this.awaitedBy.delete(pane);
+    this.isChanged = true;
+  }
+
+  /**
+   * What is related to these records, which go back to the broker, comes behind them.
+   * @param {string} relation
+   * @param {number | bigint} time the earliest event time of them
+   */
+  lag(relation, time) {
+    if (this.sizeMicros === 0) return;
+    const start = floorTo(time, this.sizeMicros);
+    const watermark = Math.min(start, this.lagging.get(relation)?.watermark ?? Infinity);
+    this.lagging.set(relation, { watermark, arrivedAt: Infinity });
+    for (const each of this.lagging.keys()) {
+      if (this.lagging.size <= MOST_AWAITED) break;
+      this.lagging.delete(each);
+    }
   }
 
   /**

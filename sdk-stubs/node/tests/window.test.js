@@ -215,6 +215,31 @@ test('what the broker voids is taken out of its windows, on its way too', async 
   assert.deepEqual(seen, [[0, ['a1']], [10, ['b1', 'b2', 'a2', 'a3']]]);
 });
 
+test('what waited behind a window that was given back is not late when it comes', async () => {
+  let attempt = 0;
+  const seen = [];
+  const handler = (each) => {
+    if (each.key === 'a' && attempt++ === 0) throw new Retry();
+    seen.push([each.key, (each.start - T) / S, each.size]);
+  };
+  await play(handler, { eventTime: { size: 10 }, idle: 0, byKey: true }, async (peer) => {
+    const first = unique(at(1, 'x', { key: 'a' }));
+    await peer.deliver([first, unique(at(12, 'x', { key: 'b' }))]);
+    await peer.outcomes(1);
+    // The broker keeps all of `a` behind the first, while `b` goes on for a minute.
+    await peer.deliver([13, 40, 70].map((second) => unique(at(second, 'x', { key: 'b' }))));
+    assert.deepEqual((await peer.outcomes(3)).map((each) => each.kind), [1, 1]);
+    await peer.deliver([first, ...[11, 15, 31, 75].map((second) => unique(at(second, 'x', { key: 'a' })))]);
+    assert.deepEqual((await peer.outcomes(4)).map((each) => each.kind), [1, 1, 1]);
+    // It has caught up: what is late now is late.
+    await peer.deliver([unique(at(33, 'x', { key: 'a' }))]);
+    assert.deepEqual((await peer.outcomes(1)).map((each) => each.kind), [2]);
+    peer.drain(1, 0);
+    await peer.outcomes(2);
+  });
+  assert.deepEqual(seen, [['b', 10, 2], ['b', 40, 1], ['a', 0, 1], ['a', 10, 2], ['a', 30, 1], ['b', 70, 1], ['a', 70, 1]]);
+});
+
 test('bounds that make no sense are an error where the stage is defined', () => {
   for (const bounds of [undefined, {}, { records: 0 }, { seconds: -1 }, { eventTime: {} }, { eventTime: { size: 1 }, records: 2 }, { records: 1, late: 'x' }, { record: 1 }]) {
     assert.throws(() => window(() => {}, bounds), /window: /, JSON.stringify(bounds));
