@@ -84,12 +84,13 @@ function makeHello(stage, { name, version = '0.1.0' }) {
     throw new Exit(EXIT_USAGE, 'STAGEWIRE_TOKEN is not hexadecimal: leave it to the broker to set it');
   }
   // Handlers share the thread that answers heartbeats, so a synchronous one delays them: LV-3 is made for this.
-  const offered = stage.kind === 'window' ? ['single-threaded', 'holds'] : ['single-threaded'];
+  const offered = ['single-threaded'];
+  const required = stage.kind === 'window' ? ['holds'] : [];
   return {
     minVersion: PROTOCOL_VERSION, maxVersion: PROTOCOL_VERSION,
     stage: process.env.STAGEWIRE_STAGE || name || stage.name,
     instance: process.env.STAGEWIRE_INSTANCE ?? '',
-    stageVersion: version, offered, maxFrame: MAX_FRAME, token: Buffer.from(token, 'hex'), sdk: SDK, language: 'javascript',
+    stageVersion: version, offered, required, maxFrame: MAX_FRAME, token: Buffer.from(token, 'hex'), sdk: SDK, language: 'javascript',
   };
 }
 

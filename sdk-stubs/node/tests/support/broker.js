@@ -124,9 +124,9 @@ export class Peer {
 
   async welcome(changes = {}) {
     const hello = await this.expect('hello');
-    this.holds = hello.offered.includes('holds');
+    this.holds = hello.required.includes('holds');
     this.send({ welcome: {
-      version: 1000, session: 1, features: hello.offered, maxFrame: 4 << 20, maxRecord: 1 << 20, stampReserve: RESERVE,
+      version: 1000, session: 1, features: [...hello.offered, ...hello.required], maxFrame: 4 << 20, maxRecord: 1 << 20, stampReserve: RESERVE,
       maxStepRecords: 4096, maxStepBytes: 1 << 20, heartbeatMs: 10_000, idleMs: 30_000, leaseMs: 30_000,
       pipeline: 'test', instance: 'one', config: Buffer.from('{}'),
       inputs: [{ number: 0, stage: 'normalise', port: 'out', maxUnsettledRecords: 4096, maxUnsettledBytes: 4 << 20, ordering: 1 }],
