@@ -108,6 +108,9 @@ class Worker {
         "STAGEWIRE_SOCKET is not set: start this stage through `stagewire run`, or set it to the broker's socket");
     }
     this.hello = makeHello(stage, options);
+    if (this.hello.stage === '') {
+      throw new Exit(EXIT_USAGE, "this stage has no name: set STAGEWIRE_STAGE, give the function a name, or run(stage, { name: '...' })");
+    }
     this.isSpawned = this.hello.token.length > 0;
     this.producer = stage.kind === 'source' ? new Producer(stage) : null;
     /** @type {import('./session.js').Session | null} */

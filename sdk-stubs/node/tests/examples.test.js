@@ -44,6 +44,8 @@ async function against(program, script, { signal } = {}) {
       worker = spawn(process.execPath, [program], { env: { ...process.env, STAGEWIRE_SOCKET: path, STAGEWIRE_TOKEN: 'ff', STAGEWIRE_STAGE: '' }, stdio: ['ignore', 'ignore', 'pipe'] });
       worker.ended = new Promise((done) => worker.on('close', done));
       worker.text = '';
+      // One that ends without having dialled would leave the test waiting.
+      worker.ended.then((code) => { server.close(); reject(new Error(`ended with ${code}: ${worker.text}`)); });
       worker.stderr.on('data', (chunk) => { worker.text += chunk; });
     });
   });
@@ -218,7 +220,7 @@ test('a second signal ends it at once', async () => {
 test('the token is out of the environment that children inherit', async () => {
   const source = `import { execSync } from 'node:child_process';
     import { run, transform } from 'stagewire';
-    run(transform((record) => record.emit({ text: execSync('env | grep -c STAGEWIRE_TOKEN || true').toString().trim() })));`;
+    run(transform(function count(record) { return record.emit({ text: execSync('env | grep -c STAGEWIRE_TOKEN || true').toString().trim() }); }));`;
   await inDirectoryAsync(source, async (program) => {
     await against(program, async (peer) => {
       assert.deepEqual((await peer.welcome()).token, Buffer.from([255]));

@@ -140,6 +140,8 @@ test('without a socket, with a token that is none, with something that is no sta
     assert.equal(await main(forward, {}, []), 2);
     assert.equal(await main(() => {}, {}, []), 2);
     process.env.STAGEWIRE_SOCKET = '/nowhere';
+    delete process.env.STAGEWIRE_STAGE;
+    assert.equal(await main(sink(() => {}), {}, []), 2);
     process.env.STAGEWIRE_TOKEN = 'xyz';
     assert.equal(await main(forward, {}, []), 2);
   } finally {
@@ -147,6 +149,7 @@ test('without a socket, with a token that is none, with something that is no sta
   }
   assert.match(said, /STAGEWIRE_SOCKET is not set.*stagewire run/);
   assert.match(said, /run\(\) takes what transform/);
+  assert.match(said, /this stage has no name: set STAGEWIRE_STAGE/);
   assert.match(said, /STAGEWIRE_TOKEN is not hexadecimal/);
 });
 
