@@ -21,7 +21,8 @@ PACKAGES := \
 	cargo rustc librust-prost-dev librust-prost-derive-dev librust-prost-build-dev librust-bytes-dev librust-serde-derive-dev librust-serde-json-dev \
 	librust-serde-path-to-error-dev librust-base64-dev librust-signal-hook-dev \
 	python3 python3-venv \
-	gcc libc6-dev git ca-certificates jq
+	nodejs node-typescript jq \
+	gcc libc6-dev git ca-certificates
 
 # Offline and online builds use the same manifests: Debian's copies of the libraries stand in for the network, and its
 # Rust is the oldest that the stubs support. Set ONLINE=1 to fetch Go modules and Rust crates in the ordinary way.
@@ -159,6 +160,16 @@ test-swift-stub: setup
 .PHONY: test-shell
 test-shell: build
 	@STAGEWIRE=$(CURDIR)/$(BIN)/stagewire sdk-stubs/shell/test.sh
+
+# Debian's compiler and Debian's @types/node, which comes with its nodejs: Node of another origin has no types.
+NODE_TYPES := /usr/share/nodejs/@types
+NODE := node
+
+.PHONY: test-node
+test-node: setup
+	@cd sdk-stubs/node && STAGEWIRE_PYTHON=$(CURDIR)/$(PYTHON) STAGEWIRE_REQUIRE_ORACLES=1 $(NODE) --test tests/*.test.js
+	@if [ -d $(NODE_TYPES)/node ]; then cd sdk-stubs/node && tsc -p . --typeRoots $(NODE_TYPES); \
+		else echo "types: not checked, for they need Debian's nodejs ($(NODE_TYPES)/node)"; fi
 
 .PHONY: test-docs
 test-docs: setup
