@@ -21,7 +21,7 @@ PACKAGES := \
 	cargo rustc librust-prost-dev librust-prost-derive-dev librust-prost-build-dev librust-bytes-dev librust-serde-derive-dev librust-serde-json-dev \
 	librust-serde-path-to-error-dev librust-base64-dev librust-signal-hook-dev \
 	python3 python3-venv \
-	nodejs jq \
+	nodejs node-typescript jq \
 	gcc libc6-dev git ca-certificates
 
 # Offline and online builds use the same manifests: Debian's copies of the libraries stand in for the network, and its
@@ -136,9 +136,9 @@ test: setup ## Build and run every test
 .PHONY: test-swift
 test-swift: setup
 	@STAGEWIRE_STRICT=1 $(SWIFT) build --build-tests
-	@STAGEWIRE_STRICT=1 STAGEWIRE_REQUIRE_ORACLES=1 $(SWIFT) test --skip-build --skip StagewireBrokerTests
+	@STAGEWIRE_STRICT=1 STAGEWIRE_REQUIRE_ORACLES=1 $(SWIFT) test --skip-build --skip StagewireBrokerTests --skip StagewireStageTests
 	@# Real processes and sockets: by themselves, so that the seeds of the pure suites do not starve them.
-	@STAGEWIRE_STRICT=1 $(SWIFT) test --skip-build --no-parallel --filter StagewireBrokerTests
+	@STAGEWIRE_STRICT=1 $(SWIFT) test --skip-build --no-parallel --filter "StagewireBrokerTests|StagewireStageTests"
 
 .PHONY: test-go
 test-go: setup
@@ -157,6 +157,24 @@ test-rust-pipeline: build
 .PHONY: test-python
 test-python: setup
 	@cd sdk-stubs/python && $(CURDIR)/$(PYTHON) -W error -m unittest discover -s tests
+
+.PHONY: test-swift-stub
+test-swift-stub: setup
+	@sdk-stubs/swift/test.sh
+
+.PHONY: test-shell
+test-shell: build
+	@STAGEWIRE=$(CURDIR)/$(BIN)/stagewire sdk-stubs/shell/test.sh
+
+# Debian's compiler and Debian's @types/node, which comes with its nodejs: Node of another origin has no types.
+NODE_TYPES := /usr/share/nodejs/@types
+NODE := node
+
+.PHONY: test-node
+test-node: setup
+	@cd sdk-stubs/node && STAGEWIRE_PYTHON=$(CURDIR)/$(PYTHON) STAGEWIRE_REQUIRE_ORACLES=1 $(NODE) --test tests/*.test.js
+	@if [ -d $(NODE_TYPES)/node ]; then cd sdk-stubs/node && tsc -p . --typeRoots $(NODE_TYPES); \
+		else echo "types: not checked, for they need Debian's nodejs ($(NODE_TYPES)/node)"; fi
 
 .PHONY: test-docs
 test-docs: setup
@@ -205,11 +223,11 @@ man: setup ## Generate the manual page from the commands
 
 .PHONY: fmt
 fmt: ## Format the Swift sources
-	@$(SWIFT) format --in-place --recursive --parallel Package.swift Sources Tests
+	@$(SWIFT) format --in-place --recursive --parallel Package.swift Sources Tests sdk-stubs/swift/Sources
 
 .PHONY: lint
 lint: ## Check the format of the Swift sources
-	@$(SWIFT) format lint --strict --recursive --parallel Package.swift Sources Tests
+	@$(SWIFT) format lint --strict --recursive --parallel Package.swift Sources Tests sdk-stubs/swift/Sources
 	@# The core reads no clock, file or socket: it cannot, without one of these.
 	@! grep -nE '^ *import (Foundation|Glibc|Dispatch|NIO|Darwin|Synchronization)' -r Sources/StagewireModel Sources/StagewireRecord Sources/StagewireRouter
 	@! grep -nE '(async|await|ContinuousClock|SystemRandomNumberGenerator|Task)[ (.{]' -r Sources/StagewireRouter --include=*.swift | grep -v '///'
@@ -222,4 +240,4 @@ bench: build ## Measure against the C relay (QUICK=1 for a short look)
 
 .PHONY: clean
 clean: ## Remove everything that was built
-	@rm -rf .build $(BUILD)
+	@rm -rf .build sdk-stubs/swift/.build $(BUILD)

@@ -9,7 +9,8 @@ let settings: [SwiftSetting] = strict ? [.treatAllWarnings(as: .error)] : []
 let package = Package(
     name: "stagewire",
     products: [
-        .executable(name: "stagewire", targets: ["stagewire"])
+        .executable(name: "stagewire", targets: ["stagewire"]),
+        .library(name: "StagewireStage", targets: ["StagewireStage"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
@@ -50,9 +51,14 @@ let package = Package(
                 .product(name: "NIOHTTP1", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
             ], swiftSettings: settings),
+        // The SDK: what a stage written in Swift links. No NIO: see docs/decisions/0008.
+        .target(
+            name: "StagewireStage", dependencies: ["StagewireWire", "StagewireModel"], swiftSettings: settings),
+        .target(name: "StagewireStages", dependencies: ["StagewireStage"], swiftSettings: settings),
         .executableTarget(
             name: "stagewire",
             dependencies: [
+                "StagewireStages",
                 "StagewireBroker", "StagewireConfig", "StagewireControl", "StagewireRouter", "StagewireWire",
                 "StagewireModel",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
@@ -98,6 +104,13 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "StagewireControlTests", dependencies: ["StagewireControl"], exclude: ["Golden"],
+            swiftSettings: settings),
+        // The SDK and the built-in stages, which are tested as its users: one fake broker plays for both.
+        .testTarget(
+            name: "StagewireStageTests",
+            dependencies: [
+                "StagewireStages", "StagewireStage", "StagewireWire", "StagewireModel", "StagewireTestSupport",
+            ],
             swiftSettings: settings),
         .testTarget(
             name: "StagewireBrokerTests",

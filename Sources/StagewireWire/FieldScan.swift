@@ -1,7 +1,7 @@
 import StagewireModel
 
 /// The four wire types of proto3. Groups (3 and 4) do not exist in it and are refused.
-enum WireType: UInt8 {
+package enum WireType: UInt8 {
     case varint = 0
     case fixed64 = 1
     case bytes = 2
@@ -9,22 +9,22 @@ enum WireType: UInt8 {
 }
 
 /// One field as it stands on the wire.
-struct WireField {
-    var number: UInt32
-    var type: WireType
+package struct WireField {
+    package var number: UInt32
+    package var type: WireType
     /// The value of a varint; 0 for the other types.
-    var varint: UInt64
+    package var varint: UInt64
     /// Where the value's bytes stand, without tag and length.
-    var value: Range<Int>
+    package var value: Range<Int>
 }
 
 /// Reads protobuf fields one by one, with every length checked against what is there.
 ///
 /// Tags and lengths may be padded up to five bytes, as libprotobuf-c reads them: some encoders reserve
 /// the room for a length before they know it.
-enum FieldScan {
+package enum FieldScan {
     /// The field at `offset`, which moves behind it; nil when the bytes are not a field.
-    static func next(in bytes: RawSpan, at offset: inout Int, end: Int) -> WireField? {
+    package static func next(in bytes: RawSpan, at offset: inout Int, end: Int) -> WireField? {
         guard let tag = varint32(in: bytes, at: &offset, end: end),
             let type = WireType(rawValue: UInt8(tag & 7)), tag >> 3 > 0
         else { return nil }
@@ -46,6 +46,11 @@ enum FieldScan {
         field.value = offset..<(offset + length)
         offset += length
         return field
+    }
+
+    /// One element of a packed field of numbers.
+    package static func number(in bytes: RawSpan, at offset: inout Int, end: Int) -> UInt64? {
+        varint64(in: bytes, at: &offset, end: end)
     }
 
     /// A varint of at most five bytes that fits 32 bits.

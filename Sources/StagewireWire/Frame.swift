@@ -82,6 +82,20 @@ public enum FrameCodec {
     /// string, is written as U+FFFD.
     public static func encode(_ message: ControlMessage) -> [UInt8] { ControlWriter.frame(message) }
 
+    /// The Close in a frame of any major version: its number and fields are the same in all of them (VR-2), so
+    /// that the older side can say why the newer one refused it.
+    package static func closeOfAnyMajor(_ frame: RawSpan) -> CloseReason? {
+        var offset = 0
+        while let field = FieldScan.next(in: frame, at: &offset, end: frame.byteCount) {
+            guard field.number == Kind.close.rawValue, field.type == .bytes else { continue }
+            guard case .close(let reason)? = try? ControlReader.read(.close, frame.extracting(field.value)) else {
+                return nil
+            }
+            return reason
+        }
+        return nil
+    }
+
     private struct Scanned {
         var version: UInt32?
         var kind: Kind?

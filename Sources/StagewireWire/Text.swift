@@ -22,7 +22,7 @@ public enum Text {
     }
 
     /// At most `bytes` bytes of UTF-8 from the start of `text`, ended at a character's boundary with an ellipsis.
-    static func cut(_ text: String, bytes: Int) -> String {
+    package static func cut(_ text: String, bytes: Int) -> String {
         guard text.utf8.count > bytes else { return text }
         var end = text.utf8.index(text.startIndex, offsetBy: bytes - ellipsis.utf8.count)
         // A continuation byte (10xxxxxx) is not a place to cut.

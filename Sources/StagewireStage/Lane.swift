@@ -1,0 +1,176 @@
+import StagewireModel
+import StagewireWire
+
+/// What a session's handlers and the code around them share: the queue in, outcomes out.
+///
+/// `@unchecked Sendable`: one task at a time runs it. A new task takes over only when the one before has returned,
+/// because its handler was cancelled for lack of time.
+final class Lane: @unchecked Sendable {
+    enum Handler {
+        case single(SingleHandler)
+        case group(GroupRule, GroupHandler)
+    }
+
+    let hub: Hub
+    let outbox: Outbox
+    let welcome: Welcome
+    var emitter: Emitter
+    let handler: Handler
+    private let timeout: Duration
+    /// What has left the queue and is not yet in anybody's hands.
+    private var batch: Batch?
+    private var index = 0
+    var sorter: WindowSorter?
+
+    init(_ hub: Hub, _ outbox: Outbox, _ welcome: Welcome, _ handler: Handler, timeout: Duration) {
+        self.hub = hub
+        self.outbox = outbox
+        self.welcome = welcome
+        self.handler = handler
+        self.timeout = timeout
+        emitter = Emitter(welcome, in: .outcome)
+        if case .group(.window(let bounds, let byKey), _) = handler { sorter = WindowSorter(bounds, byKey: byKey) }
+    }
+
+    /// Handles what arrives until the session ends, or until the task is cancelled.
+    func run() async {
+        switch handler {
+        case .single(let handler): await runSingle(handler)
+        case .group(.arrived(let most), let handler): await runBatches(most, handler)
+        case .group(.window, let handler): await runWindows(handler)
+        }
+        outbox.flush()
+    }
+
+    private func runSingle(_ handler: SingleHandler) async {
+        while await refill() {
+            guard let record = take() else { continue }
+            emitter.reset()
+            var outcome = Outcome.accepted
+            begin()
+            do {
+                switch handler {
+                case .synchronous(let body): try body(record, &emitter)
+                case .asynchronous(let body): try await body(record, &emitter)
+                }
+            } catch {
+                outcome = judge(error)
+            }
+            end()
+            guard await settle(record, outcome), !Task.isCancelled else { return }
+        }
+    }
+
+    private func runBatches(_ most: Int, _ handler: GroupHandler) async {
+        while await refill() {
+            var records: [Record] = []
+            while records.count < most, let record = take() { records.append(record) }
+            guard !records.isEmpty else { continue }
+            guard await handle(Window(records: records), handler), !Task.isCancelled else { return }
+        }
+    }
+
+    // MARK: Records in
+
+    /// Makes sure that there is a record to take; waits for one, having written what is gathered: the broker may
+    /// wait for just that. False: the session has ended.
+    private func refill() async -> Bool {
+        if hasNext { return true }
+        if let next = hub.look({ state in Self.pop(&state) }) { return adopt(next) }
+        outbox.flush()
+        return adopt(await hub.wait { state in Self.pop(&state) })
+    }
+
+    /// A batch, `.some(nil)` at the end, nil when there is none yet.
+    static func pop(_ state: inout Hub.State) -> Batch?? {
+        if state.ended != nil || state.isLeaving { return .some(nil) }
+        if Task.isCancelled { return .some(nil) }
+        guard !state.queue.isEmpty else { return nil }
+        return state.queue.removeFirst()
+    }
+
+    /// Credit is granted for the whole batch as it leaves the queue.
+    func adopt(_ next: Batch?) -> Bool {
+        guard let next else { return false }
+        let charge = Charge(records: UInt64(next.records.count), bytes: UInt64(next.size))
+        let grant: CreditLimit? = hub.look { state in
+            guard let index = state.inputs.firstIndex(where: { $0.number == next.input.number }) else { return nil }
+            return state.inputs[index].take(charge)
+        }
+        if let grant { outbox.send(.credit(grant)) }
+        batch = next
+        index = 0
+        return true
+    }
+
+    var hasNext: Bool { batch.map { index < $0.records.count } ?? false }
+
+    /// The next record of the batch at hand. While a shutdown gives records back, it gives back all of them.
+    func take() -> Record? {
+        guard let batch, index < batch.records.count else { return nil }
+        guard !hub.isReleasing.load(ordering: .relaxed) else {
+            let first = batch.firstDelivery + UInt64(index)
+            let last = batch.firstDelivery + UInt64(batch.records.count) - 1
+            outbox.settle([first...last], Outcome(kind: .released))
+            index = batch.records.count
+            return nil
+        }
+        index += 1
+        return Record(batch, index - 1)
+    }
+
+    // MARK: Outcomes
+
+    func begin() { hub.progress.add(1, ordering: .releasing) }
+    func end() { hub.progress.add(1, ordering: .releasing) }
+
+    /// What an error of a handler means. A cancelled handler has had its time, or works for a session that is over.
+    func judge(_ error: any Error) -> Outcome {
+        if error is CancellationError, hub.look({ $0.isOverdue }) {
+            return Outcome(.retry("the handler was cancelled after its limit of \(timeout)", indefinite: true))
+        }
+        let verdict = Verdict.of(error)
+        let isStopped = error is CancellationError && hub.isReleasing.load(ordering: .relaxed)
+        if !(error is Verdict), !isStopped { Complaint.write("the handler failed: \(error)") }
+        return Outcome(verdict)
+    }
+
+    /// Settles one record; false: the session has ended.
+    private func settle(_ record: Record, _ outcome: Outcome) async -> Bool {
+        guard outcome.kind == .accepted else {
+            outbox.settle([record.delivery...record.delivery], outcome)
+            return true
+        }
+        if let error = emitter.rejectedDeliveries[record.delivery] ?? emitter.refusal {
+            outbox.settle([record.delivery...record.delivery], Outcome(.reject(error.code, error.message)))
+            return true
+        }
+        guard await reserve() else { return false }
+        outbox.accept(record.delivery, emissions: emitter.body.bytes)
+        return true
+    }
+
+    /// Waits until the broker's credit covers what was emitted, and uses it. Cancellation does not end this wait:
+    /// the handler has done its work. False: the session has ended.
+    func reserve() async -> Bool {
+        guard !emitter.body.bytes.isEmpty else { return true }
+        let charges = emitter.charges
+        let attempt: (inout Hub.State) -> Bool? = { state in
+            if state.ended != nil { return false }
+            guard state.fits(charges) else { return nil }
+            state.use(charges)
+            return true
+        }
+        if let result = hub.look(attempt) { return result }
+        outbox.flush()
+        return await hub.wait(for: attempt)
+    }
+}
+
+/// Sentences for whoever reads the worker's standard error.
+enum Complaint {
+    static func write(_ text: String) {
+        let line = "stagewire: " + Text.escaped(text) + "\n"
+        _ = Socket.writeFile(Array(line.utf8), to: 2)
+    }
+}

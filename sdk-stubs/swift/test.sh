@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# Builds the examples and runs them as README.md says. BIN: where the built programs are.
+set -eu
+cd "$(dirname "$0")"
+swift build -c release --quiet
+BIN=.build/release
+
+fail() { echo "sdk-stubs/swift: $1" >&2; exit 1; }
+expect() { [ "$2" = "$3" ] || fail "$1: expected $2, got $3"; }
+
+expect shout '{"key": "k", "text": "HELLO"}' "$(echo '{"text": "hello", "key": "k"}' | $BIN/shout --test - 2>/dev/null)"
+expect numbers '{"text": "1"} {"text": "2"}' "$($BIN/numbers --test --config '{"count": 9}' --limit 2 2>/dev/null | xargs -0 echo | paste -sd' ' | sed 's/ *$//')"
+mean=$($BIN/mean --test - 2>/dev/null <<'RECORDS'
+{"text": "1", "key": "k", "event_time": "2026-01-05T10:30:00Z"}
+{"text": "3", "key": "k", "event_time": "2026-01-05T10:30:59Z"}
+{"text": "7", "key": "k", "event_time": "2026-01-05T10:31:00Z"}
+RECORDS
+)
+expect mean 2 "$(echo "$mean" | wc -l)"
+case "$mean" in *'"json": {"count":2,"mean":2}'*) ;; *) fail "mean: $mean" ;; esac
+
+status=0; $BIN/numbers --test --config '{"count": "x"}' 2>/dev/null || status=$?
+expect "a wrong configuration" 2 "$status"
+status=0; complaint=$(printf '{"text": "a"}\n{"tex": 1}\n' | $BIN/shout --test - 2>&1) || status=$?
+expect "a wrong record" 2 "$status"
+case "$complaint" in *'-:2: no field `tex` is known'*) ;; *) fail "a wrong record: $complaint" ;; esac
+status=0; echo '{"text": "x", "event_time": 1}' | $BIN/mean --test - >/dev/null 2>&1 || status=$?
+expect "a rejected record" 1 "$status"
+echo "sdk-stubs/swift: ok"
