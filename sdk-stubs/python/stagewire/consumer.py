@@ -76,7 +76,7 @@ class _PerDelivery:
             if now - flushed > FLUSH_SECONDS:
                 outbox.flush()
                 flushed = now
-        return delivery - batch.first
+        return int(delivery - batch.first)
 
     def _accept(self, delivery: int, result: Any) -> None:
         if type(result) is not Emission:

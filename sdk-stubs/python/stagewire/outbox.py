@@ -52,7 +52,7 @@ class OutputCredit:
             records, total = charge.get(number, (0, 0))
             charge[number] = (records + 1, total + size)
             parents = each.parents if known is not None else ()
-            if parents and not (known.issuperset(parents) and len(set(parents)) == len(parents)):
+            if parents and known is not None and not (known.issuperset(parents) and len(set(parents)) == len(parents)):
                 raise ValueError("an emission's parents are records of this batch, each named once")
             encoded.append(frames.emission(number, each.output, parents, each.trace))
         self._check_step(charge, sum(map(len, encoded)))

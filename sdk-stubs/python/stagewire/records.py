@@ -60,18 +60,19 @@ class Record:
         self._view = view
         self._batch = batch
         self.delivery = delivery  # this delivery's id; a redelivery has another
-        self._header = None
-        self._lineage = None
+        self._header: pb.Header | None = None
+        self._lineage: pb.Lineage | None = None
 
     # ---- what the author of the stage before wrote ----
 
     @property
     def payload(self) -> bytes:
-        return self._view.payload
+        payload: bytes = self._view.payload
+        return payload
 
     def text(self) -> str:
         """The payload as UTF-8 text."""
-        return self._view.payload.decode()
+        return self.payload.decode()
 
     def json(self) -> Any:
         """The payload as a JSON value."""
@@ -150,8 +151,10 @@ class Record:
         hops = []
         for hop in self.lineage.hops:
             run = runs.get(hop.run)
-            names = (run.stage, run.version, run.instance, run.language) if run else ("",) * 4
-            hops.append(Hop(*names, attempt=hop.attempt or 1, time=begin + hop.delta))
+            stage, version, instance, language = (
+                (run.stage, run.version, run.instance, run.language) if run else ("", "", "", "")
+            )
+            hops.append(Hop(stage, version, instance, language, hop.attempt or 1, begin + hop.delta))
         return hops
 
     @property
@@ -168,13 +171,15 @@ class Record:
     @property
     def input(self) -> str:
         """The stage that this record comes from."""
-        return self._batch.stage
+        stage: str = self._batch.stage
+        return stage
 
     # ---- for the SDK ----
 
     @property
     def input_number(self) -> int:
-        return self._batch.input
+        number: int = self._batch.input
+        return number
 
     @property
     def encoded_size(self) -> int:
@@ -243,7 +248,7 @@ def _changed(header: bytes, content: bytes, fields: dict[str, Any]) -> tuple[byt
 
 def _content(fields: dict[str, Any]) -> tuple[bytes | None, str]:
     """Takes the payload out of `fields`: its bytes (None: not named) and content type."""
-    named = _PAYLOADS & fields.keys()
+    named = set(_PAYLOADS & fields.keys())
     if not named:
         return None, ""
     if len(named) > 1:

@@ -159,7 +159,7 @@ class Session:
         self._thread = threading.Thread(target=self._read, name="stagewire-reader", daemon=True)
         self._thread.start()
         for window in self._inputs.values():
-            self.send(window.take(0, 0))
+            self.send(window.take(0, 0) or b"")  # the first take always grants
 
     def _shake_hands(self, hello: pb.Hello) -> None:
         try:

@@ -84,8 +84,9 @@ def run(asked: Asked, stage: Stage, setup: Callable[..., Any] | None) -> int:
         print(f"stagewire: {error}", file=sys.stderr)
         return 2
     finally:
-        if hasattr(state, "close"):
-            state.close()
+        close = getattr(state, "close", None)
+        if close:
+            close()
 
 
 def _configuration(asked: Asked, stage: Stage, setup: Callable[..., Any] | None) -> Any:
