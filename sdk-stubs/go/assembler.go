@@ -5,6 +5,8 @@ import (
 	"math"
 	"sort"
 	"time"
+
+	pb "stagewire.dev/sdk/go/stagewirepb"
 )
 
 // windowID tells open windows apart.
@@ -33,8 +35,10 @@ type assembler struct {
 	isPartial map[windowID]bool
 	returning map[windowID]comeback
 	given     *memory
-	held      map[RecordID]*Record // in open windows; nil until a window was given back
-	replaced  []*Record            // void deliveries that left their windows
+	ordering  map[uint32]pb.Ordering // of inputs
+	lagging   map[lane]*lag          // those that wait for what was given back
+	held      map[RecordID]*Record   // in open windows; nil until a window was given back
+	replaced  []*Record              // void deliveries that left their windows
 }
 
 // comeback is what has been given back of a window and has not been seen since.
@@ -45,7 +49,7 @@ type comeback struct {
 
 func newAssembler(bounds Bounds) *assembler {
 	return &assembler{bounds: bounds, size: bounds.EventTime.Microseconds(), watermark: math.MinInt64, nextEnd: math.MaxInt64,
-		open: map[windowID]*list.Element{}, order: list.New(), isPartial: map[windowID]bool{}, returning: map[windowID]comeback{},
+		open: map[windowID]*list.Element{}, order: list.New(), isPartial: map[windowID]bool{}, returning: map[windowID]comeback{}, lagging: map[lane]*lag{},
 		given: &memory{ids: map[RecordID]struct{}{}, capacity: rememberedIDs}}
 }
 
@@ -62,11 +66,18 @@ func (a *assembler) add(r *Record, now time.Time) *verdict {
 			return Reject(0, "a record without event time has no place in a window by event time").(*verdict)
 		}
 		id.start = floorTo(r.eventTime, a.size)
-		a.advance(saturatingSum(r.eventTime, -a.bounds.Lateness.Microseconds()))
+		reached := saturatingSum(r.eventTime, -a.bounds.Lateness.Microseconds())
+		a.advance(reached)
 		if end := saturatingSum(id.start, a.size); end <= a.watermark {
-			if isReturning = isReturning || a.given.has(r.ID()); !isReturning {
+			if isReturning {
+				a.fallBack(r, id.start) // another worker, or this one before a crash, may have given it back
+			}
+			isReturning = isReturning || a.given.has(r.ID())
+			if watermark := a.progress(r, reached, a.isExpected(id, isReturning)); end <= watermark && !isReturning {
 				return a.late(end)
 			}
+		} else {
+			a.progress(r, reached, a.isExpected(id, isReturning))
 		}
 	}
 	if !a.replace(r) {
@@ -99,6 +110,11 @@ func (a *assembler) replace(r *Record) bool {
 	return false
 }
 
+// isExpected says whether a record is one of a window that was given back.
+func (a *assembler) isExpected(id windowID, isReturning bool) bool {
+	return isReturning && a.returning[id].records > 0
+}
+
 func (a *assembler) late(end int64) *verdict {
 	if a.bounds.Late == AcceptLate {
 		return acceptVerdict
@@ -125,7 +141,7 @@ func (a *assembler) put(r *Record, id windowID, isReturning bool, now time.Time)
 	if w.isReturned {
 		w.deadline = now.Add(a.patience())
 	}
-	if w.isReturned && w.isWhole || len(w.Records) == a.bounds.Records || limit > 0 && w.bytes >= limit {
+	if w.isReturned && w.isWhole && !a.isAwaited(w) || len(w.Records) == a.bounds.Records || limit > 0 && w.bytes >= limit {
 		a.end(element, now)
 	}
 }
@@ -158,7 +174,8 @@ func (a *assembler) begin(r *Record, id windowID, now time.Time) *list.Element {
 	if a.size > 0 {
 		end := saturatingSum(id.start, a.size)
 		w.Start, w.End = time.UnixMicro(id.start).UTC(), time.UnixMicro(end).UTC()
-		if w.isReturned = end <= a.watermark; !w.isReturned && end < a.nextEnd {
+		w.isReturned = end <= a.watermark || a.bounds.ByKey && a.isAwaited(w)
+		if !w.isReturned && end < a.nextEnd {
 			a.nextEnd = end
 		}
 	}
@@ -178,7 +195,7 @@ func (a *assembler) end(element *list.Element, now time.Time) {
 		for _, record := range w.Records {
 			a.given.add(record.ID())
 		}
-		if a.isPartial[w.id] || w.isReturned && !w.isWhole {
+		if a.isPartial[w.id] || w.isCut {
 			w.Complete = false
 		}
 	}
@@ -245,6 +262,7 @@ func (a *assembler) tick(now time.Time, isQuiet bool) {
 					break // by arrival the oldest have the earliest deadlines
 				}
 			} else {
+				w.isCut = w.isReturned && !w.isWhole
 				a.end(e, now)
 			}
 		}
@@ -299,22 +317,6 @@ func (a *assembler) endOldest(now time.Time) bool {
 	}
 	a.end(front, now)
 	return true
-}
-
-// giveBack expects the records of a window to come again.
-func (a *assembler) giveBack(w *Window) {
-	if a.held == nil {
-		a.held = map[RecordID]*Record{}
-		for e := a.order.Front(); e != nil; e = e.Next() {
-			for _, record := range e.Value.(*Window).Records {
-				a.held[record.ID()] = record
-			}
-		}
-	}
-	// One that never comes back (a dead letter by now) leaves its entry behind: not without bound.
-	if expected, isKnown := a.returning[w.id]; a.size > 0 && (isKnown || len(a.returning) < rememberedIDs) {
-		a.returning[w.id] = comeback{expected.records + len(w.Records), expected.isPartial || !w.Complete}
-	}
 }
 
 // patience is how long returning records wait for each other.

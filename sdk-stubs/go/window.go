@@ -65,6 +65,7 @@ type Window struct {
 	bytes      int
 	deadline   time.Time // zero: none
 	isReturned bool      // its time has passed; these are records that were given back
+	isCut      bool      // it waited for others in vain
 	isWhole    bool      // all that were given back are here again
 	rejected   []rejection
 }

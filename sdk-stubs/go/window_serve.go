@@ -19,6 +19,10 @@ type holder struct {
 // serveWindows handles windows until the session ends.
 func (w *worker) serveWindows(s *session) error {
 	h := &holder{worker: w, session: s, assembler: newAssembler(w.bounds), emitter: newEmitter(s.welcome, 4), held: map[uint32]charge{}}
+	h.assembler.ordering = map[uint32]pb.Ordering{}
+	for _, input := range s.welcome.Inputs {
+		h.assembler.ordering[input.Number] = input.Ordering
+	}
 	for {
 		batch, drain := s.nextUntil(h.assembler.deadline())
 		if w.isSignalled() || s.reason() != nil {
@@ -84,11 +88,7 @@ func (h *holder) hold(r *Record, now time.Time) {
 		h.forget(r)
 		h.settleOne(r, refused)
 	}
-	for _, void := range h.assembler.replaced {
-		h.forget(void)
-		h.settleOne(void, releaseVerdict)
-	}
-	h.assembler.replaced = h.assembler.replaced[:0]
+	h.settleVoid()
 	h.giveReady()
 	for h.isFull(r.input) && h.assembler.endOldest(now) {
 		h.giveReady()
@@ -126,6 +126,9 @@ func (h *holder) giveReady() {
 		h.assembler.ready = h.assembler.ready[1:]
 		for _, record := range w.Records {
 			h.forget(record)
+		}
+		if len(w.Records) == 0 {
+			continue
 		}
 		if h.session.stopping.Load() {
 			h.settleAll(w, releaseVerdict)
@@ -171,10 +174,20 @@ func (h *holder) settleWindow(w *Window, failure *verdict, accepted []*Record, r
 
 // settleAll is a verdict for a whole window.
 func (h *holder) settleAll(w *Window, why *verdict) {
+	h.session.settler.settle(spansOf(w.Records), why.outcome(), nil)
 	if why.kind != pb.OutcomeKind_OUTCOME_KIND_REJECTED {
 		h.assembler.giveBack(w)
+		h.settleVoid()
 	}
-	h.session.settler.settle(spansOf(w.Records), why.outcome(), nil)
+}
+
+// settleVoid settles deliveries that the broker has voided: what we say of them is ignored (OR-4).
+func (h *holder) settleVoid() {
+	for _, void := range h.assembler.replaced {
+		h.forget(void)
+		h.settleOne(void, releaseVerdict)
+	}
+	h.assembler.replaced = h.assembler.replaced[:0]
 }
 
 // releaseAll gives back everything that is held.

@@ -270,8 +270,33 @@ func TestARetriedWindowComesBackAndIsNotLate(t *testing.T) {
 	b.end(l)
 }
 
+// While the records of one key are away, those of the others move the watermark. What the broker has held
+// back of the key behind them is not late when it comes at last.
+func TestAKeyThatLagsIsNotLate(t *testing.T) {
+	b, l := startWindows(t, Bounds{EventTime: 10 * time.Second, Idle: -1, ByKey: true}, nil)
+	l.deliverAt(at{seconds: 100, payload: "retry", key: "k", id: 1}, at{seconds: 111, payload: "b", key: "k", id: 2}, at{seconds: 112, payload: "x", key: "o", id: 9})
+	if got := l.outcomes(2); got[1].Kind != pb.OutcomeKind_OUTCOME_KIND_RETRY || got[2].Kind != pb.OutcomeKind_OUTCOME_KIND_RELEASED {
+		t.Fatalf("the second is void, with the first: %v", got)
+	}
+	l.deliverAt(at{seconds: 150, payload: "y", key: "o", id: 10})
+	l.expectWindow(3, "x")
+	l.deliverAt(at{seconds: 100, payload: "retry", key: "k", id: 1, attempt: 2}, at{seconds: 109, payload: "never seen", key: "k", id: 3})
+	l.deliverAt(at{seconds: 111, payload: "b", key: "k", id: 2}, at{seconds: 119, payload: "nor this", key: "k", id: 4})
+	l.expectWindow(5, "retry+never seen")
+	l.deliverAt(at{seconds: 151, payload: "z", key: "k", id: 5})
+	l.expectWindow(7, "b+nor this")
+	l.deliverAt(at{seconds: 119, payload: "late", key: "k", id: 6})
+	if got := l.outcomes(8); got[10].Kind != pb.OutcomeKind_OUTCOME_KIND_REJECTED {
+		t.Fatalf("it has caught up: %v", got)
+	}
+	l.drain(pb.DrainReason_DRAIN_REASON_INPUT_ENDED)
+	l.expectWindow(9, "z")
+	b.end(l)
+}
+
 func TestWhatReturnsInPartIsIncomplete(t *testing.T) {
 	a := newAssembler(Bounds{EventTime: 10 * time.Second, Idle: time.Second})
+	a.ordering = map[uint32]pb.Ordering{0: pb.Ordering_ORDERING_NONE}
 	record := func(seconds int64, id byte, attempt uint32) *Record {
 		r := NewRecord(Output{EventTime: time.Unix(seconds, 0)})
 		r.lineage, r.attempt = append([]byte{0x0a, 16}, append(make([]byte, 15), id)...), attempt
