@@ -29,6 +29,7 @@ class Holding:
             each.number: (each.max_unsettled_records, each.max_unsettled_bytes) for each in session.welcome.inputs
         }
         self.sizes: dict[int, int] = {}  # of held records, by delivery
+        self.assembler.lanes.ordering = {each.number: each.ordering for each in session.welcome.inputs}
         # Records that outlive their neighbours must not keep the whole frame in memory.
         self.copies = stage.bounds.by_key or stage.bounds.event_time is not None
 
@@ -90,12 +91,16 @@ class Holding:
         except Reject as why:
             self._forget(record)
             settle_failed(self.outbox, [(delivery, delivery)], 1, why)
+        self._settle_void()
+        if self.assembler.ready:
+            self._handle_ready()
+
+    def _settle_void(self) -> None:
+        """What we say of deliveries that the broker has voided is ignored (OR-4)."""
         while self.assembler.replaced:
             void = self.assembler.replaced.pop()
             self._forget(void)
             self.outbox.release([(void.delivery, void.delivery)], 1)
-        if self.assembler.ready:
-            self._handle_ready()
 
     def _forget(self, record: Record) -> None:
         held = self.held[record.input_number]
@@ -106,6 +111,8 @@ class Holding:
         ready = self.assembler.ready
         while ready:
             window = ready.pop(0)
+            if not window.records:
+                continue  # they were void
             for record in window.records:
                 self._forget(record)
             if self.session.stopping or drains_for_shutdown(self.session):
@@ -127,6 +134,7 @@ class Holding:
             kind = settle_failed(self.outbox, ranges_of(window.records), len(window.records), error)
             if kind != codes.REJECTED:
                 self.assembler.give_back(window)
+                self._settle_void()
         finally:
             self.session.began = None
 

@@ -13,9 +13,13 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING
 
 from .records import Record
 from .stages import Bounds, Reject
+
+if TYPE_CHECKING:
+    from .lagging import Lanes
 
 REMEMBERED = 65_536  # ids of records that windows had, to know those that return
 RETURNING_SECONDS = 10.0  # that returning records wait for each other where a stream may be idle for ever
@@ -44,7 +48,7 @@ class Window:
     """
 
     __slots__ = (
-        "records", "start", "end", "key", "complete", "rejected", "_id", "_bytes", "_deadline", "_returned", "_whole"
+        "records", "start", "end", "key", "complete", "rejected", "_id", "_bytes", "_deadline", "_returned", "_whole", "_cut"
     )
 
     def __init__(self, records: list[Record], start: int = 0, end: int = 0, key: bytes = b"", complete: bool = True):
@@ -57,6 +61,7 @@ class Window:
         self._bytes = 0
         self._deadline = math.inf  # seconds
         self._returned = False  # its time has passed; these are records that were given back
+        self._cut = False  # it waited for others in vain
         self._whole = False  # all that were given back are here again
 
     def __iter__(self) -> Iterator[Record]:
@@ -82,7 +87,10 @@ class Assembler:
     """Puts records into windows; what has ended is taken out of `ready`. Times are seconds of any clock."""
 
     def __init__(self, bounds: Bounds):
+        from .lagging import Lanes
+
         self.bounds = bounds
+        self.lanes: Lanes = Lanes(self)
         self.size = round((bounds.event_time or 0) * 1_000_000)  # microseconds; 0: by arrival
         self.lateness = round(bounds.lateness * 1_000_000)
         self.watermark = -math.inf
@@ -101,19 +109,29 @@ class Assembler:
         microseconds since 1970."""
         self._last_came = now
         key = record.key if self.bounds.by_key else b""
-        start, returning = 0, record.attempt > 1
+        start, returning = 0, False
         if self.size:
-            moment = record.event_time
-            if not moment:
+            if not record.event_time:
                 raise Reject(1000, "a record without event time has no place in a window by event time")
-            start = moment // self.size * self.size
-            self._advance(moment - self.lateness)
-            if start + self.size <= self.watermark:
-                returning = returning or bool(record.id) and record.id in self._given
-                if not returning:
-                    self._refuse_late(start + self.size)
+            start = record.event_time // self.size * self.size
+            returning = self._admit(record, start, key)
         if self._held is None or not self._replace(record):
             self._put(record, (start, key), returning, now, wall)
+
+    def _admit(self, record: Record, start: int, key: bytes) -> bool:
+        """Raises when the record is late; whether it was here before."""
+        reached, returning = record.event_time - self.lateness, record.attempt > 1
+        self._advance(reached)
+        passed = start + self.size <= self.watermark
+        if passed:
+            if returning:
+                self.lanes.fall_back(record, start)
+            returning = returning or bool(record.id) and record.id in self._given
+        expected = returning and (start, key) in self._returning
+        watermark = self.lanes.progress(record, reached, expected)
+        if passed and start + self.size <= watermark and not returning:
+            self._refuse_late(start + self.size)
+        return returning
 
     def _refuse_late(self, end: int) -> None:
         if self.bounds.late == "accept":
@@ -151,7 +169,7 @@ class Assembler:
         if window._returned:
             window._deadline = now + (self.bounds.idle or RETURNING_SECONDS)
         if (
-            window._returned and window._whole
+            window._returned and window._whole and not self.lanes.await_window(window)
             or len(window.records) == self.bounds.records
             or limit and window._bytes >= limit
         ):
@@ -174,7 +192,7 @@ class Assembler:
             window._deadline = now + self.bounds.seconds
         if self.size:
             window.start, window.end = name[0], name[0] + self.size
-            window._returned = window.end <= self.watermark
+            window._returned = window.end <= self.watermark or self._is_held_back(window)
             if not window._returned:
                 self._next_end = min(self._next_end, window.end)
         return window
@@ -189,7 +207,7 @@ class Assembler:
                     self._given[record.id] = None
             while len(self._given) > REMEMBERED:
                 del self._given[next(iter(self._given))]
-            if window._id in self._partial or window._returned and not window._whole:
+            if window._id in self._partial or window._cut:
                 window.complete = False
         if self._held is not None:
             for record in window.records:
@@ -214,6 +232,7 @@ class Assembler:
         if quiet and self._open and self._counts_idle() and now - self._last_came >= self.bounds.idle:
             self._advance(max(each.end for each in self._open.values()))
         for window in [each for each in self._open.values() if each._deadline <= now]:
+            window._cut = window._returned and not window._whole
             self._end(window, wall)
 
     def _counts_idle(self) -> bool:
@@ -251,12 +270,55 @@ class Assembler:
         return True
 
     def give_back(self, window: Window) -> None:
-        """Expects the records of a window to come again."""
-        if self._held is None:
-            self._held = {record.id: record for each in self._open.values() for record in each.records}
+        """Expects the records of a window to come again. What is held behind them is void (OR-3): it leaves
+        its window for `replaced`, and comes again as well."""
+        first = self.lanes.give_back(window)
+        self._held = {}
+        for each in self.ready:
+            self._drop_void(each, first)
+        for each in list(self._open.values()):
+            self._drop_void(each, first)
+            self._held.update((record.id, record) for record in each.records)
+            if not each.records:
+                del self._open[each._id]
         # One that never comes back (a dead letter by now) leaves its entry behind: not without bound.
         known = self._returning.get(window._id)
         if self.size and (known or len(self._returning) < REMEMBERED):
             known = self._returning.setdefault(window._id, _Comeback(0, False))
             known.records += len(window.records)
             known.partial = known.partial or not window.complete
+        self.hold_back()
+
+    def _drop_void(self, window: Window, first: dict[tuple[int, bytes], int]) -> None:
+        kept = []
+        for record in window.records:
+            lane = self.lanes.of(record)
+            if lane is not None and lane in first and record.delivery > first[lane]:
+                self.replaced.append(record)
+                window._bytes -= len(record.payload)
+                if record.id:
+                    self._given[record.id] = None
+            else:
+                kept.append(record)
+        window.records = kept
+
+    def _is_held_back(self, window: Window) -> bool:
+        return self.bounds.by_key and bool(self.lanes.lagging) and self.lanes.await_window(window)
+
+    def hold_back(self) -> None:
+        """Keeps the watermark from ending open windows of lanes that lag."""
+        for window in self._open.values():
+            if self.size and not window._returned and self._is_held_back(window):
+                window._returned = True
+                window._deadline = self._last_came + (self.bounds.idle or RETURNING_SECONDS)
+
+    def end_caught_up(self) -> None:
+        """Ends windows that only waited for lagging lanes; the watermark has them again otherwise."""
+        for window in list(self._open.values()):
+            if not window._returned or window._id in self._returning or self.lanes.await_window(window):
+                continue
+            if window.end <= self.watermark:
+                self._end(window, 0)
+            else:
+                window._returned, window._deadline = False, math.inf
+                self._next_end = min(self._next_end, window.end)

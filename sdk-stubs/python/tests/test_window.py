@@ -180,6 +180,26 @@ class Windows(unittest.TestCase):
 
         self.play(stagewire.window(event_time=10, idle=0)(joined), body)
 
+    def test_a_key_that_lags_is_not_late(self):
+        """While the records of one key are away, those of the others move the watermark. What the broker has held
+        back of the key behind them is not late when it comes at last."""
+        def body(peer):
+            peer.deliver([at(100, "retry", "k", 1), at(111, "b", "k", 2), at(112, "x", "o", 9)])
+            self.assertEqual((self.outcome(peer, 1).kind, self.outcome(peer, 2).kind), (3, 4))
+            peer.deliver([at(150, "y", "o", 10)])
+            self.window(peer, 3, "x")
+            peer.deliver([at(100, "retry", "k", 1), at(109, "never seen", "k", 3)], attempts=[2, 1])
+            peer.deliver([at(111, "b", "k", 2), at(119, "nor this", "k", 4)])
+            self.window(peer, 5, "retry+never seen")
+            peer.deliver([at(151, "z", "k", 5)])
+            self.window(peer, 7, "b+nor this")
+            peer.deliver([at(119, "late", "k", 6)])
+            self.assertEqual(self.outcome(peer, 10).kind, 2)  # it has caught up
+            peer.drain(pb.DRAIN_REASON_INPUT_ENDED)
+            self.window(peer, 9, "z")
+
+        self.play(stagewire.window(event_time=10, idle=0, by_key=True)(joined), body)
+
     def test_shutdown_releases(self):
         def body(peer):
             peer.deliver([record(b"a"), record(b"b")])
@@ -213,12 +233,13 @@ class Held:
 
     def __init__(self, moment: int, key: bytes = b"", name: str = "", attempt: int = 1):
         self.event_time, self.key, self.id, self.attempt = moment, key, name, attempt
-        self.payload, self.input = b"", "up"
+        self.payload, self.input, self.input_number = b"", "up", 0
 
 
 class Assembling(unittest.TestCase):
     def test_what_returns_in_part_is_incomplete(self):
         assembler = Assembler(Bounds(event_time=10e-6, idle=1))
+        assembler.lanes.ordering = {0: pb.ORDERING_NONE}
         for name, moment in enumerate((100, 101, 120)):
             assembler.add(Held(moment, name=f"{name}"), 1000)
         (window,) = assembler.ready
