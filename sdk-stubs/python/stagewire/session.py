@@ -21,6 +21,7 @@ from typing import Any
 from google.protobuf.message import DecodeError
 
 from . import codes, frames
+from .input_credit import InputWindow
 from .v1 import envelope_pb2 as pb
 from .wire import views_pb2 as views
 
@@ -28,8 +29,6 @@ HANDSHAKE_SECONDS = 10
 DEFAULT_TIMEOUT = 300.0  # seconds that a handler may take
 CLOSING_SECONDS = 5  # for which a side reads on after its Close
 READ_BYTES = 256 * 1024
-WINDOW_RECORDS = 8192  # per input, in the receive buffer
-WINDOW_BYTES = 4 * 1024 * 1024
 # A frame's first bytes when it is a Deliver as the broker writes it: version 1000, field 8.
 _DELIVER = b"\x08\xe8\x07\x42"
 
@@ -72,32 +71,6 @@ class Batch:
         slim.first, slim.views, slim.bytes = delivery, [], 0
         slim.attempts = [] if attempt == 1 else [attempt]
         return slim
-
-
-class InputWindow:
-    """Credit that this worker grants on one input.
-
-    granted = taken out of the buffer + window. Topped up once half of the window is gone, so with an
-    empty buffer at least half is open: half a window has to hold a record of the largest size.
-    """
-
-    def __init__(self, number: int, max_record: int):
-        self.number = number
-        self.records, self.bytes = WINDOW_RECORDS, max(WINDOW_BYTES, 2 * max_record)
-        self.taken = [0, 0]
-        self.granted = [0, 0]
-
-    def take(self, records: int, size: int) -> bytes | None:
-        """Counts what left the buffer; a Credit frame when it is time for one."""
-        self.taken[0] += records
-        self.taken[1] += size
-        open_records = self.granted[0] - self.taken[0]
-        open_bytes = self.granted[1] - self.taken[1]
-        if open_records * 2 > self.records and open_bytes * 2 > self.bytes:
-            return None
-        self.granted = [self.taken[0] + self.records, self.taken[1] + self.bytes]
-        records, size = self.granted
-        return frames.frame(credit=pb.Credit(number=self.number, records=records, bytes=size))
 
 
 class Session:
