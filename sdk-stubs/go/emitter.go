@@ -16,6 +16,8 @@ type Emitter struct {
 	body    []byte           // the encoded emissions
 	charges []charge         // by index in welcome.Outputs
 	failure *verdict         // the first emission that can never be accepted
+	parents []*Record        // named by emissions of a window; to be checked against it
+	anyPort bool             // a trial: what ports there are stands in the pipeline
 }
 
 func newEmitter(welcome *pb.Welcome, field protowire.Number) *Emitter {
@@ -23,22 +25,27 @@ func newEmitter(welcome *pb.Welcome, field protowire.Number) *Emitter {
 }
 
 func (e *Emitter) reset() {
-	e.body, e.failure = e.body[:0], nil
+	e.body, e.failure, e.parents = e.body[:0], nil, e.parents[:0]
 	for i := range e.charges {
 		e.charges[i] = charge{}
 	}
 }
 
 // Emit adds one record to the outcome. Slices in `o` are copied. An output that the pipeline can
-// never take (unknown port, too large) makes the whole outcome a rejection.
+// never take (unknown port, too large, text that is not UTF-8) makes the whole outcome a rejection.
 func (e *Emitter) Emit(o Output) {
 	index := e.outputIndex(o.Port)
 	if index < 0 {
 		e.fail(UnknownPort, fmt.Sprintf("this stage has no output port %q; it has %s", o.Port, portNames(e.welcome)))
-		return
+	} else if problem := o.problem(); problem != "" {
+		e.fail(InvalidOutput, "an output with "+problem)
+	}
+	if e.failure != nil || uint64(len(e.body)) > e.welcome.MaxFrame {
+		return // nothing of this outcome will be sent: do not gather without bound
 	}
 	mark := len(e.body)
 	e.body = appendUint(e.body, 1, uint64(e.welcome.Outputs[index].Number))
+	e.appendParents(o.Parents)
 	recordMark := len(e.body)
 	e.body = o.appendTo(e.body)
 	size := uint64(len(e.body) - recordMark)
@@ -58,13 +65,34 @@ func (e *Emitter) Emit(o Output) {
 	}
 }
 
+// appendParents encodes the deliveries that an emission of a window descends from.
+func (e *Emitter) appendParents(parents []*Record) {
+	if len(parents) == 0 {
+		return
+	}
+	mark, isNamed := len(e.body), make(map[*Record]bool, len(parents))
+	for _, parent := range parents {
+		if !isNamed[parent] { // each once (ST-4)
+			isNamed[parent] = true
+			e.body = protowire.AppendVarint(e.body, parent.delivery)
+			e.parents = append(e.parents, parent)
+		}
+	}
+	e.body = wrap(e.body, mark, 2)
+}
+
 func (e *Emitter) outputIndex(port string) int {
 	for i, output := range e.welcome.Outputs {
 		if port == "" || output.Port == port {
 			return i
 		}
 	}
-	return -1
+	if !e.anyPort {
+		return -1
+	}
+	e.welcome.Outputs = append(e.welcome.Outputs, &pb.Output{Number: uint32(len(e.charges)), Port: port})
+	e.charges = append(e.charges, charge{})
+	return len(e.charges) - 1
 }
 
 func portNames(welcome *pb.Welcome) string {
@@ -95,7 +123,7 @@ func (e *Emitter) check() *verdict {
 		bytes += c.bytes + c.records*e.welcome.StampReserve
 	}
 	switch {
-	case e.failure != nil:
+	case e.isEmpty() || e.failure != nil:
 	case records > e.welcome.MaxStepRecords || bytes > e.welcome.MaxStepBytes:
 		e.fail(StepTooLarge, fmt.Sprintf("one step emitted %d records charged %d bytes; the pipeline takes at most %d records and %d bytes",
 			records, bytes, e.welcome.MaxStepRecords, e.welcome.MaxStepBytes))
@@ -109,8 +137,7 @@ func (e *Emitter) isEmpty() bool { return len(e.body) == 0 }
 
 // Recorder returns an Emitter for testing a handler without a broker: `outputs` are collected.
 func Recorder() (e *Emitter, outputs func() []*Record) {
-	e = newEmitter(&pb.Welcome{MaxRecord: 1 << 20, MaxStepRecords: 4096, MaxStepBytes: 1 << 20, MaxFrame: defaultFrame,
-		Outputs: []*pb.Output{{Port: "out"}}}, 4)
+	e = newEmitter(defaultWelcome(), 4)
 	return e, func() (records []*Record) {
 		var outcome pb.Outcome
 		if err := unmarshalOutcome(e.body, &outcome); err != nil {
@@ -121,4 +148,10 @@ func Recorder() (e *Emitter, outputs func() []*Record) {
 		}
 		return records
 	}
+}
+
+// defaultWelcome has the limits that a pipeline has unless its file says otherwise.
+func defaultWelcome() *pb.Welcome {
+	return &pb.Welcome{MaxRecord: 1 << 20, MaxStepRecords: 4096, MaxStepBytes: 1 << 20, MaxFrame: defaultFrame,
+		Outputs: []*pb.Output{{Port: "out"}}}
 }

@@ -5,7 +5,7 @@ import "time"
 // What this package promises or allows itself, with units. The protocol's own limits arrive in Welcome.
 const (
 	protocolVersion = 1000 // major * 1000 + minor
-	sdkName         = "stagewire-go/0.1"
+	sdkName         = "stagewire-go/0.2"
 
 	framePrefix  = 4                // bytes of length in front of a frame
 	defaultFrame = 4 * 1024 * 1024  // bytes of one frame we accept, unless MaxFrame says more
@@ -30,9 +30,19 @@ const (
 	maxText       = 8 * 1024 // bytes of an error's message
 	maxCheckpoint = 64 * 1024
 	maxPartition  = 255
+	maxKey        = 1024 // bytes
+	maxAttributes = 64   // of one header
+	maxHeader     = 16 * 1024
 
 	handshakeTimeout = 10 * time.Second
-	closeTimeout     = 5 * time.Second // after our Close we read on at most this long
-	backoffFirst     = 500 * time.Millisecond
-	backoffLimit     = 30 * time.Second
+	closeTimeout     = 5 * time.Second  // after our Close we read on at most this long
+	stopTimeout      = 30 * time.Second // of a source that a signal ended, for its commits
+	backoffFirst     = 100 * time.Millisecond
+	backoffLimit     = 10 * time.Second
+	repeatedNotice   = time.Minute // between two sentences about one outage
+
+	defaultTimeout = 300 * time.Second // of a handler
+	defaultIdle    = 10 * time.Second  // of a stream, before its windows by event time end
+	rememberedIDs  = 65536             // of records that windows had, 16 bytes each, to know returning ones
+	shownErrors    = 10                // handlers' errors on stderr per process: a poison stream must not fill the disk
 )

@@ -1,8 +1,10 @@
 package stagewire
 
 import (
+	"fmt"
 	"math"
 	"time"
+	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protowire"
 )
@@ -18,7 +20,8 @@ type Output struct {
 	ContentType   string
 	Attributes    []Attribute // at most 64; what `when` in pipeline.yaml reads
 	Payload       []byte
-	Trace         Trace // sources only
+	Trace         Trace     // sources only
+	Parents       []*Record // windows only: records of the window that this one descends from; none named: all
 }
 
 // Trace is a W3C trace context, carried unchanged.
@@ -82,6 +85,35 @@ func (a Attribute) appendTo(b []byte) []byte {
 	// A oneof member is written even if it is empty: that is what says which one is set.
 	b = protowire.AppendTag(b, 2, protowire.BytesType)
 	return protowire.AppendString(b, a.text)
+}
+
+// problem is what the broker would refuse in an output; empty: nothing.
+func (o *Output) problem() string {
+	switch {
+	case len(o.Key) > maxKey:
+		return fmt.Sprintf("a key of %d bytes; at most %d", len(o.Key), maxKey)
+	case !utf8.ValidString(o.Schema):
+		return fmt.Sprintf("a schema that is not UTF-8: %q", o.Schema)
+	case !utf8.ValidString(o.ContentType):
+		return fmt.Sprintf("a content type that is not UTF-8: %q", o.ContentType)
+	case len(o.Attributes) > maxAttributes:
+		return fmt.Sprintf("%d attributes; at most %d", len(o.Attributes), maxAttributes)
+	}
+	size := len(o.Schema) + len(o.Key) + len(o.ContentType)
+	for i := range o.Attributes {
+		a := &o.Attributes[i]
+		size += len(a.name) + len(a.text) + 16
+		if !utf8.ValidString(a.name) || !utf8.ValidString(a.text) {
+			return fmt.Sprintf("an attribute that is not UTF-8: %q: %q", a.name, a.text)
+		}
+	}
+	// Exact only where it matters: a header's few numbers and tags take less than 48 bytes.
+	if size+48 > maxHeader {
+		if exact := len(o.appendHeader(nil)); exact > maxHeader {
+			return fmt.Sprintf("a header of %d bytes; at most %d", exact, maxHeader)
+		}
+	}
+	return ""
 }
 
 // appendTo encodes the Record message.

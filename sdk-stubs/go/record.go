@@ -1,6 +1,7 @@
 package stagewire
 
 import (
+	"context"
 	"encoding/hex"
 	"fmt"
 	"math"
@@ -55,6 +56,17 @@ func (r *Record) EventTime() time.Time {
 
 // Attempt counts deliveries of this record to this stage, from 1.
 func (r *Record) Attempt() int { return int(r.attempt) }
+
+// Context ends when the handler that was given this record has worked for its Timeout, when it has
+// returned, when the connection has ended, or when the worker is to stop. A handler that waits for
+// something hands it on; if it then returns context.Canceled because the worker stops, the record is
+// released untouched. Without a broker it never ends.
+func (r *Record) Context() context.Context {
+	if r.session == nil {
+		return context.Background()
+	}
+	return r.session.callContext()
+}
 
 // Input names the upstream stage and its port.
 func (r *Record) Input() (stage, port string) {

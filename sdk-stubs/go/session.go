@@ -2,6 +2,7 @@ package stagewire
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -27,8 +28,15 @@ type session struct {
 	settler  *settler
 	source   *source // nil in transforms and sinks
 	received atomic.Uint64
-	stopping atomic.Bool // Drain(shutdown) has come
-	done     chan struct{}
+	stopping atomic.Bool   // nothing new is begun: Drain(shutdown) has come, or a signal
+	working  atomic.Uint64 // the delivery whose handler runs; 0: none, as far as anybody waits
+	call     atomic.Pointer[call]
+	context  context.Context // ends with the session, or when it stops; nil in trials
+	cancel   context.CancelFunc
+	timeout  time.Duration // of a handler
+	warn     func(message string)
+	done     chan struct{} // the reader has ended
+	left     chan struct{} // and so has whoever handles what it read
 
 	mu            *sync.Mutex
 	cond          *sync.Cond
@@ -36,18 +44,23 @@ type session struct {
 	inputs        map[uint32]*inputWindow
 	outputs       []outputCredit
 	runs          map[uint32]*pb.Run
+	drain         pb.DrainReason // 0: none has come
+	hasDrained    bool           // windows have been told
 	drainDeadline time.Time
+	isSignalled   bool // this process was told to end
 	ended         error
 
 	// The batch at hand; the main goroutine's own.
-	batch []Record
-	at    int
+	batch  []Record
+	at     int
+	window *inputWindow // of the batch's input
 }
 
 // newSession takes over a connection whose Welcome has been read.
 func newSession(w *worker, conn net.Conn, reader *bufio.Reader, welcome *pb.Welcome) *session {
 	s := &session{conn: conn, reader: reader, maxFrame: w.options.maxFrame, welcome: welcome, source: w.source,
-		done: make(chan struct{}), mu: &w.mu, cond: w.cond, inputs: map[uint32]*inputWindow{}, runs: map[uint32]*pb.Run{}}
+		timeout: w.options.timeout, warn: w.say, done: make(chan struct{}), left: make(chan struct{}), mu: &w.mu, cond: w.cond, inputs: map[uint32]*inputWindow{}, runs: map[uint32]*pb.Run{}}
+	s.context, s.cancel = context.WithCancel(context.Background())
 	// A failed write is not reported here: the reader meets the same broken connection and says so.
 	s.settler = newSettler(func(frame []byte) { _, _ = conn.Write(frame) }, welcome.MaxFrame)
 	for _, output := range welcome.Outputs {
@@ -59,7 +72,8 @@ func newSession(w *worker, conn net.Conn, reader *bufio.Reader, welcome *pb.Welc
 		s.send(&pb.Envelope{Message: &pb.Envelope_Credit{Credit: window.grant()}})
 	}
 	go s.read()
-	go s.extend()
+	go s.extend(w.options.timeout)
+	go w.watchOrphan(s)
 	return s
 }
 
@@ -80,6 +94,7 @@ func (s *session) read() {
 	}
 	s.cond.Broadcast()
 	s.mu.Unlock()
+	s.cancel()
 	close(s.done)
 }
 
@@ -149,8 +164,10 @@ func (s *session) handle(frame []byte) error {
 		for _, run := range m.Runs.Runs {
 			s.runs[run.Number] = run
 		}
+	case *pb.Envelope_Settled:
+		s.reportRefusals(m.Settled.Refused)
 	case *pb.Envelope_Drain:
-		s.drain(m.Drain)
+		s.takeDrain(m.Drain)
 	case *pb.Envelope_Close:
 		return &closeError{code: Code(m.Close.Code), message: m.Close.Message, remote: true}
 	case *pb.Envelope_Claimed:
@@ -161,19 +178,48 @@ func (s *session) handle(frame []byte) error {
 	return nil
 }
 
-// drain: when inputs have ended there is nothing to change, for what is held is settled anyway; a
-// shutdown (and any reason that we do not know) gives back what has not been started and stops sources.
-func (s *session) drain(drain *pb.Drain) {
+// takeDrain: when inputs have ended there is nothing to change but windows, for what else is held is
+// settled anyway; a shutdown (and any reason that we do not know) gives back what has not been started
+// and stops sources.
+func (s *session) takeDrain(drain *pb.Drain) {
 	isShutdown := drain.Reason != pb.DrainReason_DRAIN_REASON_INPUT_ENDED
-	s.stopping.Store(isShutdown)
+	s.drain = pb.DrainReason_DRAIN_REASON_INPUT_ENDED
+	if isShutdown {
+		s.drain = pb.DrainReason_DRAIN_REASON_SHUTDOWN
+	}
+	s.stopping.Store(isShutdown || s.isSignalled)
 	s.drainDeadline = time.Time{} // none
 	if drain.DeadlineMs > 0 {
-		wait := time.Duration(drain.DeadlineMs) * time.Millisecond
-		s.drainDeadline = time.Now().Add(wait)
-		time.AfterFunc(wait, s.cond.Broadcast)
+		s.endBy(time.Duration(drain.DeadlineMs) * time.Millisecond)
 	}
-	if isShutdown && s.source != nil {
-		s.source.stop()
+	if isShutdown {
+		s.cancel()
+		if s.source != nil {
+			s.source.stop()
+		}
+	}
+}
+
+// signal makes the session end: what is at hand is finished, the rest given back. Called with the lock held.
+func (s *session) signal() {
+	s.isSignalled = true
+	s.stopping.Store(true)
+	if s.drainDeadline.IsZero() {
+		s.endBy(stopTimeout)
+	}
+	s.cancel()
+}
+
+func (s *session) endBy(wait time.Duration) {
+	s.drainDeadline = time.Now().Add(wait)
+	time.AfterFunc(wait, s.cond.Broadcast)
+}
+
+// reportRefusals says what the broker made dead letters of although we had accepted it.
+func (s *session) reportRefusals(refused []*pb.Refusal) {
+	for _, one := range refused {
+		s.warn(fmt.Sprintf("the broker refused what delivery %d emitted, which is a dead letter now: %s [%s]",
+			one.Id, printable(one.GetError().GetMessage()), Code(one.GetError().GetCode())))
 	}
 }
 
@@ -181,38 +227,56 @@ func (s *session) isPastDeadline() bool {
 	return !s.drainDeadline.IsZero() && !time.Now().Before(s.drainDeadline)
 }
 
-// next takes a record out of the queue. With nothing to do it first writes what is gathered. nil: the session has ended.
+// next takes a record out of the queue. With nothing to do it first writes what is gathered. nil: the
+// session has ended, or this process was told to.
 func (s *session) next() *Record {
-	if s.at == len(s.batch) && !s.refill() {
-		return nil
+	if s.at == len(s.batch) {
+		if s.batch, s.at = s.nextBatch(), 0; s.batch == nil {
+			return nil
+		}
 	}
 	r := &s.batch[s.at]
+	if s.at == 0 {
+		s.window = s.inputs[r.input]
+	}
 	s.at++
-	s.mu.Lock()
-	window := s.inputs[r.input]
-	window.take(r.size)
-	var credit *pb.Credit
-	if window.isDue() {
-		credit = window.grant()
-	}
-	s.mu.Unlock()
-	if credit != nil {
-		s.send(&pb.Envelope{Message: &pb.Envelope_Credit{Credit: credit}})
-	}
+	s.window.take(r.size)
+	s.grantIfDue(s.window)
 	return r
 }
 
-func (s *session) refill() bool {
+// grantIfDue sends a grant when it is time to. What it reads is written by this goroutine only; what it
+// writes, the reader reads.
+func (s *session) grantIfDue(window *inputWindow) {
+	if window.isDue() {
+		s.mu.Lock()
+		credit := window.grant()
+		s.mu.Unlock()
+		s.send(&pb.Envelope{Message: &pb.Envelope_Credit{Credit: credit}})
+	}
+}
+
+// nextBatch takes the records of one Deliver out of the queue, without counting them as taken.
+func (s *session) nextBatch() []Record {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.waitFlushed(func() bool { return len(s.queue) > 0 })
-	if s.ended != nil {
-		return false
+	s.waitFlushed(func() bool { return len(s.queue) > 0 || s.isSignalled })
+	if s.ended != nil || s.isSignalled {
+		return nil
 	}
-	s.batch, s.at = s.queue[0], 0
+	batch := s.queue[0]
 	s.queue[0] = nil
 	s.queue = s.queue[1:]
-	return true
+	return batch
+}
+
+// take counts all records of a batch as taken, and grants more if it is time to.
+func (s *session) take(batch []Record) {
+	window := s.inputs[batch[0].input]
+	for i := range batch {
+		window.take(batch[i].size)
+	}
+	s.grantIfDue(window)
 }
 
 // waitFlushed waits until `ready` or the end of the session, having written what is gathered: the
@@ -221,6 +285,7 @@ func (s *session) waitFlushed(ready func() bool) {
 	if s.ended != nil || ready() {
 		return
 	}
+	s.working.Store(0)
 	s.mu.Unlock()
 	s.settler.flush()
 	s.mu.Lock()
@@ -229,12 +294,13 @@ func (s *session) waitFlushed(ready func() bool) {
 	}
 }
 
-// reserve waits until the broker's credit covers the charges, and uses it. false: the session has ended.
+// reserve waits until the broker's credit covers the charges, and uses it. false: the session has ended,
+// or this process was told to end while it waited.
 func (s *session) reserve(charges []charge) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.waitFlushed(func() bool { return s.fits(charges) })
-	if s.ended != nil {
+	s.waitFlushed(func() bool { return s.fits(charges) || s.isSignalled })
+	if s.ended != nil || !s.fits(charges) {
 		return false
 	}
 	s.use(charges)
@@ -256,30 +322,6 @@ func (s *session) use(charges []charge) {
 	}
 }
 
-// extend renews the lease while deliveries are held and no Settle does it: under a long handler, or
-// while credit is awaited.
-func (s *session) extend() {
-	third := time.Duration(s.welcome.LeaseMs) * time.Millisecond / 3
-	if third <= 0 {
-		return
-	}
-	ticker := time.NewTicker(third)
-	defer ticker.Stop()
-	var before uint64
-	for {
-		select {
-		case <-s.done:
-			return
-		case <-ticker.C:
-		}
-		settled := s.settler.settledCount()
-		if settled == before && s.received.Load() > settled {
-			s.send(&pb.Envelope{Message: &pb.Envelope_Extend{Extend: &pb.Extend{}}})
-		}
-		before = settled
-	}
-}
-
 // run finds what a hop's number stands for.
 func (s *session) run(number uint32) *pb.Run {
 	if s == nil {
@@ -296,8 +338,24 @@ func (s *session) sendClose(code Code, message string) {
 	_ = s.conn.SetReadDeadline(time.Now().Add(closeTimeout))
 }
 
+// leave gives back everything that is still held, by saying Close(0), and waits for the broker to hang up.
+func (s *session) leave(message string) error {
+	s.settler.flush()
+	s.sendClose(OK, message)
+	<-s.done
+	return &ending{code: 0}
+}
+
+// reason is why the session has ended; nil while it has not.
+func (s *session) reason() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ended
+}
+
 // shut ends the connection and waits for the reader.
 func (s *session) shut() {
+	close(s.left)
 	_ = s.conn.Close()
 	<-s.done
 }

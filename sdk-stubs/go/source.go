@@ -29,6 +29,7 @@ type source struct {
 	welcome    *pb.Welcome
 	session    *session // nil while not attached, or while partitions are being claimed again
 	partitions []*Partition
+	trial      *trial // runs without a broker
 	isStopped  bool
 	fatal      error // ends the worker
 	isDone     bool  // the author's function has returned
@@ -78,6 +79,9 @@ func (s *Source) Claim(partition string) (*Partition, error) {
 		}
 	}
 	src.partitions = append(src.partitions, p)
+	if src.trial != nil {
+		return p, src.obstacle()
+	}
 	if src.session != nil {
 		src.session.send(claimEnvelope(partition))
 	}
@@ -104,6 +108,9 @@ func (p *Partition) Emit(outputs []Output, checkpoint []byte) error {
 	src := p.source
 	src.mu.Lock()
 	defer src.mu.Unlock()
+	if src.trial != nil {
+		return src.trial.emit(outputs)
+	}
 	kept, err := p.encode(outputs, checkpoint)
 	if err != nil {
 		return err
@@ -160,7 +167,7 @@ func (p *Partition) Finish() error {
 	src := p.source
 	src.mu.Lock()
 	defer src.mu.Unlock()
-	for len(p.kept) > 0 {
+	for len(p.kept) > 0 { // never in a trial
 		if err := src.obstacle(); err != nil {
 			return err
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/proto"
@@ -40,7 +41,7 @@ func RetryIndefinite(delay time.Duration, message string) error {
 }
 
 // Release gives the record back untouched: the same attempt, elsewhere or a little later.
-func Release() error { return &verdict{kind: pb.OutcomeKind_OUTCOME_KIND_RELEASED} }
+func Release() error { return releaseVerdict }
 
 func applicationCode(code uint32) Code {
 	if Code(code) < firstApplicationOne {
@@ -49,13 +50,17 @@ func applicationCode(code uint32) Code {
 	return Code(code)
 }
 
+var (
+	releaseVerdict = &verdict{kind: pb.OutcomeKind_OUTCOME_KIND_RELEASED}
+	acceptVerdict  = &verdict{kind: pb.OutcomeKind_OUTCOME_KIND_ACCEPTED}
+)
+
 // verdictOf reads a handler's error: any that is not one of ours asks for another attempt.
-func verdictOf(err error) *verdict {
-	var v *verdict
+func verdictOf(err error) (v *verdict, isOurs bool) {
 	if errors.As(err, &v) {
-		return v
+		return v, true
 	}
-	return &verdict{kind: pb.OutcomeKind_OUTCOME_KIND_RETRY, code: firstApplicationOne, message: err.Error()}
+	return &verdict{kind: pb.OutcomeKind_OUTCOME_KIND_RETRY, code: firstApplicationOne, message: err.Error()}, false
 }
 
 func verdictOfPanic(value any) *verdict {
@@ -65,7 +70,7 @@ func verdictOfPanic(value any) *verdict {
 // outcome is the verdict as a message, without its deliveries.
 func (v *verdict) outcome() *pb.Outcome {
 	o := &pb.Outcome{Kind: v.kind}
-	if v.kind == pb.OutcomeKind_OUTCOME_KIND_RELEASED {
+	if v == releaseVerdict || v == acceptVerdict {
 		return o
 	}
 	o.Error = &pb.Error{Code: uint32(v.code), Message: cutText(v.message), Indefinite: v.indefinite}
@@ -94,6 +99,16 @@ func cutText(text string) string {
 		text = text[:end]
 	}
 	return strings.ToValidUTF8(text, "?")
+}
+
+// printable is a text from the other side with its control characters escaped (LM-5).
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '?'
+	}, cutText(text))
 }
 
 func unmarshalOutcome(b []byte, outcome *pb.Outcome) error { return proto.Unmarshal(b, outcome) }

@@ -11,6 +11,8 @@ import (
 	pb "stagewire.dev/sdk/go/stagewirepb"
 )
 
+func newRandom(seed int64) *rand.Rand { return rand.New(rand.NewSource(seed)) }
+
 func randomBytes(r *rand.Rand, limit int) []byte {
 	b := make([]byte, r.Intn(limit))
 	r.Read(b)

@@ -1,83 +1,53 @@
 package stagewire
 
 import (
-	"bufio"
 	"context"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand"
-	"net"
 	"os"
-	"runtime/debug"
+	"os/signal"
 	"sync"
+	"syscall"
 	"time"
-
-	"google.golang.org/protobuf/proto"
 
 	pb "stagewire.dev/sdk/go/stagewirepb"
 )
 
-// Option changes how a stage runs.
-type Option func(*options)
-
-type options struct {
-	version  string
-	maxFrame uint32
-	config   any
-}
-
-// Version is the author's own version of the stage, shown in lineage; at most 128 bytes.
-func Version(version string) Option { return func(o *options) { o.version = version } }
-
-// Config decodes the stage's configuration (`config:` in pipeline.yaml) into the value that `target`
-// points to, as encoding/json does, before the first record.
-func Config(target any) Option { return func(o *options) { o.config = target } }
-
-// MaxFrame is the largest frame to accept, in bytes; for pipelines with a large max_record. Default 4 MiB.
-func MaxFrame(bytes uint32) Option { return func(o *options) { o.maxFrame = bytes } }
-
-// Transform handles one record: what it emits and the settlement of the record are one step. A nil
-// error accepts the record (without emissions: filters it); see Reject, Retry and Release. Any other
-// error, and a panic, ask for another attempt.
-type Transform func(record *Record, out *Emitter) error
-
-// RunTransform runs a transform stage until the pipeline ends, and returns the exit code for os.Exit.
-func RunTransform(handler Transform, with ...Option) int {
-	return newWorker(handler, nil, with).main(os.Getenv, os.Stderr)
-}
-
-// RunSink runs a stage that emits nothing. See RunTransform.
-func RunSink(handler func(record *Record) error, with ...Option) int {
-	return RunTransform(func(record *Record, _ *Emitter) error { return handler(record) }, with...)
-}
-
-// RunSource runs a source stage. When `function` returns nil, all partitions are finished.
-func RunSource(function func(*Source) error, with ...Option) int {
-	return newWorker(nil, function, with).main(os.Getenv, os.Stderr)
-}
-
-// worker is what outlives connections.
+// worker is what outlives connections. Exactly one of handler, batch, window and function is set.
 type worker struct {
 	options  options
 	handler  Transform
+	batch    func([]*Record) error
+	window   func(*Window, *Emitter) error
+	bounds   Bounds // of windows
 	function func(*Source) error
-	stderr   io.Writer
 
 	socket, stage, instance string
 	token                   []byte
 	config                  []byte // as last decoded
-	panics                  int
+	errors                  int    // of handlers, shown so far
+	grace                   time.Duration
+	signals                 chan os.Signal
+	abandoned               chan int // the exit code of a worker whose handler does not come back
 
-	mu     sync.Mutex
-	cond   *sync.Cond
-	source *source
+	said   sync.Mutex // stderr's
+	stderr io.Writer
+
+	mu        sync.Mutex
+	cond      *sync.Cond
+	source    *source
+	session   *session
+	isStopped bool          // a signal has come
+	stopped   chan struct{} // closed then
 }
 
 func newWorker(handler Transform, function func(*Source) error, with []Option) *worker {
-	w := &worker{handler: handler, function: function, options: options{maxFrame: defaultFrame}}
+	w := &worker{handler: handler, function: function, grace: closeTimeout, signals: make(chan os.Signal, 2),
+		abandoned: make(chan int, 1), stopped: make(chan struct{}), stderr: os.Stderr,
+		options: options{maxFrame: defaultFrame, timeout: defaultTimeout}}
 	w.cond = sync.NewCond(&w.mu)
 	for _, option := range with {
 		option(&w.options)
@@ -92,6 +62,19 @@ func newWorker(handler Transform, function func(*Source) error, with []Option) *
 	return w
 }
 
+// run is the whole life of a stage program: a trial if the command line asks for one, else a worker.
+func (w *worker) run() int {
+	trial, err := parseTrial(os.Args[1:], w.function != nil)
+	switch {
+	case err != nil:
+		return w.exit(2, err.Error())
+	case trial != nil:
+		return trial.run(w, os.Stdin, os.Stdout, os.Stderr)
+	}
+	signal.Notify(w.signals, syscall.SIGTERM, os.Interrupt)
+	return w.main(os.Getenv, os.Stderr)
+}
+
 // ending is a decision to exit.
 type ending struct {
 	code    int
@@ -102,7 +85,7 @@ func (e *ending) Error() string { return e.message }
 
 // main reads the environment and serves sessions until one of them decides the exit code:
 //
-//	0  the broker said so, or a source was shut down
+//	0  the broker said so, a source was shut down, or a signal ended us
 //	1  the connection broke under a worker that the broker's host starts; a source failed
 //	2  connecting again, unchanged, cannot help: the sentence says what to do
 func (w *worker) main(getenv func(string) string, stderr io.Writer) int {
@@ -112,15 +95,62 @@ func (w *worker) main(getenv func(string) string, stderr io.Writer) int {
 	// Children must not inherit what lets them in under our name.
 	_ = os.Unsetenv("STAGEWIRE_TOKEN")
 	w.token = token
+	if w.window != nil {
+		if err := w.bounds.check(); err != nil {
+			return w.exit(2, err.Error())
+		}
+	}
 	switch {
 	case w.socket == "":
-		return w.exit(2, "STAGEWIRE_SOCKET is not set; start this program with `stagewire run`, or set STAGEWIRE_SOCKET and STAGEWIRE_STAGE to attach to a running broker")
+		return w.exit(2, "STAGEWIRE_SOCKET is not set; start this program with `stagewire run`, or set STAGEWIRE_SOCKET and STAGEWIRE_STAGE to attach to a running broker, or try it out with --test FILE")
 	case w.stage == "":
 		return w.exit(2, "STAGEWIRE_STAGE is not set: it names the stage of the pipeline that this program is")
 	case err != nil:
 		return w.exit(2, "STAGEWIRE_TOKEN is not hexadecimal; let the broker's host set it")
 	}
-	delay := backoffFirst
+	result := make(chan int, 1)
+	go func() { result <- w.serveSessions() }()
+	for {
+		select {
+		case code := <-result:
+			return code
+		case code := <-w.abandoned:
+			return code
+		case received := <-w.signals:
+			if code := w.takeSignal(received); code != 0 {
+				return code
+			}
+		}
+	}
+}
+
+// takeSignal makes sessions end; a second signal ends the process, with 128 + its number. SIGINT to a
+// worker that the broker's host started goes to the broker as well, whose drain is what counts.
+func (w *worker) takeSignal(received os.Signal) (code int) {
+	if received == os.Interrupt && len(w.token) > 0 {
+		return 0
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.isStopped {
+		number, _ := received.(syscall.Signal)
+		return 128 + int(number)
+	}
+	w.isStopped = true
+	close(w.stopped)
+	if w.session != nil {
+		w.session.signal()
+	}
+	if w.source != nil {
+		w.source.stop()
+	}
+	w.cond.Broadcast()
+	return 0
+}
+
+// serveSessions attaches, works, and attaches again where that can help.
+func (w *worker) serveSessions() int {
+	delay, said := backoffFirst, time.Time{}
 	for {
 		wasWelcome, err := w.attempt()
 		var end *ending
@@ -128,11 +158,17 @@ func (w *worker) main(getenv func(string) string, stderr io.Writer) int {
 			return w.exit(end.code, end.message)
 		}
 		if wasWelcome {
-			delay = backoffFirst
+			delay, said = backoffFirst, time.Time{}
 		}
-		pause := delay*4/5 + time.Duration(rand.Int63n(int64(delay*2/5)))
-		fmt.Fprintf(stderr, "stagewire: stage %s: %v; trying again in %d ms\n", w.stage, err, pause.Milliseconds())
-		time.Sleep(pause)
+		if now := time.Now(); now.Sub(said) >= repeatedNotice {
+			said = now
+			w.say(printable(err.Error()) + "; trying again until the broker is there")
+		}
+		select {
+		case <-w.stopped:
+			return 0
+		case <-time.After(delay*4/5 + time.Duration(rand.Int63n(int64(delay*2/5)))):
+		}
 		if delay *= 2; delay > backoffLimit {
 			delay = backoffLimit
 		}
@@ -141,13 +177,20 @@ func (w *worker) main(getenv func(string) string, stderr io.Writer) int {
 
 func (w *worker) exit(code int, message string) int {
 	if message != "" {
-		stage := w.stage
-		if stage == "" {
-			stage = "(unknown)"
-		}
-		fmt.Fprintf(w.stderr, "stagewire: stage %s: %s\n", stage, message)
+		w.say(message)
 	}
 	return code
+}
+
+// say writes one line to standard error.
+func (w *worker) say(message string) {
+	stage := w.stage
+	if stage == "" {
+		stage = "(unknown)"
+	}
+	w.said.Lock()
+	defer w.said.Unlock()
+	fmt.Fprintf(w.stderr, "stagewire: stage %s: %s\n", stage, message)
 }
 
 // attempt is one connection from beginning to end. Its error is an *ending, or a reason to try again.
@@ -159,14 +202,55 @@ func (w *worker) attempt() (wasWelcome bool, err error) {
 			return true, err
 		}
 		s := newSession(w, conn, reader, welcome)
-		if w.source != nil {
+		w.setSession(s)
+		switch {
+		case w.source != nil:
 			err = w.serveSource(s)
-		} else {
+		case w.batch != nil:
+			err = w.serveBatches(s)
+		case w.window != nil:
+			err = w.serveWindows(s)
+		default:
 			err = w.serve(s)
 		}
+		w.setSession(nil)
 		s.shut()
 	}
 	return welcome != nil, w.judge(err)
+}
+
+func (w *worker) setSession(s *session) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.session = s; s != nil && w.isStopped {
+		s.signal()
+	}
+}
+
+// watchOrphan ends a process whose session is over and whose handler does not return: one that the
+// host started after a short grace (its broker is gone or waits for it to leave), any other when the
+// handler's timeout has passed, for nothing would ever be handled again.
+func (w *worker) watchOrphan(s *session) {
+	<-s.done
+	grace := w.grace
+	if len(w.token) == 0 {
+		grace += w.options.timeout
+		if w.options.timeout <= 0 {
+			return
+		}
+	}
+	timer := time.NewTimer(grace)
+	defer timer.Stop()
+	select {
+	case <-s.left:
+	case <-timer.C:
+		end := &ending{code: 1}
+		err := w.judge(s.reason())
+		if !errors.As(err, &end) {
+			end.message = err.Error()
+		}
+		w.abandoned <- w.exit(end.code, fmt.Sprintf("the handler has not returned %v after the session ended: %s", grace, end.message))
+	}
 }
 
 // judge decides whether to exit.
@@ -183,7 +267,7 @@ func (w *worker) judge(err error) error {
 		if closed.code.IsRetryable() {
 			return err
 		}
-		return &ending{2, closed.Error()}
+		return &ending{2, printable(closed.Error())}
 	case len(w.token) > 0:
 		if errors.Is(err, io.EOF) {
 			return &ending{1, "the broker hung up without a Close"}
@@ -195,76 +279,16 @@ func (w *worker) judge(err error) error {
 	return err
 }
 
-// connect dials, says Hello and reads the answer.
-func (w *worker) connect() (net.Conn, *bufio.Reader, *pb.Welcome, error) {
-	conn, err := net.Dial("unix", w.socket)
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	_ = conn.SetDeadline(time.Now().Add(handshakeTimeout))
-	_, err = conn.Write(encodeFrame(&pb.Envelope{Message: &pb.Envelope_Hello{Hello: &pb.Hello{
-		MinVersion: protocolVersion, MaxVersion: protocolVersion, Stage: w.stage, Instance: w.instance,
-		StageVersion: w.options.version, MaxFrame: uint64(w.options.maxFrame), Token: w.token,
-		Sdk: sdkName, Language: "go",
-	}}}))
-	reader := bufio.NewReaderSize(conn, 64*1024)
-	var welcome *pb.Welcome
-	if err == nil {
-		welcome, err = w.readWelcome(reader)
-	}
-	if err == nil {
-		_ = conn.SetDeadline(time.Time{})
-		return conn, reader, welcome, nil
-	}
-	var closed *closeError
-	if errors.As(err, &closed) && !closed.remote {
-		_, _ = conn.Write(encodeFrame(&pb.Envelope{Message: &pb.Envelope_Close{
-			Close: &pb.Close{Code: uint32(closed.code), Message: cutText(closed.message)}}}))
-	}
-	_ = conn.Close()
-	return nil, nil, nil, err
-}
-
-// readWelcome reads the answer to Hello; kinds that we do not know are ignored.
-func (w *worker) readWelcome(reader *bufio.Reader) (*pb.Welcome, error) {
-	for {
-		frame, err := readFrame(reader, w.options.maxFrame)
-		if err != nil {
-			return nil, err
-		}
-		if _, _, err = splitEnvelope(frame); err != nil {
-			return nil, err
-		}
-		var envelope pb.Envelope
-		if err = proto.Unmarshal(frame, &envelope); err != nil {
-			return nil, &closeError{code: MalformedFrame, message: "the broker's answer to Hello cannot be decoded: " + err.Error()}
-		}
-		switch m := envelope.Message.(type) {
-		case nil:
-		case *pb.Envelope_Welcome:
-			if m.Welcome.Version != protocolVersion {
-				return nil, &closeError{code: UnsupportedVersion, message: fmt.Sprintf(
-					"the broker chose protocol %d, this worker offered %d only", m.Welcome.Version, protocolVersion)}
-			}
-			return m.Welcome, nil
-		case *pb.Envelope_Close:
-			return nil, &closeError{code: Code(m.Close.Code), message: m.Close.Message, remote: true}
-		default:
-			return nil, &closeError{code: UnexpectedMessage, message: "the broker answered Hello with something else than Welcome or Close"}
-		}
-	}
-}
-
 // adopt takes over what a Welcome says about the stage.
 func (w *worker) adopt(welcome *pb.Welcome) error {
-	if w.options.config != nil && len(welcome.Config) > 0 && string(welcome.Config) != string(w.config) {
+	if string(welcome.Config) != string(w.config) || w.config == nil {
 		// A source's function reads its configuration concurrently: it keeps what it began with.
 		if w.source == nil || w.source.welcome == nil {
-			if err := json.Unmarshal(welcome.Config, w.options.config); err != nil {
-				return &ending{2, "the stage's `config` in the pipeline does not fit this program: " + err.Error()}
+			if err := decodeConfig(welcome.Config, w.options.config); err != nil {
+				return &ending{2, err.Error()}
 			}
 		}
-		w.config = welcome.Config
+		w.config = append([]byte{}, welcome.Config...)
 	}
 	if w.source == nil {
 		return nil
@@ -276,120 +300,4 @@ func (w *worker) adopt(welcome *pb.Welcome) error {
 	}
 	w.source.welcome = welcome
 	return nil
-}
-
-// serve handles records until the session ends.
-func (w *worker) serve(s *session) error {
-	emitter := newEmitter(s.welcome, 4)
-	for {
-		record := s.next()
-		if record == nil {
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			return s.ended
-		}
-		if s.stopping.Load() {
-			w.settle(s, record, &verdict{kind: pb.OutcomeKind_OUTCOME_KIND_RELEASED}, nil)
-			continue
-		}
-		emitter.reset()
-		failure := w.call(record, emitter)
-		if failure == nil && !emitter.isEmpty() || emitter.failure != nil {
-			if refused := emitter.check(); failure == nil {
-				failure = refused
-			}
-		}
-		w.settle(s, record, failure, emitter)
-	}
-}
-
-func (w *worker) settle(s *session, record *Record, failure *verdict, emitter *Emitter) {
-	switch {
-	case failure != nil:
-		s.settler.settle([]span{{record.delivery, record.delivery}}, failure.outcome(), nil)
-	case emitter.isEmpty():
-		s.settler.accept(record.delivery)
-	case s.reserve(emitter.charges):
-		s.settler.settleOne(record.delivery, emitter.body)
-	}
-}
-
-// call runs the handler. A panic costs the record an attempt, not the process its life.
-func (w *worker) call(record *Record, emitter *Emitter) (failure *verdict) {
-	defer func() {
-		if value := recover(); value != nil {
-			failure = verdictOfPanic(value)
-			if w.panics++; w.panics <= 10 {
-				fmt.Fprintf(w.stderr, "stagewire: stage %s: the handler panicked: %v\n%s", w.stage, value, debug.Stack())
-			}
-		}
-	}()
-	if err := w.handler(record, emitter); err != nil {
-		return verdictOf(err)
-	}
-	return nil
-}
-
-// serveSource attaches a source to a session and waits for its end.
-func (w *worker) serveSource(s *session) error {
-	src := w.source
-	defer func() {
-		src.mu.Lock()
-		src.session = nil
-		src.mu.Unlock()
-	}()
-	src.attach(s)
-	if w.function != nil {
-		go src.run(w.function)
-		w.function = nil
-	}
-	src.mu.Lock()
-	defer src.mu.Unlock()
-	for {
-		switch {
-		case src.isDone && src.result != nil && !errors.Is(src.result, ErrStopped):
-			return &ending{1, "the source failed: " + src.result.Error()}
-		case src.fatal != nil:
-			return &ending{1, src.fatal.Error()}
-		case s.ended != nil:
-			return s.ended
-		case src.isStopped && ((src.isDone && src.isDrained()) || s.isPastDeadline()):
-			return w.leave(s)
-		case src.isDone && !src.isStopped:
-			for _, p := range src.partitions {
-				p.isFinished = true
-			}
-		}
-		for _, p := range src.partitions {
-			p.tellFinished()
-		}
-		src.cond.Wait()
-	}
-}
-
-// leave says Close(0) and waits for the broker to hang up. Called with the lock held.
-func (w *worker) leave(s *session) error {
-	s.sendClose(OK, "the source has stopped")
-	for s.ended == nil {
-		w.cond.Wait()
-	}
-	return &ending{code: 0}
-}
-
-// run is the author's function; a panic is its error.
-func (src *source) run(function func(*Source) error) {
-	var err error
-	defer func() {
-		if value := recover(); value != nil {
-			err = fmt.Errorf("panic: %v\n%s", value, debug.Stack())
-		}
-		src.mu.Lock()
-		src.isDone, src.result = true, err
-		src.cond.Broadcast()
-		src.mu.Unlock()
-	}()
-	handle := &Source{src}
-	if err = function(handle); err == nil {
-		err = src.claimOwn(handle)
-	}
 }

@@ -9,11 +9,12 @@ except ImportError:
 
 from .configuration import ConfigurationError
 from .producer import Partition
-from .records import Emission, Hop, Record, emission
+from .records import Emission, Hop, Record, Refused, emission
 from .runner import run
-from .stages import Reject, Release, Retry, Stage, batch, sink, source, transform
+from .stages import Bounds, Reject, Release, Retry, Stage, batch, sink, source, transform, window
+from .windows import Window
 
 __all__ = [
-    "ConfigurationError", "Emission", "Hop", "Partition", "Record", "Reject", "Release", "Retry", "Stage",
-    "batch", "emission", "run", "sink", "source", "transform",
+    "Bounds", "ConfigurationError", "Emission", "Hop", "Partition", "Record", "Refused", "Reject", "Release",
+    "Retry", "Stage", "Window", "batch", "emission", "run", "sink", "source", "transform", "window",
 ]

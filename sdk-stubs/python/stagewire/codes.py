@@ -8,6 +8,7 @@ FRAME_TOO_LARGE = 101
 UNSUPPORTED_VERSION = 102
 OUTPUT_TOO_LARGE = 304
 STEP_TOO_LARGE = 305
+INVALID_OUTPUT = 306
 APPLICATION = 1000  # this and above belong to applications
 
 # Connecting again, unchanged, can help: handshake and idle timeouts, too many connections, duplicate
@@ -21,6 +22,9 @@ RELEASED = 4
 
 MAX_TEXT = 8 * 1024  # bytes of a message to a person
 MAX_CHECKPOINT = 64 * 1024  # bytes
+MAX_KEY = 1024  # bytes
+MAX_ATTRIBUTES = 64
+MAX_HEADER = 16 * 1024  # bytes
 MAX_PARTITION = 255  # bytes
 MAX_FRAME = 64 * 1024 * 1024  # bytes: the protocol's ceiling, the broker chooses what is below it
 

@@ -7,23 +7,25 @@ import inspect
 import json
 import types
 import typing
+from collections.abc import Callable
+from typing import Any
 
 
 class ConfigurationError(Exception):
     """The pipeline file does not give the stage what it needs; the sentence says what."""
 
 
-def wanted_type(function, position: int):
+def wanted_type(function: Callable[..., Any], position: int) -> type | None:
     """The dataclass that annotates the parameter at `position`; None: a dict will do."""
     parameters = list(inspect.signature(function).parameters.values())
     if len(parameters) <= position:
         return None
     annotated = function.__init__ if inspect.isclass(function) else function
     hint = typing.get_type_hints(annotated).get(parameters[position].name)
-    return hint if dataclasses.is_dataclass(hint) else None
+    return hint if isinstance(hint, type) and dataclasses.is_dataclass(hint) else None
 
 
-def build(document: bytes, wanted=None):
+def build(document: bytes, wanted: type | None = None) -> Any:
     """The configuration that `document` holds; ConfigurationError when it does not fit `wanted`."""
     try:
         value = json.loads(document) if document else {}
@@ -32,7 +34,7 @@ def build(document: bytes, wanted=None):
     return value if wanted is None else _convert(value, wanted, "config")
 
 
-def _convert(value, wanted, path: str):
+def _convert(value: Any, wanted: Any, path: str) -> Any:
     if dataclasses.is_dataclass(wanted):
         return _convert_dataclass(value, wanted, path)
     origin, inner = typing.get_origin(wanted), typing.get_args(wanted)
@@ -50,7 +52,7 @@ def _convert(value, wanted, path: str):
     return value
 
 
-def _fits(value, wanted) -> bool:
+def _fits(value: Any, wanted: Any) -> bool:
     if wanted in (typing.Any, object):
         return True
     if isinstance(value, bool):  # which Python takes for an int as well
@@ -58,7 +60,7 @@ def _fits(value, wanted) -> bool:
     return isinstance(wanted, type) and isinstance(value, wanted)
 
 
-def _convert_union(value, members, path: str):
+def _convert_union(value: Any, members: tuple[Any, ...], path: str) -> Any:
     if value is None and type(None) in members:
         return None
     errors = []
@@ -71,7 +73,7 @@ def _convert_union(value, members, path: str):
     raise errors[0]
 
 
-def _convert_dataclass(value, wanted, path: str):
+def _convert_dataclass(value: Any, wanted: Any, path: str) -> Any:
     if not isinstance(value, dict):
         raise ConfigurationError(f"{path}: expected a mapping, got {json.dumps(value)}")
     hints = typing.get_type_hints(wanted)

@@ -8,9 +8,13 @@ on). Control messages go through the generated classes.
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from . import codes
 from .v1 import envelope_pb2 as pb
+
+Ranges = list[tuple[int, int]]  # of deliveries, both ends included
 
 # Varints of one and two bytes, and the low 14 bits of longer ones with the continuation bit set.
 SMALL = [bytes([n]) for n in range(128)]
@@ -36,9 +40,9 @@ def field(tag: bytes, content: bytes) -> bytes:
     return b"%b%b%b" % (tag, varint(len(content)), content)
 
 
-def frame(**message) -> bytes:
+def frame(**message: Any) -> bytes:
     """A whole frame with a control message: ``frame(pong=pb.Pong(nonce=1))``."""
-    body = pb.Envelope(version=codes.PROTOCOL_VERSION, **message).SerializeToString()
+    body: bytes = pb.Envelope(version=codes.PROTOCOL_VERSION, **message).SerializeToString()
     return _PREFIX.pack(len(body)) + body
 
 
@@ -63,7 +67,7 @@ def emit_frame(partition: str, emit_id: int, emissions: list[bytes], checkpoint:
     return _data_frame(_EMIT, parts)
 
 
-def emission(port: int, output: bytes, parents=(), trace: bytes = b"") -> bytes:
+def emission(port: int, output: bytes, parents: Sequence[int] = (), trace: bytes = b"") -> bytes:
     """The content of an Emission. `output` is an encoded Record without lineage."""
     head = b"\x08" + varint(port) if port else b""
     if parents:
@@ -99,7 +103,7 @@ def released(ranges: list[tuple[int, int]]) -> bytes:
     return field(b"\x0a", _head(ranges, codes.RELEASED) + _more(ranges))
 
 
-def failed(ranges, kind: int, code: int, message: str, delay_ms: int, indefinite: bool) -> bytes:
+def failed(ranges: Ranges, kind: int, code: int, message: str, delay_ms: int, indefinite: bool) -> bytes:
     """A REJECTED or RETRY outcome with its error."""
     text = message.encode("utf-8", "backslashreplace")[: codes.MAX_TEXT].decode("utf-8", "ignore")
     error = pb.Error(code=code, message=text, indefinite=indefinite).SerializeToString()
@@ -109,7 +113,7 @@ def failed(ranges, kind: int, code: int, message: str, delay_ms: int, indefinite
     return field(b"\x0a", content + field(b"\x32", error) + _more(ranges))
 
 
-def _head(ranges, kind: int) -> bytes:
+def _head(ranges: Ranges, kind: int) -> bytes:
     first, last = ranges[0]
     content = b"\x08" + varint(first)
     if last != first:
@@ -117,7 +121,7 @@ def _head(ranges, kind: int) -> bytes:
     return content + b"\x18" + varint(kind)
 
 
-def _more(ranges) -> bytes:
+def _more(ranges: Ranges) -> bytes:
     content = b""
     for first, last in ranges[1:]:
         content += field(b"\x3a", b"\x08" + varint(first) + b"\x10" + varint(last))
@@ -135,7 +139,7 @@ class FrameReader:
         self.limit = limit  # bytes of one frame
         self._buffer = bytearray()
 
-    def feed(self, data: bytes):
+    def feed(self, data: bytes) -> Iterator[bytes]:
         """Yields the content of every frame that `data` completes; FrameTooLarge at the prefix of one that is
         over the limit."""
         self._buffer += data

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
+
 from . import codes, frames
-from .records import Emission
+from .records import Emission, Refused
 from .session import Session
 from .stages import Release
 
@@ -14,12 +16,8 @@ _NOTHING = (0, 0)
 SLACK = 1024  # bytes between the largest frame and what is put into one
 
 
-class Refused(Exception):
-    """These emissions can never be sent: the code and the sentence of a dead letter."""
-
-    def __init__(self, code: int, message: str):
-        super().__init__(message)
-        self.code, self.message = code, message
+Charge = dict[int, tuple[int, int]]  # by output: records, bytes
+Ranges = list[tuple[int, int]]
 
 
 class OutputCredit:
@@ -27,17 +25,19 @@ class OutputCredit:
 
     def __init__(self, session: Session):
         self.session = session
-        self.ports = {each.port: each.number for each in session.welcome.outputs}
+        self.ports: dict[str | None, int] = {each.port: each.number for each in session.welcome.outputs}
         self.ports[None] = session.welcome.outputs[0].number if session.welcome.outputs else 0
         self.reserve = session.welcome.stamp_reserve
         # The largest charge of an output that is a step of its own, bytes.
         self.largest = min(session.welcome.max_record, session.welcome.max_step_bytes)
         self.spent: dict[int, list[int]] = {number: [0, 0] for number in self.ports.values()}
 
-    def encode(self, emissions: list[Emission], known=None) -> tuple[list[bytes], dict]:
+    def encode(self, emissions: list[Emission], known: set[int] | None = None) -> tuple[list[bytes], Charge]:
         """The emissions as they go on the wire, and their charge per output. `known`: the deliveries that
         may be named as parents; None: leave parents out. Refused when no credit could ever suffice."""
-        welcome, charge, encoded = self.session.welcome, {}, []
+        welcome = self.session.welcome
+        charge: Charge = {}
+        encoded: list[bytes] = []
         for each in emissions:
             if not isinstance(each, Emission):
                 raise TypeError(f"a handler gives emissions, not {type(each).__name__}: use record.emit()")
@@ -52,7 +52,7 @@ class OutputCredit:
             records, total = charge.get(number, (0, 0))
             charge[number] = (records + 1, total + size)
             parents = each.parents if known is not None else ()
-            if parents and not (known.issuperset(parents) and len(set(parents)) == len(parents)):
+            if parents and known is not None and not (known.issuperset(parents) and len(set(parents)) == len(parents)):
                 raise ValueError("an emission's parents are records of this batch, each named once")
             encoded.append(frames.emission(number, each.output, parents, each.trace))
         self._check_step(charge, sum(map(len, encoded)))
@@ -65,7 +65,7 @@ class OutputCredit:
             known = ", ".join(sorted(filter(None, self.ports))) or "none"
             raise ValueError(f"this stage has no output named {port!r}; it has: {known}") from None
 
-    def _check_step(self, charge: dict, size: int) -> None:
+    def _check_step(self, charge: Charge, size: int) -> None:
         welcome = self.session.welcome
         records = sum(each[0] for each in charge.values())
         total = sum(each[1] for each in charge.values())
@@ -80,14 +80,14 @@ class OutputCredit:
                 codes.STEP_TOO_LARGE, f"{size} bytes at once; a frame may have {welcome.max_frame}"
             )
 
-    def fits(self, charge: dict) -> bool:
+    def fits(self, charge: Charge) -> bool:
         for number, (records, size) in charge.items():
             granted, spent = self.session.limits.get(number, (0, 0)), self.spent[number]
             if spent[0] + records > granted[0] or spent[1] + size > granted[1]:
                 return False
         return True
 
-    def spend(self, charge: dict) -> None:
+    def spend(self, charge: Charge) -> None:
         for number, (records, size) in charge.items():
             spent = self.spent[number]
             spent[0] += records
@@ -133,7 +133,7 @@ class Outbox:
             self._close_run()
         self._add(frames.accepted_one(delivery, number, output), 1)
 
-    def accept(self, ranges: list, count: int, emissions: list[Emission], known=None) -> None:
+    def accept(self, ranges: Ranges, count: int, emissions: list[Emission], known: set[int] | None = None) -> None:
         """One outcome over `count` deliveries. Refused, TypeError or ValueError: nothing was recorded."""
         encoded, charge = self.credit.encode(emissions, known)
         self._await_credit(charge)
@@ -141,12 +141,13 @@ class Outbox:
         self._close_run()
         self._add(frames.accepted(ranges, encoded), count)
 
-    def release(self, ranges: list, count: int) -> None:
+    def release(self, ranges: Ranges, count: int) -> None:
         self._close_run()
         self._add(frames.released(ranges), count)
 
     def fail(
-        self, ranges: list, count: int, kind: int, code: int, message: str, delay_ms=0, indefinite=False
+        self, ranges: Ranges, count: int, kind: int, code: int, message: str, delay_ms: int = 0,
+        indefinite: bool = False,
     ) -> None:
         """REJECTED or RETRY."""
         self._close_run()
@@ -160,12 +161,15 @@ class Outbox:
             self._outcomes, self._bytes, self._deliveries = [], 0, 0
             self.session.send(frames.settle_frame(outcomes), deliveries)
 
-    def _await_credit(self, charge: dict) -> None:
+    def _await_credit(self, charge: Charge) -> None:
         """The broker grants once downstream has consumed what this worker sent: so send first."""
         if self.credit.fits(charge):
             return
+        # Time that passes here is not the handler's.
+        began, self.session.began = self.session.began, None
         self.flush()
         self.session.wait(lambda: self.credit.fits(charge) or self.session.stopping)
+        self.session.began = began and time.monotonic()
         if not self.credit.fits(charge):
             raise Release  # asked to end meanwhile: somebody else may handle this one
 

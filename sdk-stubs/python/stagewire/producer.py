@@ -7,7 +7,9 @@ import json
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from . import codes, frames
 from .codes import printable
@@ -30,7 +32,7 @@ class Partition:
     checkpoint_bytes: bytes  # empty: from the beginning
 
     @property
-    def checkpoint(self):
+    def checkpoint(self) -> Any:
         """Where to go on, as it was yielded (JSON values; bytes come back through `checkpoint_bytes`). None:
         from the beginning."""
         return json.loads(self.checkpoint_bytes) if self.checkpoint_bytes else None
@@ -50,7 +52,7 @@ class _Progress:
 
     def __init__(self, name: str):
         self.name = name
-        self.steps = None  # the author's generator
+        self.steps: Iterator[Any] | None = None  # the author's generator
         self.emit_id = 0
         self.kept: collections.deque[_Kept] = collections.deque()
         self.exhausted = False
@@ -65,7 +67,7 @@ class Producer:
         self._progress: dict[str, _Progress] = {}
         self._idle = False  # there is nothing to read for this instance
 
-    def run(self, session: Session, config) -> None:
+    def run(self, session: Session, config: Any) -> None:
         """Emits until the session is over: returns when this worker is to say Close(0)."""
         credit = OutputCredit(session)
         for name in self._names(session, config):
@@ -81,7 +83,7 @@ class Producer:
                 self._rest(session, commits)
         self._leave(session)
 
-    def _names(self, session: Session, config) -> list[str]:
+    def _names(self, session: Session, config: Any) -> list[str]:
         """The partitions to claim. Without any, one that is finished at once says that there is no work for
         this instance: the stage ends when each has said so (SO-7)."""
         names = self.stage.partitions
@@ -96,7 +98,7 @@ class Producer:
     def _leaving(session: Session) -> bool:
         return session.stopping or session.drain is not None
 
-    def _resume(self, progress: _Progress, session: Session, credit: OutputCredit, config) -> None:
+    def _resume(self, progress: _Progress, session: Session, credit: OutputCredit, config: Any) -> None:
         """Goes on where the broker says; sends again what it does not have."""
         session.wait(lambda: progress.name in session.claimed)
         claimed = session.claimed[progress.name]
@@ -111,7 +113,7 @@ class Producer:
             if not self._send(progress, each, session, credit):
                 return
 
-    def _restart(self, progress: _Progress, claimed: pb.Claimed, config) -> None:
+    def _restart(self, progress: _Progress, claimed: pb.Claimed, config: Any) -> None:
         _close(progress.steps)
         progress.kept.clear()
         progress.emit_id = claimed.last_emit_id
@@ -130,6 +132,7 @@ class Producer:
             return True
         if len(progress.kept) >= KEPT_EMITS:
             return False
+        assert progress.steps is not None, "_resume comes first"
         try:
             step = next(progress.steps)
         except StopIteration:
@@ -192,13 +195,14 @@ class Producer:
             self._forget_committed(each, session)
 
 
-def _close(steps) -> None:
+def _close(steps: Iterator[Any] | None) -> None:
     """Lets a generator's `finally` run; a list that stands for one has none."""
-    if hasattr(steps, "close"):
-        steps.close()
+    close = getattr(steps, "close", None)
+    if close:
+        close()
 
 
-def _encode_checkpoint(checkpoint) -> bytes:
+def _encode_checkpoint(checkpoint: Any) -> bytes:
     encoded = checkpoint if isinstance(checkpoint, bytes) else json.dumps(checkpoint).encode()
     if len(encoded) > codes.MAX_CHECKPOINT:
         raise ValueError(f"a checkpoint of {len(encoded)} bytes; the limit is {codes.MAX_CHECKPOINT}")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json as jsonlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
+from . import codes
 from .frames import SMALL, varint
 from .v1 import record_pb2 as pb
 
@@ -14,6 +17,14 @@ _JSON = "application/json"
 _TEXT = "text/plain; charset=utf-8"
 _PAYLOADS = frozenset({"payload", "json", "text"})
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+
+class Refused(ValueError):
+    """These emissions can never be sent: the code and the sentence of a dead letter."""
+
+    def __init__(self, code: int, message: str):
+        super().__init__(message)
+        self.code, self.message = code, message
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +44,7 @@ class Emission:
 
     __slots__ = ("output", "port", "parents", "trace")
 
-    def __init__(self, output: bytes, port: str | None, parents: tuple, trace: bytes = b""):
+    def __init__(self, output: bytes, port: str | None, parents: tuple[int, ...], trace: bytes = b""):
         self.output = output  # an encoded Record without lineage
         self.port = port  # None: the stage's first output
         self.parents = parents  # delivery ids
@@ -45,24 +56,25 @@ class Record:
 
     __slots__ = ("_view", "_batch", "delivery", "_header", "_lineage")
 
-    def __init__(self, view, batch, delivery: int):
+    def __init__(self, view: Any, batch: Any, delivery: int):
         self._view = view
         self._batch = batch
         self.delivery = delivery  # this delivery's id; a redelivery has another
-        self._header = None
-        self._lineage = None
+        self._header: pb.Header | None = None
+        self._lineage: pb.Lineage | None = None
 
     # ---- what the author of the stage before wrote ----
 
     @property
     def payload(self) -> bytes:
-        return self._view.payload
+        payload: bytes = self._view.payload
+        return payload
 
     def text(self) -> str:
         """The payload as UTF-8 text."""
-        return self._view.payload.decode()
+        return self.payload.decode()
 
-    def json(self):
+    def json(self) -> Any:
         """The payload as a JSON value."""
         return jsonlib.loads(self._view.payload)
 
@@ -95,9 +107,9 @@ class Record:
         return self.header.content_type
 
     @property
-    def attributes(self) -> dict:
+    def attributes(self) -> dict[str, str | int | float | bool]:
         """Names to str, int, float or bool. Of a name that stands twice the first counts."""
-        values = {}
+        values: dict[str, str | int | float | bool] = {}
         for each in self.header.attributes:
             kind = each.WhichOneof("value")
             if kind is not None:
@@ -139,8 +151,10 @@ class Record:
         hops = []
         for hop in self.lineage.hops:
             run = runs.get(hop.run)
-            names = (run.stage, run.version, run.instance, run.language) if run else ("",) * 4
-            hops.append(Hop(*names, attempt=hop.attempt or 1, time=begin + hop.delta))
+            stage, version, instance, language = (
+                (run.stage, run.version, run.instance, run.language) if run else ("", "", "", "")
+            )
+            hops.append(Hop(stage, version, instance, language, hop.attempt or 1, begin + hop.delta))
         return hops
 
     @property
@@ -157,11 +171,34 @@ class Record:
     @property
     def input(self) -> str:
         """The stage that this record comes from."""
-        return self._batch.stage
+        stage: str = self._batch.stage
+        return stage
+
+    # ---- for the SDK ----
+
+    @property
+    def input_number(self) -> int:
+        number: int = self._batch.input
+        return number
+
+    @property
+    def encoded_size(self) -> int:
+        """Bytes as they count against credit; an empty field that is there nevertheless counts two."""
+        view = self._view
+        return sum([
+            len(each) + (2 if len(each) < 128 else 3 if len(each) < 1 << 14 else 4 if len(each) < 1 << 21 else 5)
+            for each in (view.lineage, view.header, view.payload)
+        ])
+
+    def copied(self) -> Record:
+        """The record without the frame that it came in."""
+        view = type(self._view)()
+        view.CopyFrom(self._view)
+        return Record(view, self._batch.without_records(self.attempt, self.delivery), self.delivery)
 
     # ---- what comes of it ----
 
-    def emit(self, *, port: str | None = None, parents=None, **fields) -> Emission:
+    def emit(self, *, port: str | None = None, parents: Iterable[Record] | None = None, **fields: Any) -> Emission:
         """An output that descends from this record.
 
         `fields` are one of `payload` (bytes), `text` and `json`, and any of `key` (bytes or str),
@@ -180,7 +217,7 @@ class Record:
 
 
 def emission(
-    *, port: str | None = None, parents=(), traceparent: str = "", tracestate: str = "", **fields
+    *, port: str | None = None, parents: Iterable[Record] = (), traceparent: str = "", tracestate: str = "", **fields: Any
 ) -> Emission:
     """An output that takes nothing over: for sources, and for a batch as a whole.
 
@@ -199,7 +236,7 @@ def emission(
     )
 
 
-def _changed(header: bytes, content: bytes, fields: dict) -> tuple[bytes, bytes]:
+def _changed(header: bytes, content: bytes, fields: dict[str, Any]) -> tuple[bytes, bytes]:
     """Header and payload of a record with `fields` put in."""
     replaced, content_type = _content(fields)
     if replaced is not None:
@@ -209,9 +246,9 @@ def _changed(header: bytes, content: bytes, fields: dict) -> tuple[bytes, bytes]
     return _header(header, fields), content
 
 
-def _content(fields: dict) -> tuple[bytes | None, str]:
+def _content(fields: dict[str, Any]) -> tuple[bytes | None, str]:
     """Takes the payload out of `fields`: its bytes (None: not named) and content type."""
-    named = _PAYLOADS & fields.keys()
+    named = set(_PAYLOADS & fields.keys())
     if not named:
         return None, ""
     if len(named) > 1:
@@ -221,21 +258,49 @@ def _content(fields: dict) -> tuple[bytes | None, str]:
     if name == "json":
         return _DUMP(value).encode(), _JSON
     if name == "text":
-        return value.encode(), _TEXT
+        return _utf8(value, "text"), _TEXT
     if not isinstance(value, (bytes, bytearray, memoryview)):
         raise TypeError(f"payload is bytes, not {type(value).__name__}: use text= or json=")
     return bytes(value), ""
 
 
-def _header(old: bytes, fields: dict) -> bytes:
-    """The header `old` with `fields` put in."""
+def _utf8(text: str, what: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise Refused(codes.INVALID_OUTPUT, f"an output's {what} is not Unicode text: {error}") from None
+
+
+def _header(old: bytes, fields: dict[str, Any]) -> bytes:
+    """The header `old` with `fields` put in; Refused when the broker would not take it."""
+    try:
+        header = _changed_header(old, fields)
+    except UnicodeError as error:
+        raise Refused(codes.INVALID_OUTPUT, f"an output's header holds what is not Unicode text: {error}") from None
+    encoded: bytes = header.SerializeToString()
+    if len(encoded) > 128:  # less than any limit's worth
+        check_header(header, len(encoded))
+    return encoded
+
+
+def check_header(header: pb.Header, encoded: int) -> None:
+    """Refused when the broker would not take it."""
+    for what, size, limit in [
+        ("bytes of key", len(header.key), codes.MAX_KEY), ("attributes", len(header.attributes), codes.MAX_ATTRIBUTES),
+        ("bytes of header", encoded, codes.MAX_HEADER),
+    ]:
+        if size > limit:
+            raise Refused(codes.INVALID_OUTPUT, f"an output with {size} {what}; it may have {limit}")
+
+
+def _changed_header(old: bytes, fields: dict[str, Any]) -> pb.Header:
     header = pb.Header.FromString(old)
     if "schema" in fields:
         header.schema = fields["schema"]
         header.schema_version = fields.get("schema_version", 0)
     for name, value in fields.items():
         if name == "key":
-            header.key = value.encode() if isinstance(value, str) else value
+            header.key = _utf8(value, "key") if isinstance(value, str) else value
         elif name == "event_time":
             header.event_time = _microseconds(value)
         elif name == "content_type":
@@ -246,10 +311,10 @@ def _header(old: bytes, fields: dict) -> bytes:
             header.schema_version = value
         elif name != "schema":
             raise TypeError(f"an output has no field named {name!r}")
-    return header.SerializeToString()
+    return header
 
 
-def _put_attributes(header: pb.Header, changes: dict) -> None:
+def _put_attributes(header: pb.Header, changes: dict[str, Any]) -> None:
     for i in reversed(range(len(header.attributes))):
         if header.attributes[i].name in changes:
             del header.attributes[i]
@@ -271,7 +336,7 @@ def _put_attributes(header: pb.Header, changes: dict) -> None:
             raise TypeError(f"attribute {name!r} is str, int, float or bool, not {kind}")
 
 
-def _microseconds(value) -> int:
+def _microseconds(value: datetime | int) -> int:
     if isinstance(value, datetime):
         if value.tzinfo is None:
             raise ValueError("event_time has no time zone: say which one, for example timezone.utc")

@@ -2,46 +2,66 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import random
 import signal
 import sys
 import time
+from collections.abc import Callable
+from typing import Any, NoReturn
 
-from . import codes, configuration
+from . import codes, configuration, trial
 from .consumer import run_consumer
 from .producer import Producer
-from .session import Closed, Lost, Session
+from .session import CLOSING_SECONDS, DEFAULT_TIMEOUT, Closed, Lost, Session
 from .stages import Stage
 from .v1 import envelope_pb2 as pb
 
-SDK = f"stagewire-python 0.1.0 (Python {platform.python_version()})"
-BACKOFF_SECONDS = (0.5, 30.0)  # first and longest; doubled in between
+SDK = f"stagewire-python 0.2.0 (Python {platform.python_version()})"
+BACKOFF_SECONDS = (0.1, 10.0)  # first and longest; doubled in between
+NOTICE_SECONDS = 60.0  # between two sentences about one outage
 JITTER = 0.2
 
 EXIT_RUNTIME, EXIT_USAGE = 1, 2
 
 
-def run(stage: Stage, *, version: str = "0.1.0", name: str | None = None, setup=None) -> None:
+def run(
+    stage: Stage,
+    *,
+    version: str = "0.1.0",
+    name: str | None = None,
+    setup: Callable[..., Any] | None = None,
+    timeout: float = DEFAULT_TIMEOUT,
+) -> None:
     """Works as `stage` until the broker ends it. Returns after a normal end; otherwise the process ends
     with 1 (the broker is gone) or 2 (it makes no sense to try again), the reason on stderr.
 
     `version` is the author's own and shows up in lineage. `name` is the stage's name in the pipeline file
     where nobody sets STAGEWIRE_STAGE; by default the function's. `setup(config)` is called once, before the
     first record: what it returns (a model, an open file) goes to the handler in place of the configuration,
-    and its `close()`, if it has one, is called at the end.
+    and its `close()`, if it has one, is called at the end. `timeout` (seconds; 0: none) is how long the handler
+    may work on what it was given: after that the broker takes it back and ends this worker.
+
+    With `--test FILE` on the command line it tries the handler on records of that file instead; see `trial`.
     """
     if not isinstance(stage, Stage):
         _fail(EXIT_USAGE, "run() takes a function decorated with @stagewire.transform, sink, batch or source")
+    try:
+        asked = trial.parse(sys.argv[1:], is_source=stage.kind == "source")
+    except trial.Mistake as error:
+        _fail(EXIT_USAGE, str(error))
+    if asked:
+        sys.exit(trial.run(asked, stage, setup))
     address = os.environ.get("STAGEWIRE_SOCKET", "")
     if not address:
         _fail(
             EXIT_USAGE,
-            "STAGEWIRE_SOCKET is not set: start this stage through `stagewire run`, or set it to the "
-            "broker's socket",
+            "STAGEWIRE_SOCKET is not set: start this stage through `stagewire run`, set it to the broker's "
+            "socket, or try the stage out with --test FILE",
         )
-    _Worker(stage, address, _hello(stage, version, name), setup).run()
+    _Worker(stage, address, _hello(stage, version, name), setup, timeout).run()
 
 
 def _hello(stage: Stage, version: str, name: str | None) -> pb.Hello:
@@ -57,7 +77,7 @@ def _hello(stage: Stage, version: str, name: str | None) -> pb.Hello:
         stage=os.environ.get("STAGEWIRE_STAGE") or name or stage.name,
         instance=os.environ.get("STAGEWIRE_INSTANCE", ""),
         stage_version=version,
-        offered=["holds"] if stage.kind == "batch" else [],
+        offered=_features(stage),
         max_frame=codes.MAX_FRAME,
         token=secret,
         sdk=SDK,
@@ -65,10 +85,20 @@ def _hello(stage: Stage, version: str, name: str | None) -> pb.Hello:
     )
 
 
+def _features(stage: Stage) -> list[str]:
+    if stage.kind == "source":
+        return []
+    return ["holds", "settle-confirm"] if stage.holds else ["settle-confirm"]
+
+
 class _Worker:
-    def __init__(self, stage: Stage, address: str, hello: pb.Hello, setup):
+    def __init__(
+        self, stage: Stage, address: str, hello: pb.Hello, setup: Callable[..., Any] | None, timeout: float
+    ):
         self.stage, self.address, self.hello, self.setup = stage, address, hello, setup
-        self.state = None  # what `setup` made
+        self.timeout = timeout
+        self.said = -math.inf  # when the outage was last spoken of
+        self.state: Any = None  # what `setup` made
         self.spawned = bool(hello.token)
         self.producer = Producer(stage) if stage.kind == "source" else None
         self.stop_requested = False
@@ -91,21 +121,22 @@ class _Worker:
             if reason is None:
                 return
             self._give_up_if_final(reason)
-            delay = BACKOFF_SECONDS[0] if attached else delay
+            if attached:
+                delay, self.said = BACKOFF_SECONDS[0], -math.inf
             self._pause(delay * random.uniform(1 - JITTER, 1 + JITTER), reason)
             delay = min(delay * 2, BACKOFF_SECONDS[1])
 
     def _work_once(self) -> tuple[Exception | None, bool]:
         """One session. Why it ended (None: normally), and whether it had begun."""
         try:
-            session = Session.attach(self.address, self.hello, self._wake_read)
+            session = Session.attach(self.address, self.hello, self._wake_read, self.timeout)
         except (OSError, Closed, Lost) as error:
             return error, False
         self.session = session
         session.stopping = self.stop_requested
         try:
             config = self._configuration(session)
-            session.start(self._exit_code if self.spawned else None)
+            session.start(self._exit_code, self._patience())
             if self.producer:
                 self.producer.run(session, config)
             else:
@@ -122,7 +153,14 @@ class _Worker:
         finally:
             session.discard()
 
-    def _configuration(self, session: Session):
+    def _patience(self) -> float | None:
+        """How long a handler may go on after its session: in a process that the host started not long, in
+        any other until its time is up, for nothing would ever be handled again."""
+        if self.spawned:
+            return CLOSING_SECONDS
+        return self.timeout + CLOSING_SECONDS if self.timeout else None
+
+    def _configuration(self, session: Session) -> Any:
         """What the handler gets as its second argument."""
         wanted = self.stage.config_type
         if self.setup:
@@ -146,14 +184,17 @@ class _Worker:
             _fail(EXIT_RUNTIME, f"lost the broker at {self.address}: {reason}")
 
     @staticmethod
-    def _exit_code(reason: Exception) -> int:
+    def _exit_code(reason: Exception | None) -> int:
         if isinstance(reason, Closed) and reason.code not in codes.RETRYABLE:
             return codes.OK if reason.code == codes.OK else EXIT_USAGE
         return EXIT_RUNTIME
 
     def _pause(self, seconds: float, reason: Exception) -> None:
-        print(f"stagewire: {codes.printable(str(reason))}; trying again in {seconds:.1f} s", file=sys.stderr)
-        deadline = time.monotonic() + seconds
+        now = time.monotonic()
+        if now - self.said >= NOTICE_SECONDS:
+            self.said = now
+            print(f"stagewire: {codes.printable(str(reason))}; trying again until the broker is there", file=sys.stderr)
+        deadline = now + seconds
         while not self.stop_requested and time.monotonic() < deadline:
             time.sleep(min(0.1, max(0.0, deadline - time.monotonic())))
         if self.stop_requested:
@@ -165,7 +206,7 @@ class _Worker:
         signal.signal(signal.SIGTERM, self._request_stop)
         signal.signal(signal.SIGINT, signal.SIG_IGN if self.spawned else self._request_stop)
 
-    def _request_stop(self, number: int, _frame) -> None:
+    def _request_stop(self, number: int, _frame: object) -> None:
         if self.stop_requested:
             sys.exit(128 + number)
         self.stop_requested = True
@@ -174,6 +215,6 @@ class _Worker:
         os.write(self._wake_write, b"s")  # the reader thread tells whoever waits
 
 
-def _fail(code: int, message: str):
+def _fail(code: int, message: str) -> NoReturn:
     print(f"stagewire: {message}", file=sys.stderr)
     sys.exit(code)

@@ -8,25 +8,34 @@ main thread waits for is announced through one condition. All of that happens pe
 from __future__ import annotations
 
 import collections
+import contextlib
 import os
 import select
 import socket
+import sys
 import threading
 import time
+from collections.abc import Callable
+from typing import Any
 
 from google.protobuf.message import DecodeError
 
 from . import codes, frames
+from .input_credit import InputWindow
 from .v1 import envelope_pb2 as pb
 from .wire import views_pb2 as views
 
 HANDSHAKE_SECONDS = 10
+DEFAULT_TIMEOUT = 300.0  # seconds that a handler may take
 CLOSING_SECONDS = 5  # for which a side reads on after its Close
 READ_BYTES = 256 * 1024
-WINDOW_RECORDS = 8192  # per input, in the receive buffer
-WINDOW_BYTES = 4 * 1024 * 1024
 # A frame's first bytes when it is a Deliver as the broker writes it: version 1000, field 8.
 _DELIVER = b"\x08\xe8\x07\x42"
+
+
+def warn(message: str) -> None:
+    """One line for the operator."""
+    print(f"stagewire: {message}", file=sys.stderr)
 
 
 class Closed(Exception):
@@ -46,48 +55,32 @@ class Batch:
 
     __slots__ = ("input", "stage", "first", "views", "attempts", "bytes", "runs")
 
-    def __init__(self, deliver, size: int, stage: str, runs: dict):
+    def __init__(self, deliver: Any, size: int, stage: str, runs: dict[int, pb.Run]):
         self.input = deliver.input
         self.stage = stage
         self.first = deliver.first_delivery
-        self.views = list(deliver.records)
-        self.attempts = list(deliver.attempts)
+        self.views: list[Any] = list(deliver.records)
+        self.attempts: list[int] = list(deliver.attempts)
         self.bytes = size  # as charged: the sum of the records' encoded sizes
         self.runs = runs
 
-
-class InputWindow:
-    """Credit that this worker grants on one input.
-
-    granted = taken out of the buffer + window. Topped up once half of the window is gone, so with an
-    empty buffer at least half is open: half a window has to hold a record of the largest size.
-    """
-
-    def __init__(self, number: int, max_record: int):
-        self.number = number
-        self.records, self.bytes = WINDOW_RECORDS, max(WINDOW_BYTES, 2 * max_record)
-        self.taken = [0, 0]
-        self.granted = [0, 0]
-
-    def take(self, records: int, size: int) -> bytes | None:
-        """Counts what left the buffer; a Credit frame when it is time for one."""
-        self.taken[0] += records
-        self.taken[1] += size
-        open_records = self.granted[0] - self.taken[0]
-        open_bytes = self.granted[1] - self.taken[1]
-        if open_records * 2 > self.records and open_bytes * 2 > self.bytes:
-            return None
-        self.granted = [self.taken[0] + self.records, self.taken[1] + self.bytes]
-        records, size = self.granted
-        return frames.frame(credit=pb.Credit(number=self.number, records=records, bytes=size))
+    def without_records(self, attempt: int, delivery: int) -> Batch:
+        """What one of its records needs to know, without holding on to the others."""
+        slim = Batch.__new__(Batch)
+        slim.input, slim.stage, slim.runs = self.input, self.stage, self.runs
+        slim.first, slim.views, slim.bytes = delivery, [], 0
+        slim.attempts = [] if attempt == 1 else [attempt]
+        return slim
 
 
 class Session:
     """An attached worker. Use `attach`; then `next_batch`, `send` and the `wait` methods raise `Closed` or
     `Lost` when it is over."""
 
-    def __init__(self, connection: socket.socket, wakeup: int):
+    def __init__(self, connection: socket.socket, wakeup: int, timeout: float = DEFAULT_TIMEOUT):
         self.connection = connection
+        self.timeout = timeout  # seconds that a handler may take; 0: no limit
+        self.began: float | None = None  # when the handler that is running began; None: none is
         self.welcome = pb.Welcome()
         self.runs: dict[int, pb.Run] = {}
         self.limits: dict[int, tuple[int, int]] = {}  # output -> records, bytes granted
@@ -101,6 +94,7 @@ class Session:
         self.received = 0  # deliveries
         self.settled = 0
         self._wakeup = wakeup
+        self._overdue: float | None = None  # the `began` of the handler of which this has been said
         self._progress = time.monotonic()  # when the lease last began anew
         self._queue: collections.deque[Batch] = collections.deque()
         self._changed = threading.Condition()
@@ -114,29 +108,31 @@ class Session:
     # ---- Beginning and end ----
 
     @classmethod
-    def attach(cls, address: str, hello: pb.Hello, wakeup: int) -> Session:
+    def attach(
+        cls, address: str, hello: pb.Hello, wakeup: int, timeout: float = DEFAULT_TIMEOUT
+    ) -> Session:
         """Dials and shakes hands. OSError when nobody listens, Closed when the broker refuses."""
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             connection.connect(address)
-            session = cls(connection, wakeup)
+            session = cls(connection, wakeup, timeout)
             session._shake_hands(hello)
         except BaseException:
             connection.close()
             raise
         return session
 
-    def start(self, orphan_exit=None) -> None:
+    def start(self, orphan_exit: Callable[[Exception | None], int], patience: float | None) -> None:
         """Begins to read; grants the first credit. Only after the configuration was found good.
 
-        `orphan_exit(reason)` gives the exit code of a process whose handler goes on for more than
-        `CLOSING_SECONDS` after the session ended; None: such a handler may take its time.
+        `orphan_exit(reason)` gives the exit code of a process whose handler goes on for more than `patience`
+        seconds after the session ended; None: such a handler may take its time.
         """
-        self._orphan_exit = orphan_exit
+        self._orphan_exit, self._patience = orphan_exit, patience
         self._thread = threading.Thread(target=self._read, name="stagewire-reader", daemon=True)
         self._thread.start()
         for window in self._inputs.values():
-            self.send(window.take(0, 0))
+            self.send(window.take(0, 0) or b"")  # the first take always grants
 
     def _shake_hands(self, hello: pb.Hello) -> None:
         try:
@@ -155,7 +151,7 @@ class Session:
         """Says Close, the last frame, and reads on (bounded) until the broker hangs up."""
         self._left.set()
         try:
-            self._write_close(code, message)
+            self._write_close(code, message, Lost("closed"))
             self.connection.shutdown(socket.SHUT_WR)
             self.connection.settimeout(CLOSING_SECONDS)
             deadline = time.monotonic() + CLOSING_SECONDS
@@ -199,11 +195,11 @@ class Session:
                 self._changed.wait_for(lambda: self.ended, CLOSING_SECONDS)
 
     @property
-    def calls(self) -> tuple:
+    def calls(self) -> tuple[pb.Drain | None, bool]:
         """What may call for attention: a drain, a signal."""
         return (self.drain, self.stopping)
 
-    def next_batch(self, timeout: float | None, calls: tuple) -> Batch | None:
+    def next_batch(self, timeout: float | None, calls: tuple[pb.Drain | None, bool]) -> Batch | None:
         """The oldest batch not yet taken, and credit for as many more. None: time is up, or `calls` are no
         longer those that the caller has seen."""
         with self._changed:
@@ -219,7 +215,7 @@ class Session:
                 self.send(credit)
         return batch
 
-    def wait(self, condition, timeout: float | None = None) -> bool:
+    def wait(self, condition: Callable[[], object], timeout: float | None = None) -> bool:
         """Waits until `condition()` holds, then True. False when time is up; raises when it is over."""
         with self._changed:
             self._changed.wait_for(lambda: self.ended or condition(), timeout)
@@ -251,10 +247,21 @@ class Session:
                 self._renew_lease(lease / 3)
             except Exception as error:  # whatever it is: the main thread waits for this one
                 self._end(self.ended or Lost(str(error)))
-        if self._orphan_exit and not self._left.wait(CLOSING_SECONDS):
+        if self._patience is not None and not self._left.wait(self._patience):
+            warn(f"the handler has not returned {self._patience:g} s after the session ended: {self.ended}")
             os._exit(self._orphan_exit(self.ended))
 
     def _renew_lease(self, interval: float) -> None:
+        """Extends the lease while something is held, unless a handler has taken longer than it may."""
+        began = self.began
+        if began is not None and self.timeout and time.monotonic() - began >= self.timeout:
+            if self._overdue != began:
+                self._overdue = began
+                warn(
+                    f"the handler has worked for {self.timeout:g} s; its lease is not renewed any more, the broker "
+                    "will give the record to another worker"
+                )
+            return
         holds = self.received > self.settled
         if holds and not self.ended and time.monotonic() - self._progress >= interval:
             self._progress = time.monotonic()
@@ -276,14 +283,14 @@ class Session:
             self._refuse(codes.MALFORMED_FRAME, f"the broker sent what is not a frame: {error}")
 
     def _refuse(self, code: int, message: str) -> None:
-        self._write_close(code, message)
-        self._end(Lost(message))
+        self._write_close(code, message, Closed(code, message))
 
-    def _write_close(self, code: int, message: str) -> None:
+    def _write_close(self, code: int, message: str, reason: Exception) -> None:
         with self._sending:
             close = pb.Close(code=code, message=message[: codes.MAX_TEXT // 4])
-            self.connection.sendall(frames.frame(close=close))
-            self.ended = self.ended or Lost("closed")  # nothing is sent after it
+            with contextlib.suppress(OSError):
+                self.connection.sendall(frames.frame(close=close))
+        self._end(reason)  # nothing is sent after it
 
     def _end(self, reason: Exception) -> None:
         with self._changed:
@@ -346,6 +353,13 @@ class Session:
     def _drained(self, drain: pb.Drain) -> None:
         self.drain = drain
 
+    def _settled(self, settled: pb.Settled) -> None:
+        for each in settled.refused:
+            warn(
+                f"the broker refused what delivery {each.id} emitted, which is a dead letter now: "
+                f"{codes.printable(each.error.message)} ({each.error.code})"
+            )
+
     def _announced(self, runs: pb.Runs) -> None:
         for run in runs.runs:
             self.runs[run.number] = run
@@ -360,10 +374,11 @@ class Session:
         self.refused += [(committed.partition, each) for each in committed.refused]
 
 
-_HANDLERS = {
+_HANDLERS: dict[str, Callable[[Session, Any], None]] = {
     "welcome": Session._welcomed,
     "credit": Session._credited,
     "drain": Session._drained,
+    "settled": Session._settled,
     "runs": Session._announced,
     "claimed": Session._claimed,
     "committed": Session._committed,

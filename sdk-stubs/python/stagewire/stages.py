@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import functools
 import inspect
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any, Literal, overload
 
 from . import codes, configuration
 
 DEFAULT_PARTITION = "0"
+DEFAULT_IDLE = 10.0  # seconds without a record, after which windows by event time end
+
+Handler = Callable[..., Any]
+Duration = float | timedelta  # seconds
+Partitions = Iterable[str] | Callable[[Any], Iterable[str]]
 
 
 class Reject(Exception):
@@ -25,10 +32,11 @@ class Reject(Exception):
 class Retry(Exception):
     """Try again, at the earliest after `delay` (seconds or a timedelta; 0: the pipeline's backoff)."""
 
-    def __init__(self, delay=0, message: str = "", code: int = codes.APPLICATION, indefinite=False):
+    def __init__(
+        self, delay: Duration = 0, message: str = "", code: int = codes.APPLICATION, indefinite: bool = False
+    ):
         super().__init__(message)
-        seconds = delay.total_seconds() if isinstance(delay, timedelta) else delay
-        self.delay_ms = max(0, round(seconds * 1000))
+        self.delay_ms = max(0, round(_seconds(delay) * 1000))
         self.code, self.message, self.indefinite = code, message, indefinite
 
 
@@ -37,40 +45,77 @@ class Release(Exception):
 
 
 @dataclass(frozen=True)
+class Bounds:
+    """When a window ends; see `window`. Times in seconds."""
+
+    records: int | None = None
+    bytes: int | None = None
+    seconds: float | None = None
+    event_time: float | None = None
+    lateness: float = 0.0
+    idle: float = DEFAULT_IDLE  # 0: never
+    by_key: bool = False
+    late: str = "reject"
+
+    def __post_init__(self) -> None:
+        by_arrival = [each for each in (self.records, self.bytes, self.seconds) if each is not None]
+        if self.event_time is None and not by_arrival:
+            raise ValueError("a window needs a bound: records, bytes, seconds or event_time")
+        if self.event_time is not None and by_arrival:
+            raise ValueError("a window by event_time ends by the watermark alone: leave out records, bytes and seconds")
+        if self.event_time is not None and self.event_time < 1e-6:
+            raise ValueError("a window by event_time has at least a microsecond")
+        if (self.records or 1) < 1 or self.records == 0 or (self.bytes or 1) < 1 or self.bytes == 0:
+            raise ValueError("a window has at least one record and one byte")
+        if min(self.seconds or 0, self.lateness, self.idle) < 0:
+            raise ValueError("seconds, lateness and idle are not negative")
+        if self.late not in ("reject", "accept"):
+            raise ValueError(f"late is 'reject' or 'accept', not {self.late!r}")
+
+
+@dataclass(frozen=True)
 class Stage:
     """A handler and how it is called. Made by the decorators; calling it calls the handler."""
 
-    handler: object
-    kind: str  # "transform", "sink", "batch", "batch-sink" or "source"
-    records: int = 1  # of a batch, at most
-    seconds: float = 0  # that a batch waits to fill up, at most
-    partitions: object = (DEFAULT_PARTITION,)  # of a source: names, or a function of the configuration
+    handler: Handler
+    kind: str  # "transform", "sink", "batch-sink", "window", "batch" (a window given as a list) or "source"
+    bounds: Bounds = field(default=Bounds(records=1))  # of windows
+    partitions: Partitions = (DEFAULT_PARTITION,)  # of a source: names, or a function of the configuration
 
     @property
     def name(self) -> str:
-        return self.handler.__name__
+        return str(getattr(self.handler, "__name__", type(self.handler).__name__))
 
     @property
-    def config_type(self):
+    def holds(self) -> bool:
+        """Whether it needs more than one record before it can settle the first."""
+        return self.kind in ("window", "batch")
+
+    @property
+    def config_type(self) -> type | None:
         return configuration.wanted_type(self.handler, position=1)
 
-    def bound(self, config):
+    def bound(self, config: Any) -> Callable[[Any], Any]:
         """The handler as a function of one argument."""
         if len(inspect.signature(self.handler).parameters) < 2:
             return self.handler
         handler = self.handler
         return lambda given: handler(given, config)
 
-    def __call__(self, *arguments):
+    def __call__(self, *arguments: Any) -> Any:
         return self.handler(*arguments)
 
 
-def transform(handler) -> Stage:
+def transform(handler: Handler) -> Stage:
     """`handler(record[, config])` gives an emission, several (a generator, a list), or None: filtered."""
     return Stage(handler, "transform")
 
 
-def sink(handler=None, *, batch: bool = False):
+@overload
+def sink(handler: Handler, *, batch: bool = False) -> Stage: ...
+@overload
+def sink(handler: None = None, *, batch: bool = False) -> Callable[[Handler], Stage]: ...
+def sink(handler: Handler | None = None, *, batch: bool = False) -> Stage | Callable[[Handler], Stage]:
     """`handler(record[, config])` returns nothing; with `batch` it gets a list of what has arrived.
 
     A batch is never waited for. If its handler raises, all its records share the verdict.
@@ -80,17 +125,49 @@ def sink(handler=None, *, batch: bool = False):
     return Stage(handler, "batch-sink" if batch else "sink")
 
 
-def batch(*, records: int, seconds: float):
-    """`handler(records[, config])` gets up to `records` of them, collected for at most `seconds`.
+def window(
+    *,
+    records: int | None = None,
+    bytes: int | None = None,
+    seconds: Duration | None = None,
+    event_time: Duration | None = None,
+    lateness: Duration = 0,
+    idle: Duration = DEFAULT_IDLE,
+    by_key: bool = False,
+    late: Literal["reject", "accept"] = "reject",
+) -> Callable[[Handler], Stage]:
+    """`handler(window[, config])` gets a `Window` and gives emissions; all of it is one step.
+
+    A window ends with so many `records`, before its payloads are more than `bytes`, or `seconds` after its
+    first record arrived: the first to be reached. Or it has `event_time` (its size): windows aligned to 1970
+    which end when the watermark passes, that is the latest event time seen, less `lateness`; `idle` seconds
+    without a record (0: never) end all of them. A record that comes when its window has ended is rejected,
+    or dropped with `late="accept"`. `by_key` keeps a window for each key. Durations are seconds or
+    timedeltas.
+    """
+    bounds = Bounds(
+        records, bytes, None if seconds is None else _seconds(seconds),
+        None if event_time is None else _seconds(event_time), _seconds(lateness), _seconds(idle), by_key, late,
+    )
+    return lambda handler: Stage(handler, "window", bounds)
+
+
+def batch(*, records: int, seconds: Duration) -> Callable[[Handler], Stage]:
+    """`window(records=, seconds=)` whose handler gets the list of records: `handler(records[, config])`.
 
     All of them and everything the handler emits are one step: one outcome, all or nothing.
     """
-    if records < 1 or seconds < 0:
-        raise ValueError("a batch has at least one record and waits for at least 0 seconds")
-    return lambda handler: Stage(handler, "batch", records, seconds)
+    bounds = Bounds(records, seconds=_seconds(seconds))
+    return lambda handler: Stage(handler, "batch", bounds)
 
 
-def source(handler=None, *, partitions=(DEFAULT_PARTITION,)):
+@overload
+def source(handler: Handler, *, partitions: Partitions = ...) -> Stage: ...
+@overload
+def source(handler: None = None, *, partitions: Partitions = ...) -> Callable[[Handler], Stage]: ...
+def source(
+    handler: Handler | None = None, *, partitions: Partitions = (DEFAULT_PARTITION,)
+) -> Stage | Callable[[Handler], Stage]:
     """`handler(partition[, config])` is a generator of `(emissions, checkpoint)`.
 
     Every pair is one step. `checkpoint` (bytes, str or anything JSON can hold) is where to go on after it:
@@ -102,3 +179,7 @@ def source(handler=None, *, partitions=(DEFAULT_PARTITION,)):
     if isinstance(partitions, str):
         partitions = (partitions,)
     return Stage(handler, "source", partitions=partitions)
+
+
+def _seconds(duration: Duration) -> float:
+    return duration.total_seconds() if isinstance(duration, timedelta) else float(duration)

@@ -16,6 +16,7 @@ from stagewire import runner
 from stagewire.v1 import envelope_pb2 as pb
 from stagewire.v1 import record_pb2
 
+HERE = os.path.dirname(os.path.abspath(__file__))
 SECONDS = 20  # after which a test that waits for a frame has failed
 RESERVE = 100
 runner.BACKOFF_SECONDS = (0.01, 0.02)

@@ -344,7 +344,7 @@ class Ending(unittest.TestCase):
             peer.connection.sendall(b"\0\0\0\3abc")
             self.assertEqual(peer.expect("close").code, 100)
 
-        self.assertEqual(work(double, script).code, 1)
+        self.assertEqual(work(double, script).code, 2)
 
     def test_a_broker_that_sends_too_much(self):
         def script(peer):
@@ -352,7 +352,7 @@ class Ending(unittest.TestCase):
             peer.connection.sendall(b"\x7f\0\0\0abc")
             self.assertEqual(peer.expect("close").code, 101)
 
-        self.assertEqual(work(double, script).code, 1)
+        self.assertEqual(work(double, script).code, 2)
 
     def test_refused_before_hello_was_read(self):
         def script(peer):

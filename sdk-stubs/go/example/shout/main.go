@@ -1,4 +1,4 @@
-// Uppercase is the smallest useful transform: every record goes on with its payload in capitals.
+// Shout is the smallest useful transform: every record goes on with its payload in capitals.
 package main
 
 import (
@@ -10,7 +10,7 @@ import (
 
 func main() {
 	os.Exit(stagewire.RunTransform(func(record *stagewire.Record, out *stagewire.Emitter) error {
-		output := record.Output()
+		output := record.Output() // the same header and payload
 		output.Payload = bytes.ToUpper(output.Payload)
 		out.Emit(output)
 		return nil
