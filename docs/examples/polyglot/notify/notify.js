@@ -27,5 +27,4 @@ run(sink(notify, {
   config: { url: 'string', patience: optional('number', 2) }, // seconds for one answer
   concurrency: 8,
   timeout: 10,
-  version: '1.0.0',
-}));
+}), { version: '1.0.0' });
