@@ -145,6 +145,8 @@ extension Router {
             unqueue(member.sequence, key: key, subscription)
         }
         subscriptions[subscription].parking.update(member.sequence, to: .inFlight)
+        // A group may be of several inputs, a delivery is of one.
+        if sessions[slot].batch.input != subscriptions[subscription].input { flush(slot) }
         hand(record, member.sequence, key: key, attempt: parked.attempt, to: slot, subscription, at: now)
         return true
     }

@@ -39,6 +39,8 @@ final class Chaos {
         var auditOrdering = Ordering.total
         var auditOverflow = Overflow.block
         var holds = false
+        /// The audit reads what the transform emits, too: a stage with two inputs.
+        var auditReadsBoth = false
     }
 
     static let source = 0
@@ -64,6 +66,7 @@ final class Chaos {
         sink.ordering = options.transformOrdering
         sink.maxWorkers = 4
         var audit = StageDefinition(name: "audit", inputs: [InputDefinition(stage: 0, overflow: options.auditOverflow)])
+        if options.auditReadsBoth { audit.inputs.append(InputDefinition(stage: 1)) }
         audit.ordering = options.auditOrdering
         audit.maxWorkers = 4
         var stages = [source, transform, sink, audit]
@@ -156,9 +159,11 @@ final class Chaos {
 
     private func topUp(_ worker: RigWorker) {
         guard worker.closed == nil else { return }
-        let limit = worker.grantedIn[0]?.records ?? 0
-        if limit < (worker.receivedRecords[0] ?? 0) + 20 {
-            rig.grant(worker, records: UInt64.random(in: 1...30, using: &random))
+        for input in rig.pipeline.stages[worker.stage].inputs.indices.map(UInt32.init) {
+            let limit = worker.grantedIn[input]?.records ?? 0
+            if limit < (worker.receivedRecords[input] ?? 0) + 20 {
+                rig.grant(worker, records: UInt64.random(in: 1...30, using: &random), input: input)
+            }
         }
     }
 
@@ -275,11 +280,11 @@ final class Chaos {
         for received in worker.held {
             guard picked.count < count else { break }
             let key = ordering == .total ? "all" : received.key
-            let isFree = ordering == .none || key.isEmpty || !blocked.contains(key)
+            let isFree = ordering == .none || key.isEmpty || !blocked.contains("\(received.input) \(key)")
             if isFree && Int.random(in: 0..<4, using: &random) > 0 {
                 picked.append(received)
             } else {
-                blocked.insert(key)
+                blocked.insert("\(received.input) \(key)")
             }
         }
         return picked
@@ -325,7 +330,10 @@ final class Chaos {
         let expectedAtSink = emitted.filter { !dead[Self.transform].contains($0) }.flatMap(Self.outputs)
         faults += compare("transform", Self.transform, emitted, dead[Self.transform])
         faults += compare("sink", Self.sink, expectedAtSink, dead[Self.sink])
-        if options.auditOverflow == .block { faults += compare("audit", Self.audit, emitted, dead[Self.audit]) }
+        if options.auditOverflow == .block {
+            let derived = options.auditReadsBoth ? expectedAtSink : []
+            faults += compare("audit", Self.audit, emitted + derived, dead[Self.audit])
+        }
         let summary = rig.router.summary()
         if summary.stages[Self.transform].emitted != UInt64(expectedAtSink.count) {
             faults.append(

@@ -61,4 +61,14 @@ import Testing
             $0.deadLetters = seed % 2 == 0 ? 3 : 10_000
         }
     }
+
+    /// A worker that dies holds records of two inputs, so that suspect groups are of both.
+    @Test(arguments: seeds) func twoInputsAndManyDeaths(seed: UInt64) {
+        expectNoFault(seed: seed) {
+            $0.auditReadsBoth = true
+            $0.auditOrdering = [.key, .none, .total][Int(seed % 3)]
+            $0.holds = seed % 2 == 0
+            $0.deathPercent = 6
+        }
+    }
 }
