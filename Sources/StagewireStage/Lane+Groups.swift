@@ -5,7 +5,7 @@ import StagewireWire
 extension Lane {
     func runWindows(_ handler: GroupHandler) async {
         while await receive() {
-            for window in sorter?.takeEnded() ?? [] {
+            while let window = sorter?.nextEnded() {
                 guard await handle(window, handler), !Task.isCancelled else { return }
             }
         }
@@ -18,7 +18,7 @@ extension Lane {
         sorter?.advance(to: Uptime.now)
         if let next = hub.look({ state in Self.pop(&state) }) { return adopt(next) }
         switch hub.look({ $0.drain }) {
-        case .inputEnded: sorter?.endEverything()
+        case .inputEnded: sorter?.endWhole()
         case .shutdown: releaseEverything()
         case nil: makeRoom()
         }
@@ -49,6 +49,7 @@ extension Lane {
 
     private func place(_ record: Record) {
         guard let placing = sorter?.add(record, now: Uptime.now) else { return }
+        settleVoid()
         let only = record.delivery...record.delivery
         switch placing {
         case .held: break
@@ -107,6 +108,10 @@ extension Lane {
     private func settle(_ window: Window, _ outcome: Outcome) async -> Bool {
         guard outcome.kind == .accepted else {
             outbox.settle(Self.ranges(window.records), outcome)
+            if outcome.kind != .rejected {
+                sorter?.giveBack(window, now: Uptime.now)
+                settleVoid()
+            }
             return true
         }
         if let error = emitter.refusal {
@@ -133,6 +138,12 @@ extension Lane {
             outbox.settle(Self.ranges(accepted), .accepted, emissions: emitter.body.bytes)
         }
         return true
+    }
+
+    /// What is said of void deliveries is ignored (OR-4), but has to be said: they count as held (DE-3).
+    private func settleVoid() {
+        guard let void = sorter?.takeVoid(), !void.isEmpty else { return }
+        outbox.settle(Self.ranges(void), Outcome(kind: .released))
     }
 
     /// Without emissions nothing has to be one outcome, so a batch without `holds` keeps the order (OR-2).

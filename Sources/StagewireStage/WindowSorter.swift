@@ -9,28 +9,37 @@ struct WindowSorter {
         case timeless
     }
 
-    private struct Open {
+    struct Open {
         var window: Window
         /// Bytes of payloads.
         var bytes = 0
         /// Nanoseconds of uptime at which it ends by time.
         var deadline: UInt64?
+        /// By event time it had ended before it began, and gathers what comes again.
+        var isGathering = false
     }
 
-    private struct Slot: Hashable {
+    struct Slot: Hashable {
         var key: [UInt8]
         var start: Int64
     }
 
-    private let bounds: WindowBounds
+    let bounds: WindowBounds
     private let byKey: Bool
     /// Oldest first: a dictionary has no order, and the oldest goes first where there are too many.
-    private var open: [Open] = []
+    var open: [Open] = []
     private var indices: [Slot: Int] = [:]
-    private var ended: [Window] = []
+    var ended: [Window] = []
     /// The latest event time seen, less lateness.
     private var watermark = Int64.min
     private var lastArrival: UInt64 = 0
+    var lagging = WindowLagging()
+    /// Ids of records that come again: given back, or void.
+    var returning: Set<[UInt8]> = []
+    /// How many of them, by window.
+    var awaited: [Slot: Int] = [:]
+    /// Deliveries that have left their windows, not yet settled.
+    var void: [Record] = []
 
     init(_ bounds: WindowBounds, byKey: Bool) {
         self.bounds = bounds
@@ -42,21 +51,47 @@ struct WindowSorter {
         lastArrival = now
         let key = byKey ? record.key : []
         guard let rule = bounds.eventTime else {
-            insert(record, Slot(key: key, start: 0), span: nil, now: now)
+            let slot = Slot(key: key, start: 0)
+            _ = isReturning(record, slot, now: now)
+            insert(record, slot, span: nil, now: now)
             return .held
         }
         let time = record.eventTime
         guard time != 0 else { return .timeless }
-        let start = Self.floor(time, to: rule.size)
-        let (end, overflow) = start.addingReportingOverflow(rule.size)
-        guard !overflow, end > watermark else { return .late(end: end) }
-        insert(record, Slot(key: key, start: start), span: start..<end, now: now)
+        let slot = slot(of: record, size: rule.size)
+        let (end, overflow) = slot.start.addingReportingOverflow(rule.size)
+        guard !overflow else { return .late(end: end) }
+        // A record that comes again was in time when it came first.
+        let isAgain = isReturning(record, slot, now: now)
+        if isAgain, end <= watermark { lagging.fallBack(record, to: slot.start, now: now) }
+        let hasEnded = end <= mark(key)
+        guard !hasEnded || isAgain || indices[slot] != nil else { return .late(end: end) }
+        insert(record, slot, span: slot.start..<end, now: now, hasEnded: hasEnded)
         let (mark, tooEarly) = time.subtractingReportingOverflow(rule.lateness)
-        if !tooEarly, mark > watermark {
-            watermark = mark
-            endAll { $0.window.span.map { $0.upperBound <= mark } ?? false }
+        if !tooEarly {
+            watermark = max(watermark, mark)
+            lagging.progress(record, to: mark, watermark: watermark, now: now)
         }
+        endPassed()
         return .held
+    }
+
+    func slot(of record: Record, size: Int64) -> Slot {
+        Slot(key: byKey ? record.key : [], start: Self.floor(record.eventTime, to: size))
+    }
+
+    /// Everything before it has been seen, of the lanes that may have records for a window of that key.
+    private func mark(_ key: [UInt8]) -> Int64 {
+        min(watermark, lagging.behind(key: byKey ? key : nil) ?? .max)
+    }
+
+    /// Ends what the watermark has passed.
+    private mutating func endPassed() {
+        let over = open.indices.filter { index in
+            guard let end = open[index].window.span?.upperBound, end <= watermark else { return false }
+            return !open[index].isGathering && end <= mark(open[index].window.key)
+        }
+        endAll(at: over)
     }
 
     var hasEnded: Bool { !ended.isEmpty }
@@ -67,25 +102,40 @@ struct WindowSorter {
         return ended
     }
 
+    /// The oldest of them. One at a time, for those behind it may be void when it is given back.
+    mutating func nextEnded() -> Window? { ended.isEmpty ? nil : ended.removeFirst() }
+
     /// Ends what time ends.
     mutating func advance(to now: UInt64) {
         endAll { $0.deadline.map { $0 <= now } ?? false }
         if let idleEnd, idleEnd <= now {
             watermark = max(watermark, open.compactMap { $0.window.span?.upperBound }.max() ?? watermark)
-            endAll { _ in true }
         }
+        lagging.expire(now)
+        if bounds.eventTime != nil { endPassed() }
     }
 
     /// When `advance` has to be called next; nanoseconds of uptime.
     var nextDeadline: UInt64? {
-        let first = open.compactMap(\.deadline).min()
-        guard let idleEnd else { return first }
-        return min(first ?? .max, idleEnd)
+        [open.compactMap(\.deadline).min(), idleEnd, lagging.deadline].compactMap(\.self).min()
     }
 
+    /// Unless the watermark is behind all windows already, and they wait for lanes that lag.
     private var idleEnd: UInt64? {
-        guard let rule = bounds.eventTime, rule.idle > 0, !open.isEmpty else { return nil }
+        guard let rule = bounds.eventTime, rule.idle > 0 else { return nil }
+        guard open.contains(where: { $0.window.span.map { $0.upperBound > watermark } ?? false }) else { return nil }
         return lastArrival + rule.idle * 1000
+    }
+
+    /// Nothing more comes but what comes again: every other window ends, complete.
+    mutating func endWhole() {
+        let over = open.indices.filter { index in
+            let group = open[index]
+            let slot = Slot(key: group.window.key, start: group.window.span?.lowerBound ?? 0)
+            let isWaiting = group.deadline != nil || lagging.behind(key: byKey ? slot.key : nil) != nil
+            return !isWaiting || awaited[slot, default: 0] == 0
+        }
+        endAll(at: over)
     }
 
     /// Ends every window, complete.
@@ -110,19 +160,25 @@ struct WindowSorter {
         return sum
     }
 
-    private mutating func insert(_ record: Record, _ slot: Slot, span: Range<Int64>?, now: UInt64) {
+    private mutating func insert(
+        _ record: Record, _ slot: Slot, span: Range<Int64>?, now: UInt64, hasEnded: Bool = false
+    ) {
         if let most = bounds.bytes, let index = indices[slot], open[index].bytes + record.payloadSize > most {
             end(index)
         }
-        let index = indices[slot] ?? begin(slot, span, now)
+        let index = indices[slot] ?? begin(slot, span, now, hasEnded)
         open[index].window.records.append(record)
         open[index].bytes += record.payloadSize
-        if let most = bounds.records, open[index].window.records.count >= most { end(index) }
+        let isFull = bounds.records.map { open[index].window.records.count >= $0 } ?? false
+        if isFull || (open[index].isGathering && awaited[slot] == 0) { end(index) }
     }
 
-    private mutating func begin(_ slot: Slot, _ span: Range<Int64>?, _ now: UInt64) -> Int {
+    private mutating func begin(_ slot: Slot, _ span: Range<Int64>?, _ now: UInt64, _ hasEnded: Bool) -> Int {
         var new = Open(window: Window(records: [], key: slot.key, span: span))
         new.deadline = bounds.time.map { now + $0.nanoseconds }
+        new.isGathering = hasEnded
+        // Nobody knows how many there are of what another worker gave back: as long as a Deliver or two take.
+        if hasEnded { new.deadline = now + (awaited[slot] == nil ? Uptime.second : WindowLagging.patience) }
         open.append(new)
         indices[slot] = open.count - 1
         return open.count - 1
@@ -141,12 +197,17 @@ struct WindowSorter {
         for (index, group) in open.enumerated() {
             if over.first == index {
                 ended.append(group.window)
+                awaited[Slot(key: group.window.key, start: group.window.span?.lowerBound ?? 0)] = nil
                 over = over.dropFirst()
             } else {
                 rest.append(group)
             }
         }
         open = rest
+        index()
+    }
+
+    mutating func index() {
         indices = [:]
         for (index, group) in open.enumerated() {
             indices[Slot(key: group.window.key, start: group.window.span?.lowerBound ?? 0)] = index

@@ -127,10 +127,10 @@ final class FakeSession: @unchecked Sendable {  // one thread plays it
     }
 
     /// A record as the broker keeps it.
-    static func record(_ text: String, key: String = "", eventTime: Int64 = 0) -> [UInt8] {
+    static func record(_ text: String, key: String = "", eventTime: Int64 = 0, id: UInt8 = 7) -> [UInt8] {
         var record = MiniProto()
         record.message(1) { lineage in
-            lineage.content(1, [UInt8](repeating: 7, count: 16))
+            lineage.content(1, [UInt8](repeating: id, count: 16))
             lineage.fixed64(6, 1_767_225_600_000_000)
             lineage.message(7) { $0.varint(1, 1) }
         }

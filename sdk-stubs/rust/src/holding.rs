@@ -16,7 +16,7 @@ use crate::role::WindowHandler;
 use crate::session::{Next, Session};
 use crate::settle::Span;
 use crate::verdict::Verdict;
-use crate::window::Window;
+use crate::window::{spans, Window};
 use crate::windows::{Late, Windows};
 use crate::worker::Left;
 
@@ -25,7 +25,7 @@ use crate::worker::Left;
 pub fn serve(session: &mut Session, windows: &Windows, handler: &mut WindowHandler, console: &mut Console) -> Left {
     let mut holder = Holder {
         emitter: Emitter::new(session.welcome.clone(), IN_OUTCOME),
-        panes: Panes::new(windows),
+        panes: Panes::new(windows, &session.welcome.inputs),
         late: windows.late,
         session,
         handler,
@@ -61,7 +61,7 @@ impl Holder<'_> {
                 return Left::Leaving(SIGNALLED);
             }
             // With the input ended there is nothing to wait for but what comes again.
-            let is_last = self.session.hub.is_input_ended() && !self.panes.is_empty();
+            let is_last = self.session.hub.is_input_ended() && self.panes.has_whole();
             let deadline = if is_last { Some(Instant::now()) } else { self.panes.deadline() };
             match self.session.next(deadline) {
                 Next::Record(record) if self.session.hub.is_stopping() => self.release(&[Span::one(record.delivery())]),
@@ -74,7 +74,9 @@ impl Holder<'_> {
 
     fn hold(&mut self, record: Record) {
         let delivery = record.delivery();
-        match self.panes.add(record, Instant::now()) {
+        let added = self.panes.add(record, Instant::now());
+        self.settle_void();
+        match added {
             Added::Held => self.make_room(),
             Added::Late(_) if self.late == Late::Accept => self.session.writer.accept(delivery),
             Added::Late(why) => self.reject(delivery, why),
@@ -136,9 +138,19 @@ impl Holder<'_> {
         self.session.watch.end();
         let result = result.and_then(|()| self.emitter.verdict_for(&window));
         // Rejected ones never come back, the others do, behind the watermark.
-        if matches!(result, Err(Verdict::Retry { .. } | Verdict::Release | Verdict::Failed(_))) {
-            self.panes.await_again(&window);
-        }
+        let comes_again = matches!(result, Err(Verdict::Retry { .. } | Verdict::Release | Verdict::Failed(_)));
         settle_all(self.session, window.batch(), result, &self.emitter, self.console);
+        if comes_again {
+            self.panes.give_back(&window, Instant::now());
+            self.settle_void();
+        }
+    }
+
+    /// What is said of void deliveries is ignored (OR-4), but has to be said: they count as held (DE-3).
+    fn settle_void(&mut self) {
+        let void = self.panes.take_void();
+        if !void.is_empty() {
+            self.release(&spans(void.into_iter()));
+        }
     }
 }

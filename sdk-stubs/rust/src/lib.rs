@@ -49,6 +49,7 @@ mod holding;
 mod hub;
 mod json;
 mod keeper;
+mod lagging;
 mod limits;
 mod lineage;
 mod output;

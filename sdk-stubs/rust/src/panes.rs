@@ -1,8 +1,11 @@
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use crate::json;
+use crate::lagging::{Lagging, Lane};
 use crate::limits::{AWAITED, REGATHER, REGATHER_KNOWN};
+use crate::lineage::RecordId;
+use crate::pb;
 use crate::record::Record;
 use crate::window::Window;
 use crate::windows::{micros, Windows};
@@ -29,8 +32,14 @@ pub struct Panes {
     /// Everything before it has been seen; `None` before the first record.
     watermark: Option<i64>,
     last_arrival: Option<Instant>,
-    /// Windows whose records come back, with how many: a retry. Ended as they are, they take these again.
+    /// Windows whose records come again, with how many: given back, or void. Ended as they are, they take
+    /// these again.
     awaited: HashMap<Name, usize>,
+    /// Those records, so that no other is taken for one of them.
+    returning: HashSet<RecordId>,
+    lagging: Lagging,
+    /// Deliveries that have left their windows.
+    void: Vec<u64>,
     held: HashMap<u32, Held>,
 }
 
@@ -61,7 +70,8 @@ pub enum Added {
 }
 
 impl Panes {
-    pub fn new(rules: &Windows) -> Self {
+    /// `inputs`: what the broker keeps in order.
+    pub fn new(rules: &Windows, inputs: &[pb::Input]) -> Self {
         Panes {
             rules: rules.clone(),
             event_time: rules.event_time.map(|(size, lateness)| (micros(size), micros(lateness))),
@@ -74,6 +84,9 @@ impl Panes {
             watermark: None,
             last_arrival: None,
             awaited: HashMap::new(),
+            returning: HashSet::new(),
+            lagging: Lagging::new(inputs),
+            void: Vec::new(),
             held: HashMap::new(),
         }
     }
@@ -82,28 +95,74 @@ impl Panes {
         self.last_arrival = Some(now);
         let key = if self.rules.by_key { record.key().to_vec() } else { Vec::new() };
         match self.event_time {
-            None => self.put((key, 0), record, now, None),
-            Some((size, lateness)) => {
-                let time = record.event_time();
-                if time == 0 {
-                    return Added::Timeless;
+            Some((size, lateness)) => self.add_by_time(key, record, now, size, lateness),
+            None => {
+                if self.is_returning(&record, &(Vec::new(), 0)) && self.come_back(&record) {
+                    self.lagging.forget(&record);
                 }
-                let name = (key, time.div_euclid(size));
-                let end = name.1.saturating_add(1).saturating_mul(size);
-                let has_ended = self.watermark.map_or(false, |watermark| end <= watermark);
-                // A record that comes again was in time when it came first.
-                let is_again = record.attempt() > 1 || self.awaited.contains_key(&name) || self.names.contains_key(&name);
-                if has_ended && !is_again {
-                    return Added::Late(format!("late: its window ended at {}", json::event_time_text(end)));
-                }
-                // Before the watermark moves: a record never ends its own window and is late for it.
-                self.put(name, record, now, (!has_ended).then_some(end));
-                let seen = time.saturating_sub(lateness);
-                self.watermark = Some(self.watermark.map_or(seen, |watermark| watermark.max(seen)));
-                self.end_passed();
+                self.put((key, 0), record, now, None);
+                Added::Held
             }
         }
+    }
+
+    fn add_by_time(&mut self, key: Vec<u8>, record: Record, now: Instant, size: i64, lateness: i64) -> Added {
+        let time = record.event_time();
+        if time == 0 {
+            return Added::Timeless;
+        }
+        let name = (key, time.div_euclid(size));
+        let end = name.1.saturating_add(1).saturating_mul(size);
+        // A record that comes again was in time when it came first.
+        let is_again = self.is_returning(&record, &name);
+        if is_again {
+            self.come_back(&record);
+            self.count_back(&name);
+            if self.watermark.map_or(false, |watermark| end <= watermark) {
+                self.lagging.fall_back(&record, name.1.saturating_mul(size), now);
+            }
+        }
+        let has_ended = self.mark(&name).map_or(false, |mark| end <= mark);
+        if has_ended && !is_again && !self.names.contains_key(&name) {
+            return Added::Late(format!("late: its window ended at {}", json::event_time_text(end)));
+        }
+        // Before the watermark moves: a record never ends its own window and is late for it.
+        let seen = time.saturating_sub(lateness);
+        let watermark = self.watermark.map_or(seen, |watermark| watermark.max(seen));
+        self.put(name, record.clone(), now, (!has_ended).then_some(end));
+        self.watermark = Some(watermark);
+        self.lagging.progress(&record, seen, watermark, now);
+        self.end_passed();
         Added::Held
+    }
+
+    /// Whether it was here before. Without an identity (none comes from a broker) its window tells.
+    fn is_returning(&mut self, record: &Record, name: &Name) -> bool {
+        let id = record.id();
+        let is_known = if id == RecordId::default() { self.awaited.contains_key(name) } else { self.returning.remove(&id) };
+        is_known || record.attempt() > 1
+    }
+
+    fn count_back(&mut self, name: &Name) {
+        if let Some(count) = self.awaited.get_mut(name) {
+            *count = count.saturating_sub(1);
+        }
+    }
+
+    /// What was under way when its lane was given back is void, and comes again behind this record.
+    /// Whether that was so.
+    fn come_back(&mut self, record: &Record) -> bool {
+        let lane = self.lagging.come_back(record);
+        if let Some((lane, first, back)) = &lane {
+            self.drop_void(&HashMap::from([(lane.clone(), (*first, *back))]));
+        }
+        lane.is_some()
+    }
+
+    /// Everything before it has been seen, of the lanes that may have records for the window.
+    fn mark(&self, name: &Name) -> Option<i64> {
+        let behind = self.lagging.behind(self.rules.by_key.then_some(&name.0));
+        Some(behind.map_or(self.watermark?, |behind| behind.min(self.watermark.unwrap_or(behind))))
     }
 
     /// Into the window of that name, which ends before or after it when its bounds say so.
@@ -123,7 +182,7 @@ impl Panes {
         let pane = self.open.get_mut(&number).expect("just found or opened");
         pane.records.push(record);
         pane.bytes += payload;
-        let is_whole = pane.end.is_none() && self.awaited.get(&name).map_or(false, |count| pane.records.len() >= *count);
+        let is_whole = pane.end.is_none() && self.awaited.get(&name) == Some(&0);
         let is_full = self.rules.records.map_or(false, |most| pane.records.len() >= most)
             || self.rules.bytes.map_or(false, |most| pane.bytes >= most);
         if is_full || is_whole {
@@ -160,11 +219,7 @@ impl Panes {
         if let Some(end) = pane.end {
             self.ends.remove(&(end, number));
         }
-        for record in &pane.records {
-            let held = self.held.entry(record.input_number()).or_default();
-            held.records -= 1;
-            held.bytes -= record.size();
-        }
+        pane.records.iter().for_each(|record| self.let_go(record));
         let mut window = Window::new(pane.records);
         let (key, index) = pane.name;
         window.key = key;
@@ -173,9 +228,20 @@ impl Panes {
         self.ended.push_back(window);
     }
 
+    fn let_go(&mut self, record: &Record) {
+        let held = self.held.entry(record.input_number()).or_default();
+        held.records -= 1;
+        held.bytes -= record.size();
+    }
+
+    /// Ends what the watermark has passed, but for windows whose records are still to come again.
     fn end_passed(&mut self) {
-        while let Some(&(_, number)) = self.ends.iter().next().filter(|(end, _)| self.watermark >= Some(*end)) {
-            self.end(number, true);
+        let watermark = self.watermark.unwrap_or(i64::MIN);
+        let passed: Vec<(i64, u64)> = self.ends.range(..=(watermark, u64::MAX)).copied().collect();
+        for (end, number) in passed {
+            if self.mark(&self.open[&number].name) >= Some(end) {
+                self.end(number, true);
+            }
         }
     }
 
@@ -183,6 +249,9 @@ impl Panes {
     pub fn next(&mut self, now: Instant) -> Option<Window> {
         while let Some(&(_, number)) = self.deadlines.iter().next().filter(|(deadline, _)| now >= *deadline) {
             self.end(number, true);
+        }
+        if self.lagging.expire(now) {
+            self.end_passed();
         }
         self.ended.pop_front()
     }
@@ -196,19 +265,33 @@ impl Panes {
         }
     }
 
+    /// Unless the watermark is behind all windows already, and they wait for lanes that lag.
     fn idle_at(&self) -> Option<Instant> {
-        self.last_arrival.filter(|_| !self.ends.is_empty()).and_then(|last| Some(last + self.rules.idle_after()?))
+        let is_open = self.ends.iter().next_back().map_or(false, |(end, _)| self.watermark < Some(*end));
+        self.last_arrival.filter(|_| is_open).and_then(|last| Some(last + self.rules.idle_after()?))
     }
 
     /// When something ends without a further record.
     pub fn deadline(&self) -> Option<Instant> {
         let first = self.deadlines.iter().next().map(|(deadline, _)| *deadline);
-        first.into_iter().chain(self.idle_at()).min()
+        first.into_iter().chain(self.idle_at()).chain(self.lagging.deadline()).min()
     }
 
-    /// The input has ended: so does every window. The watermark stays, for what may come again.
+    /// Nothing more comes but what comes again: every other window ends. The watermark stays.
     pub fn end_all(&mut self) {
-        self.open.keys().copied().collect::<Vec<_>>().into_iter().for_each(|number| self.end(number, true));
+        let over = self.open.iter().filter(|(_, pane)| !self.is_awaited(pane)).map(|(number, _)| *number);
+        over.collect::<Vec<_>>().into_iter().for_each(|number| self.end(number, true));
+    }
+
+    /// Whether `end_all` would end one.
+    pub fn has_whole(&self) -> bool {
+        !self.ended.is_empty() || self.open.values().any(|pane| !self.is_awaited(pane))
+    }
+
+    /// As long as somebody waits for it: a lane that is given up is not.
+    fn is_awaited(&self, pane: &Pane) -> bool {
+        let is_waiting = pane.deadline.is_some() || self.lagging.behind(self.rules.by_key.then_some(&pane.name.0)).is_some();
+        is_waiting && self.awaited.get(&pane.name).map_or(false, |count| *count > 0)
     }
 
     /// There is no room to wait for more: the oldest window ends before its time.
@@ -218,21 +301,85 @@ impl Panes {
         }
     }
 
-    /// The window is to be tried again: its records are not late when they come.
-    pub fn await_again(&mut self, window: &Window) {
-        if let (Some((size, _)), Some(start)) = (self.event_time, window.start()) {
-            // What goes to another worker is never seen again here.
-            if self.awaited.len() >= AWAITED {
-                self.awaited.clear();
+    /// The window's records come again, and are not late then. What is held of their lanes behind them is
+    /// void (OR-3), and comes again too: see `take_void`.
+    pub fn give_back(&mut self, window: &Window, now: Instant) {
+        let mut firsts: HashMap<Lane, (u64, u64)> = HashMap::new();
+        for record in window.records() {
+            self.expect(record);
+            self.lagging.give_back(record, window.start().unwrap_or(i64::MIN), now);
+            if let Some(lane) = self.lagging.lane(record) {
+                let range = firsts.entry(lane).or_insert((record.delivery(), u64::MAX));
+                range.0 = range.0.min(record.delivery());
             }
-            self.awaited.insert((window.key().to_vec(), start.div_euclid(size)), window.records().len());
         }
+        self.drop_void(&firsts);
+    }
+
+    /// The record comes again.
+    fn expect(&mut self, record: &Record) {
+        // What goes to another worker is never seen again here.
+        if self.returning.len() >= AWAITED * 16 || self.awaited.len() >= AWAITED {
+            self.awaited.clear();
+            self.returning.clear();
+        }
+        if record.id() != RecordId::default() {
+            self.returning.insert(record.id());
+        }
+        if let Some((size, _)) = self.event_time {
+            let key = if self.rules.by_key { record.key().to_vec() } else { Vec::new() };
+            *self.awaited.entry((key, record.event_time().div_euclid(size))).or_default() += 1;
+        }
+    }
+
+    /// Takes the deliveries of these lanes that lie between two others out of their windows.
+    fn drop_void(&mut self, lanes: &HashMap<Lane, (u64, u64)>) {
+        let lagging = &self.lagging;
+        let is_void = |record: &Record| {
+            let range = lagging.lane(record).and_then(|lane| lanes.get(&lane));
+            range.map_or(false, |(first, back)| *first < record.delivery() && record.delivery() < *back)
+        };
+        let mut void = Vec::new();
+        for window in &mut self.ended {
+            void.extend(window.remove(&is_void));
+        }
+        self.ended.retain(|window| !window.records().is_empty());
+        let mut left = Vec::new();
+        for pane in self.open.values_mut() {
+            let (gone, kept): (Vec<Record>, Vec<Record>) = pane.records.drain(..).partition(&is_void);
+            pane.records = kept;
+            pane.bytes -= gone.iter().map(|record| record.payload().len() as u64).sum::<u64>();
+            left.extend(gone);
+        }
+        left.iter().for_each(|record| self.let_go(record));
+        let empty: Vec<u64> = self.open.iter().filter(|(_, pane)| pane.records.is_empty()).map(|(number, _)| *number).collect();
+        empty.into_iter().for_each(|number| self.close(number));
+        for record in void.into_iter().chain(left) {
+            self.expect(&record);
+            self.void.push(record.delivery());
+        }
+    }
+
+    /// Forgets a window that has nothing left.
+    fn close(&mut self, number: u64) {
+        let pane = self.open.remove(&number).expect("an open window");
+        self.names.remove(&pane.name);
+        self.deadlines.retain(|(_, of)| *of != number);
+        self.ends.retain(|(_, of)| *of != number);
+    }
+
+    /// Void deliveries that have left their windows, ascending. They still have to be settled.
+    pub fn take_void(&mut self) -> Vec<u64> {
+        let mut void = std::mem::take(&mut self.void);
+        void.sort_unstable();
+        void
     }
 
     pub fn held(&self, input: u32) -> Held {
         self.held.get(&input).copied().unwrap_or_default()
     }
 
+    #[cfg(test)]
     pub fn is_empty(&self) -> bool {
         self.open.is_empty() && self.ended.is_empty()
     }

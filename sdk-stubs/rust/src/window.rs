@@ -107,13 +107,20 @@ impl Window {
         self.batch.reject(record, code, message);
     }
 
+    /// Takes records out that are not to be handled.
+    pub(crate) fn remove(&mut self, is_gone: impl Fn(&Record) -> bool) -> Vec<Record> {
+        let (gone, kept) = std::mem::take(&mut self.batch.records).into_iter().partition(is_gone);
+        self.batch.records = kept;
+        gone
+    }
+
     pub(crate) fn batch(&self) -> &Batch {
         &self.batch
     }
 }
 
 /// Deliveries, in any order, as ascending ranges.
-fn spans(deliveries: impl Iterator<Item = u64>) -> Vec<Span> {
+pub(crate) fn spans(deliveries: impl Iterator<Item = u64>) -> Vec<Span> {
     let mut deliveries: Vec<u64> = deliveries.collect();
     deliveries.sort_unstable();
     let mut spans: Vec<Span> = Vec::new();

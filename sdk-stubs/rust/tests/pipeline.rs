@@ -162,3 +162,72 @@ fn check(collected: &str) {
     }
     assert_eq!((count, sum), (NUMBERS, NUMBERS * (NUMBERS + 1) / 2));
 }
+
+const TIMED: u64 = 600;
+
+/// Five keys, a record of one of them each second.
+#[test]
+#[ignore = "a worker"]
+fn timed() {
+    end(Stage::new().source(|source| {
+        let partition = source.claim("timed")?;
+        let last = std::str::from_utf8(partition.checkpoint())?.parse().unwrap_or(0);
+        for number in last + 1..=TIMED {
+            let text = number.to_string();
+            let (key, event_time) = ([b'a' + number as u8 % 5], number as i64 * 1_000_000);
+            let output = Output { payload: text.as_bytes(), key: &key, event_time, ..Output::default() };
+            partition.emit(&[output], text.as_bytes())?;
+        }
+        Ok(())
+    }))
+}
+
+/// Every third window is tried again, once. STAGEWIRE_WINDOWS may name another program to do so.
+#[test]
+#[ignore = "a worker"]
+fn tried() {
+    end(Stage::new().window(Windows::new().event_time(20, 0).by_key().idle(2), |window, out| {
+        let numbers: Vec<_> = window.records().iter().map(|record| String::from_utf8_lossy(record.payload())).collect();
+        if window.start().unwrap_or(0) / 20_000_000 % 3 == 0 && window.records().iter().all(|record| record.attempt() == 1) {
+            return Err(stagewire::Verdict::retry(Duration::from_millis(20), "once more"));
+        }
+        out.emit(&Output { payload: numbers.join(" ").as_bytes(), key: window.key(), ..Output::default() });
+        Ok(())
+    }))
+}
+
+/// Every record is in one window, however far the watermark was when it came again; a late one would be a
+/// dead letter, and missing.
+#[test]
+#[ignore = "needs the broker, in STAGEWIRE_BROKER"]
+fn windows_tried_again() {
+    let broker = std::env::var_os("STAGEWIRE_BROKER").expect("STAGEWIRE_BROKER: the path of stagewire");
+    let directory = std::env::temp_dir().join(format!("stagewire-tried-{}", std::process::id()));
+    fs::create_dir(&directory).expect("a directory");
+    let program = std::env::current_exe().expect("a path").display().to_string();
+    let run = |stage: &str| format!("run: [{program:?}, --exact, {stage}, --ignored, --nocapture]");
+    let tried = std::env::var("STAGEWIRE_WINDOWS").map_or_else(|_| run("tried"), |other| format!("run: [{other:?}]"));
+    let collected = directory.join("collected");
+    let text = format!(
+        "pipeline: tried\ndurability: memory\nstages:\n  timed:\n    {}\n    source: true\n  tried:\n    {tried}\n    \
+         from: timed\n    ordering: key\n  collect:\n    {}\n    from: tried\n    env: {{COLLECTED: {collected:?}}}\n",
+        run("timed"),
+        run("collect")
+    );
+    let file = directory.join("pipeline.yaml");
+    fs::write(&file, text).expect("a file");
+    let child = Command::new(broker).arg("run").arg(file).stdout(Stdio::null()).spawn().expect("the broker starts");
+    let mut broker = Broker(child);
+    wait_for("the end", || broker.0.try_wait().expect("a status").is_some());
+    let status = broker.0.wait().expect("a status");
+    let windows = fs::read_to_string(&collected).expect("what was collected");
+    let mut numbers: Vec<u64> = Vec::new();
+    for window in windows.lines() {
+        numbers.extend(window.split(' ').skip(1).map(|field| field.parse::<u64>().expect("a number")));
+    }
+    numbers.sort_unstable();
+    assert_eq!(numbers, (1..=TIMED).collect::<Vec<_>>());
+    assert_eq!(windows.lines().count(), 151, "30 windows of 20 s for each of 5 keys, and one for the last record");
+    assert!(status.success());
+    fs::remove_dir_all(&directory).expect("it is ours");
+}

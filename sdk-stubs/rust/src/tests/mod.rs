@@ -309,6 +309,20 @@ impl Link {
         self.send(Kind::Deliver(pb::Deliver { first_delivery, records, ..pb::Deliver::default() }));
     }
 
+    /// Id, key, event time, payload and attempt of each record.
+    pub fn deliver_again(&mut self, records: &[(u8, &str, i64, &str, u32)]) {
+        let record = |(id, key, event_time, payload, _): &(u8, &str, i64, &str, u32)| pb::Record {
+            lineage: Some(pb::Lineage { id: vec![*id; 16].into(), ..pb::Lineage::default() }),
+            header: Some(pb::Header { key: key.to_string().into(), event_time: *event_time, ..pb::Header::default() }),
+            payload: payload.to_string().into(),
+        };
+        let attempts = records.iter().map(|(.., attempt)| *attempt).collect();
+        let first_delivery = self.next;
+        self.next += records.len() as u64;
+        let records = records.iter().map(record).collect();
+        self.send(Kind::Deliver(pb::Deliver { first_delivery, records, attempts, ..pb::Deliver::default() }));
+    }
+
     /// Answered Ping: everything before has been dealt with.
     pub fn ping(&mut self) {
         self.send(Kind::Ping(pb::Ping { nonce: 7 }));

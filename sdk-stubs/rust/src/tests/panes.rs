@@ -38,7 +38,7 @@ fn add_all(panes: &mut Panes, now: Instant, letters: &str) {
 #[test]
 fn by_count_and_by_key() {
     let now = Instant::now();
-    let mut panes = Panes::new(&Windows::new().records(2));
+    let mut panes = Panes::new(&Windows::new().records(2), &[]);
     add_all(&mut panes, now, "aBcDe");
     assert_eq!(ended(&mut panes, now), ["aB", "cD"]);
     assert!(!panes.is_empty());
@@ -46,7 +46,7 @@ fn by_count_and_by_key() {
     assert_eq!(ended(&mut panes, now), ["e"]);
     assert!(panes.is_empty());
 
-    let mut panes = Panes::new(&Windows::new().records(2).by_key());
+    let mut panes = Panes::new(&Windows::new().records(2).by_key(), &[]);
     add_all(&mut panes, now, "aBcDe");
     let keys: Vec<_> = std::iter::from_fn(|| panes.next(now)).map(|window| (payloads(&window), window.key().to_vec())).collect();
     assert_eq!(keys, [("ac".to_string(), b"lower".to_vec()), ("BD".to_string(), b"upper".to_vec())]);
@@ -55,7 +55,7 @@ fn by_count_and_by_key() {
 #[test]
 fn by_bytes_before_there_are_more() {
     let now = Instant::now();
-    let mut panes = Panes::new(&Windows::new().bytes(5));
+    let mut panes = Panes::new(&Windows::new().bytes(5), &[]);
     for (number, payload) in (1..).zip(["aaa", "bb", "cccc", "dd", "eeeeeeee", "f"]) {
         panes.add(record(number, "", 0, payload), now);
     }
@@ -67,7 +67,7 @@ fn by_bytes_before_there_are_more() {
 fn by_time_since_the_first_record() {
     let start = Instant::now();
     let at = |seconds| start + Duration::from_secs(seconds);
-    let mut panes = Panes::new(&Windows::new().seconds(10).records(3));
+    let mut panes = Panes::new(&Windows::new().seconds(10).records(3), &[]);
     assert_eq!(panes.deadline(), None);
     panes.add(record(1, "", 0, "a"), at(0));
     panes.add(record(2, "", 0, "b"), at(9));
@@ -81,7 +81,7 @@ fn by_time_since_the_first_record() {
 #[test]
 fn by_event_time_with_lateness() {
     let now = Instant::now();
-    let mut panes = Panes::new(&Windows::new().event_time(10, 5));
+    let mut panes = Panes::new(&Windows::new().event_time(10, 5), &[]);
     let add = |panes: &mut Panes, seconds: i64, payload: &str| panes.add(record(1, "", seconds * SECOND, payload), now);
     assert_eq!(add(&mut panes, 0, "x"), Added::Timeless);
     for (seconds, payload) in [(1, "a"), (12, "b"), (9, "c"), (14, "d")] {
@@ -101,7 +101,7 @@ fn by_event_time_with_lateness() {
 #[test]
 fn before_1970_windows_are_aligned_too() {
     let now = Instant::now();
-    let mut panes = Panes::new(&Windows::new().event_time(10, 0));
+    let mut panes = Panes::new(&Windows::new().event_time(10, 0), &[]);
     panes.add(record(1, "", -SECOND, "a"), now);
     panes.add(record(2, "", SECOND, "b"), now);
     let window = panes.next(now).unwrap();
@@ -112,7 +112,7 @@ fn before_1970_windows_are_aligned_too() {
 fn idle_ends_what_is_held() {
     let start = Instant::now();
     let at = |seconds| start + Duration::from_secs(seconds);
-    let mut panes = Panes::new(&Windows::new().event_time(10, 0).idle(4).by_key().late(Late::Reject));
+    let mut panes = Panes::new(&Windows::new().event_time(10, 0).idle(4).by_key().late(Late::Reject), &[]);
     panes.add(record(1, "a", 15 * SECOND, "a"), at(0));
     panes.add(record(2, "b", 16 * SECOND, "b"), at(1));
     assert_eq!(panes.deadline(), Some(at(5)));
@@ -122,7 +122,7 @@ fn idle_ends_what_is_held() {
     assert_eq!(ended(&mut panes, at(5)), ["a", "b"]);
     assert!(matches!(panes.add(record(3, "c", 19 * SECOND, "c"), at(6)), Added::Late(_)));
 
-    let mut never = Panes::new(&Windows::new().event_time(10, 0).idle(0));
+    let mut never = Panes::new(&Windows::new().event_time(10, 0).idle(0), &[]);
     never.add(record(1, "a", 15 * SECOND, "a"), at(0));
     assert_eq!(never.deadline(), None);
 }
@@ -130,12 +130,12 @@ fn idle_ends_what_is_held() {
 #[test]
 fn what_is_tried_again_is_not_late() {
     let start = Instant::now();
-    let mut panes = Panes::new(&Windows::new().event_time(10, 0));
+    let mut panes = Panes::new(&Windows::new().event_time(10, 0), &[]);
     panes.add(record(1, "", SECOND, "a"), start);
     panes.add(record(2, "", 2 * SECOND, "b"), start);
     panes.add(record(3, "", 11 * SECOND, "c"), start);
     let window = panes.next(start).unwrap();
-    panes.await_again(&window);
+    panes.give_back(&window, start);
     // Released or retried by this worker: the window is whole when both are there.
     assert_eq!(panes.add(record(4, "", SECOND, "a"), start), Added::Held);
     assert!(ended(&mut panes, start).is_empty());
@@ -154,7 +154,7 @@ fn what_is_tried_again_is_not_late() {
 #[test]
 fn the_oldest_ends_for_want_of_room() {
     let now = Instant::now();
-    let mut panes = Panes::new(&Windows::new().records(10).by_key());
+    let mut panes = Panes::new(&Windows::new().records(10).by_key(), &[]);
     add_all(&mut panes, now, "Abc");
     let held = panes.held(0);
     assert_eq!(held.records, 3);
@@ -201,7 +201,7 @@ fn nothing_is_lost_and_nothing_doubled() {
     };
     let start = Instant::now();
     for rules in [Windows::new().event_time(10, 7).by_key(), Windows::new().records(5).bytes(9).seconds(3).by_key()] {
-        let mut panes = Panes::new(&rules);
+        let mut panes = Panes::new(&rules, &[]);
         let (mut held, mut ended) = (Vec::new(), Vec::new());
         for number in 1..=5000 {
             let now = start + Duration::from_secs(number / 3);
