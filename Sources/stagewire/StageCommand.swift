@@ -18,6 +18,8 @@ struct StageCommand: AsyncParsableCommand {
     var arguments: [String] = []
 
     func run() async throws {
+        // Everything is handed on, so that this is not asked by the parser.
+        if ["--help", "-h"].contains(arguments.first) { throw CleanExit.helpRequest(self) }
         Foundation.exit(await BuiltInStage.run(arguments: arguments))
     }
 }
