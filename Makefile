@@ -152,7 +152,7 @@ test-rust: setup
 
 .PHONY: test-rust-pipeline
 test-rust-pipeline: build
-	@STAGEWIRE_BROKER=$(CURDIR)/$(BIN)/stagewire $(CARGO) test --quiet --manifest-path sdk-stubs/rust/Cargo.toml --test pipeline -- --ignored
+	@STAGEWIRE_BROKER=$(CURDIR)/$(BIN)/stagewire $(CARGO) test --quiet --manifest-path sdk-stubs/rust/Cargo.toml --test pipeline -- --ignored --exact killed_workers windows_tried_again
 
 .PHONY: test-python
 test-python: setup
