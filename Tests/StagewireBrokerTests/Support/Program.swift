@@ -41,6 +41,11 @@ final class Program {
         try process.run()
     }
 
+    /// A test that fails leaves nothing running.
+    deinit {
+        if process.isRunning { signal(SIGKILL) }
+    }
+
     var output: String { read("out") }
     var error: String { terminal?.read() ?? read("err") }
 
