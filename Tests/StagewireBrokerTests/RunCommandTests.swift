@@ -95,7 +95,7 @@ import Testing
     @Test func failureIsInTheEnvelope() async throws {
         // Executable, and in no format that the system knows: found out when it is started.
         let broken = "pipeline: test\nstages:\n  a: {run: [./p.yaml], source: true}\n"
-        let result = try await Program.result(of: ["run", "p.yaml", "--socket", "s", "--json"], broken) { directory in
+        let result = try await Program.run(["run", "p.yaml", "--socket", "s", "--json"], broken) { directory in
             chmod(directory + "/p.yaml", 0o700)
         }
         #expect(result.code == 3)

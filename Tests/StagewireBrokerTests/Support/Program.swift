@@ -82,16 +82,9 @@ final class Program {
         prlimit.waitUntilExit()
     }
 
-    /// Runs one command on `pipeline`, in a directory of its own, to its end.
-    static func run(_ arguments: [String], _ pipeline: String = "") async throws -> Result {
-        var result: Result?
-        try await inDirectory(pipeline) { result = try await Program(arguments, in: $0).wait() }
-        return try #require(result)
-    }
-
-    /// The same, after `prepare` has been in the directory.
-    static func result(
-        of arguments: [String], _ pipeline: String, prepare: (String) -> Void
+    /// Runs one command on `pipeline`, in a directory of its own that `prepare` has been in, to its end.
+    static func run(
+        _ arguments: [String], _ pipeline: String = "", prepare: (String) -> Void = { _ in }
     ) async throws -> Result {
         var result: Result?
         try await inDirectory(pipeline) { directory in
