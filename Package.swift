@@ -55,10 +55,15 @@ let package = Package(
         .target(
             name: "StagewireStage", dependencies: ["StagewireWire", "StagewireModel"], swiftSettings: settings),
         .target(name: "StagewireStages", dependencies: ["StagewireStage"], swiftSettings: settings),
+        // The suite: plays the other side of a worker or a broker. Knows frames, and nothing of how ours are made.
+        .target(
+            name: "StagewireConformance",
+            dependencies: ["StagewireWire", "StagewireModel", .product(name: "Yams", package: "Yams")],
+            swiftSettings: settings),
         .executableTarget(
             name: "stagewire",
             dependencies: [
-                "StagewireStages",
+                "StagewireStages", "StagewireConformance",
                 "StagewireBroker", "StagewireConfig", "StagewireControl", "StagewireRouter", "StagewireWire",
                 "StagewireModel",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),

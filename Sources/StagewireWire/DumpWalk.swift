@@ -34,7 +34,7 @@ struct DumpWalk {
         return String(cString: message(of: field).pointee.short_name)
     }
 
-    private static func message(of field: FieldDescriptor) -> Descriptor {
+    static func message(of field: FieldDescriptor) -> Descriptor {
         field.pointee.descriptor.assumingMemoryBound(to: ProtobufCMessageDescriptor.self)
     }
 
@@ -65,11 +65,13 @@ struct DumpWalk {
             if let known, known.pointee.label != PROTOBUF_C_LABEL_REPEATED, !seen.insert(field.number).inserted {
                 fault(start, "\(name(known)) is sent twice")
             }
-            for value in values(field, known, depth) {
+            let found = values(field, known, depth)
+            for value in found {
                 fields.append(
                     FrameDump.Field(
                         number: field.number, name: known.map { String(cString: $0.pointee.name) }, message: type,
-                        isRepeated: known?.pointee.label == PROTOBUF_C_LABEL_REPEATED, value: value))
+                        isRepeated: known?.pointee.label == PROTOBUF_C_LABEL_REPEATED, range: field.value,
+                        prefix: found.count == 1 ? field.value.lowerBound - start : 0, value: value))
             }
         }
         return fields
@@ -179,7 +181,7 @@ struct DumpWalk {
         return protobuf_c_enum_descriptor_get_value(descriptor, number).map { String(cString: $0.pointee.name) }
     }
 
-    private static func wireType(of type: ProtobufCType) -> WireType {
+    static func wireType(of type: ProtobufCType) -> WireType {
         switch type {
         case PROTOBUF_C_TYPE_STRING, PROTOBUF_C_TYPE_BYTES, PROTOBUF_C_TYPE_MESSAGE: .bytes
         case PROTOBUF_C_TYPE_FIXED64, PROTOBUF_C_TYPE_SFIXED64, PROTOBUF_C_TYPE_DOUBLE: .fixed64

@@ -28,6 +28,10 @@ public struct FrameDump: Equatable, Sendable {
         /// The message that it stands in, `stagewire.v1.Lineage`; together with `name` it says what the field means.
         public var message: String
         public var isRepeated: Bool
+        /// Where the value's bytes stand in the frame's content, without tag and length.
+        public var range: Range<Int>
+        /// Bytes of tag and length in front of the value, as they were sent; 0 for what stands in a packed list.
+        public var prefix: Int
         public var value: Value
     }
 

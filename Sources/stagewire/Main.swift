@@ -65,6 +65,6 @@ struct Stagewire: AsyncParsableCommand {
         version: Version.text,
         subcommands: [
             Run.self, Check.self, Graph.self, Schema.self, Status.self, DeadLetters.self, Stop.self, Decode.self,
-            Version.self, StageCommand.self,
+            ConformanceCommand.self, Version.self, StageCommand.self,
         ])
 }
