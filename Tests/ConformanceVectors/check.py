@@ -70,9 +70,13 @@ class Check:
             for vector in self.files[name]:
                 yield f"{name}/{vector['name']}", vector
 
-    def parse(self, kind, content):
+    def parse(self, place, kind, content):
+        """What Python's protobuf makes of it; an empty message, and a problem, when it refuses it."""
         message = self.classes[kind]()
-        message.ParseFromString(content)
+        try:
+            message.ParseFromString(content)
+        except DecodeError as error:
+            self.expect(False, place, f"protobuf refuses it: {error}")
         return message
 
 
@@ -109,17 +113,19 @@ def check_meaning(check, place, kind, content, vector):
     """The bytes mean the JSON: for Python's protobuf, and for protoc, a library of another language."""
     meaning = wire.fill(check.classes[kind](), form.expand_json(vector["json"]))
     expected = meaning.SerializeToString(deterministic=True)
-    try:
-        parsed = check.parse(kind, content)
-    except DecodeError as error:
-        check.expect(False, place, f"protobuf refuses it: {error}")
-        return
+    parsed = check.parse(place, kind, content)
     parsed.DiscardUnknownFields()
     check.expect(parsed.SerializeToString(deterministic=True) == expected, place, "the bytes do not say what the JSON says")
     check.expect(vector["canonical"] == (content == expected), place, "canonical is not true")
-    text = subprocess.run(["protoc", f"-I{ROOT / 'proto'}", f"--decode=stagewire.v1.{kind}", *wire.PROTOS], input=content,
-                          stdout=subprocess.PIPE, check=True).stdout.decode("utf-8")
-    read = text_format.Parse(text, check.classes[kind](), allow_unknown_field=True, allow_field_number=True)
+    protoc = subprocess.run(["protoc", f"-I{ROOT / 'proto'}", f"--decode=stagewire.v1.{kind}", *wire.PROTOS],
+                            input=content, capture_output=True)
+    check.expect(protoc.returncode == 0, place, f"protoc refuses it: {protoc.stderr.decode()}")
+    text = protoc.stdout.decode("utf-8")
+    read = check.classes[kind]()
+    try:
+        text_format.Parse(text, read, allow_unknown_field=True, allow_field_number=True)
+    except text_format.ParseError as error:
+        check.expect(False, place, f"what protoc prints cannot be read: {error}")
     read.DiscardUnknownFields()
     check.expect(read.SerializeToString(deterministic=True) == expected, place, "protoc reads something else")
     note_fields(check, meaning)
@@ -173,7 +179,7 @@ def check_outputs(check):
             check_meaning(check, place, kind, content, vector)
             if kind == "Record":
                 key = wire.fill(check.classes["Record"](), {"header": {"key": form.expand_json(vector["key"])}}).header.key
-                check.expect(check.parse(kind, content).header.key == key, place, "protobuf finds another key")
+                check.expect(check.parse(place, kind, content).header.key == key, place, "protobuf finds another key")
 
 
 def check_fields(check):
@@ -240,7 +246,8 @@ def check_splits(check):
                 f"other frames in pieces of {sizes}")
         for (_, content), frame in zip(found, vector["frames"]):
             meaning = wire.fill(check.classes["Envelope"](), form.expand_json(frame["json"]))
-            check.expect(check.parse("Envelope", content) == meaning, place, "a frame says something else than its JSON")
+            parsed = check.parse(place, "Envelope", content)
+            check.expect(parsed == meaning, place, "a frame says something else than its JSON")
 
 
 def check_exits(check):
@@ -250,7 +257,7 @@ def check_exits(check):
         if vector.get("eof") or vector.get("closes"):
             check.expect(vector["exit"] == (1 if vector.get("eof") else 2), place, "another exit code")
             continue
-        close = check.parse("Envelope", content_of(check, place, vector)).close
+        close = check.parse(place, "Envelope", content_of(check, place, vector)).close
         _, retryable = check.codes.get(close.code, ("", False))
         expected = 0 if close.code == 0 else 1 if retryable else 2
         check.expect((vector["exit"], vector["retryable"]) == (expected, retryable), place, f"PROTOCOL.md: exit {expected}")
