@@ -161,8 +161,8 @@ def deliveries(to):
     to.valid("deliver-three", "DE-1", "Three records: deliveries 41, 42 and 43.",
              envelope("deliver", {"first_delivery": 41, "records": [plain, {"payload": "b"}, {"payload": "c"}]}))
     to.valid("deliver-input", "DE-1", "From input 2.", deliver(plain, input=2))
-    to.valid("deliver-extremes", "DE-1", "The largest input, delivery id and attempt.",
-             envelope("deliver", {"input": U32, "first_delivery": U64, "attempts": [U32], "records": [plain]}))
+    to.valid("deliver-extremes", "DE-1", "The largest input and attempt, a huge delivery id.",
+             envelope("deliver", {"input": U32, "first_delivery": U64 - 1, "attempts": [U32], "records": [plain]}))
     to.valid("deliver-signed-id", "DE-1", "Delivery 2^63 - 1 and the next: ids have no sign.",
              envelope("deliver", {"first_delivery": I64, "records": [plain, plain]}))
     to.valid("deliver-attempts-packed", "DE-2 FR-5", "Attempts 2, 1 and 300, packed as encoders write them.",
