@@ -183,6 +183,14 @@ test-docs: setup
 	@$(PYTHON) Tests/PipelineSchema/check.py $(PROGRAM)
 	@$(PYTHON) docs/man/generate.py --check $(PROGRAM)
 
+.PHONY: vectors
+vectors: setup ## Write conformance/vectors/*.json anew
+	@$(PYTHON) conformance/vectors/generate.py
+
+.PHONY: test-vectors
+test-vectors: setup
+	@$(PYTHON) Tests/ConformanceVectors/check.py
+
 .PHONY: test-bench
 test-bench: build
 	@$(SWIFT_RELEASE) --product StagewireBenchWorker

@@ -3,7 +3,8 @@
 Needs `protoc` and Python's protobuf package (3.20 or newer). The classes are made at run time from
 proto/, so that the examples are checked against the same files as every SDK.
 
-In the JSON of the examples a `bytes` value is text, or hexadecimal after "0x"; enums are names.
+In the JSON of the examples a `bytes` value is text, or hexadecimal after "0x"; enums are names, or numbers that have
+none; a double that JSON cannot write is "NaN", "Infinity" or "-Infinity".
 """
 
 import pathlib
@@ -69,8 +70,10 @@ def fill(message, values):
 def scalar(field, value):
     if field.type == FieldDescriptor.TYPE_BYTES:
         return bytes.fromhex(value[2:]) if value.startswith("0x") else value.encode()
-    if field.enum_type is not None:
+    if field.enum_type is not None and isinstance(value, str):
         return field.enum_type.values_by_name[value].number
+    if field.type == FieldDescriptor.TYPE_DOUBLE:
+        return float(value)
     return value
 
 
