@@ -93,9 +93,10 @@ public indirect enum FrameLiteral: Equatable, Sendable {
         return bytes
     }
 
-    /// The same as `merge` over it: members of `over` replace those of that name, others are added.
+    /// Members of `over` replace those of that name, others are added; null changes nothing.
     public func overridden(by over: FrameLiteral?) -> FrameLiteral {
-        guard let over, case .object(var members) = self, case .object(let news) = over else { return over ?? self }
+        guard let over, over != .null else { return self }
+        guard case .object(var members) = self, case .object(let news) = over else { return over }
         for new in news {
             if let index = members.firstIndex(where: { $0.name == new.name }) {
                 members[index] = new
