@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 import StagewireWire
 
 /// A worker is tested: the suite plays its broker.
@@ -138,6 +139,8 @@ extension CaseRun {
     // MARK: What it does by itself
 
     func answerWorker(_ frame: Received, _ link: Link) {
+        // EN-1: the receiver of Close closes.
+        if frame.kind == "close" { link.closeWriting() }
         guard link.worker.welcome != nil, link.isOpen, !link.sentClose else { return }
         do throws(Stop) {
             switch frame.kind {
@@ -171,6 +174,26 @@ extension CaseRun {
                 .init("partition", .text(partition)), .init("epoch", FrameLiteral(state.epoch)),
                 .init("last_emit_id", FrameLiteral(state.last)), .init("checkpoint", .bytes(state.checkpoint)),
             ], to: link)
+    }
+
+    /// `claimed: {partition: p, epoch: 2, last_emit_id: 7, checkpoint: x}`: sends Claimed, with whatever position.
+    private func claimed(_ message: FrameLiteral, _ link: Link) throws(Stop) {
+        let partition = message["partition"]?.text ?? "p"
+        let last = message["last_emit_id"]?.number ?? 0
+        partitions[partition] = (message["epoch"]?.number ?? 1, last, message["checkpoint"]?.asBytes ?? [])
+        link.worker.claimed[partition] = last
+        try send("claimed", message.members, to: link)
+    }
+
+    /// `listening: off` before the worker is started: it finds no broker.
+    private func listen(_ isOn: Bool) throws(Stop) {
+        if listener >= 0 { Glibc.close(listener) }
+        listener = -1
+        unlink(socketPath)
+        guard isOn else { return }
+        do { listener = try Socket.listen(at: socketPath) } catch {
+            throw Stop(verdict: .inconclusive, message: error.message)
+        }
     }
 
     private func commit(_ emit: FrameLiteral, _ link: Link) throws(Stop) {
@@ -213,6 +236,8 @@ extension CaseRun {
                 "drain",
                 [.init("reason", .text(reason)), .init("deadline_ms", step.argument["deadline_ms"] ?? 30_000)],
                 to: try link(step.link))
+        case .claimed: try claimed(step.argument, try link(step.link))
+        case .listening: try listen(step.argument.flag ?? (step.argument.text != "off"))
         case .random:
             var conversation = RandomWorkerCase(self, step)
             try conversation.play()

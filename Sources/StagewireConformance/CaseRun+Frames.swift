@@ -6,7 +6,12 @@ extension CaseRun {
     func performFrames(_ step: Step) throws(Stop) {
         let link = try link(step.link)
         switch step.verb {
-        case .send: for message in step.argument.elements { try send(message, to: link) }
+        case .send:
+            for message in step.argument.elements {
+                noteCredit(message, link)
+                if message["close"] != nil { link.sentClose = true }
+                try send(message, to: link)
+            }
         case .raw: try sendRaw(step, link)
         case .expect: try expect(step, link)
         case .absent: try absent(step, link)
@@ -32,6 +37,19 @@ extension CaseRun {
         case .automatic:
             do { try link.automatic.read(step.argument, at: step.place) } catch { throw .fail(error.message) }
         case _: preconditionFailure("\(step.verb) is not about frames")
+        }
+    }
+
+    /// A Credit that a case writes out counts like one that the suite grants by itself.
+    private func noteCredit(_ message: FrameLiteral, _ link: Link) {
+        guard let credit = message["credit"] else { return }
+        let number = credit["number"]?.number ?? 0
+        let records = credit["records"]?.number ?? 0
+        let bytes = credit["bytes"]?.number ?? 0
+        if item.role == .worker {
+            link.worker.outputs[number]?.raise(records: records, bytes: bytes)
+        } else {
+            link.broker.inputs[number]?.raise(records: records, bytes: bytes)
         }
     }
 

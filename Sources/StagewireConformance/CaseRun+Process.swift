@@ -24,6 +24,7 @@ extension CaseRun {
         case .alive:
             if let end = process?.poll() { throw Stop(verdict: .crash, message: "the process \(end)") }
         case .stderr: try awaitText(step)
+        case .copes: try awaitCoping(step)
         case _: preconditionFailure("\(step.verb) is not about processes")
         }
     }
@@ -50,7 +51,12 @@ extension CaseRun {
                 throw .fail(problem)
             }
         case .signalled(let number):
-            guard step.argument["signal"]?.number == UInt64(number) else {
+            // As a shell says it, too: 128 and the signal's number.
+            let isExpected =
+                step.argument["signal"]?.number == UInt64(number)
+                || step.argument != .null && step.argument["signal"] == nil
+                    && Pattern.mismatch(step.argument, FrameLiteral(128 + Int(number))) == nil
+            guard isExpected else {
                 throw Stop(verdict: .crash, message: "the process was ended by signal \(number)")
             }
         case nil: break
@@ -69,8 +75,33 @@ extension CaseRun {
         process.signal(number)
     }
 
+    /// `copes`: what came was broken, and a worker may end with 1 or 2, or go on and answer Ping. Never with a signal.
+    private func awaitCoping(_ step: Step) throws(Stop) {
+        mayEnd = true
+        let link = try link(step.link)
+        nonce += 1
+        let expected = nonce
+        if link.isOpen, !link.isBroken { try send("ping", [.init("nonce", FrameLiteral(expected))], to: link) }
+        try waitFor("an answer to Ping, or the end of the process", step) {
+            self.process?.poll() != nil
+                || link.received.contains { $0.kind == "pong" && $0.message["nonce"]?.number == expected }
+        }
+        switch process?.end {
+        case .exited(1), .exited(2), nil: break
+        case .exited(let code): throw .fail("the process exited with \(code), 1 or 2 is right for broken input")
+        case .signalled(let number):
+            throw Stop(verdict: .crash, message: "the process was ended by signal \(number)")
+        }
+    }
+
     private func awaitText(_ step: Step) throws(Stop) {
         guard let process else { return }
+        if let unwanted = step.argument["lacks"]?.text {
+            if process.standardError.contains(unwanted) {
+                throw .fail("standard error contains \(Pattern.shown(.text(unwanted)))")
+            }
+            return
+        }
         let wanted = step.argument.text ?? step.argument["contains"]?.text ?? ""
         try waitFor("`\(wanted)` on standard error", step) { process.standardError.contains(wanted) || process.output < 0 }
         guard process.standardError.contains(wanted) else {

@@ -101,8 +101,10 @@ extension CaseRun {
         switch step.verb {
         case .send, .raw, .expect, .absent, .skip, .barrier, .closed, .ended, .close, .drop, .reading, .automatic:
             try performFrames(step)
-        case .pause, .mark, .elapsed, .repeat, .exit, .kill, .alive, .stderr, .stop: try performProcess(step)
-        case .start, .accept, .welcome, .deliver, .settled, .unsettled, .granted, .emitted, .drain, .random:
+        case .pause, .mark, .elapsed, .repeat, .exit, .kill, .alive, .stderr, .stop, .copes:
+            try performProcess(step)
+        case .start, .accept, .welcome, .deliver, .settled, .unsettled, .granted, .emitted, .drain, .claimed,
+            .listening, .random:
             try performAsBroker(step)
         case .connect, .hello, .attach, .grant, .claim, .emit, .committed, .finish, .delivered, .undelivered, .settle,
             .confirmed, .fuzz:

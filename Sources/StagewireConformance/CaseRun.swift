@@ -135,7 +135,9 @@ final class CaseRun {
 
     /// A process that ends although nobody asked for it is a crash, whatever the step waits for.
     func checkProcess() throws(Stop) {
-        guard let process, !mayEnd, let end = process.poll() else { return }
+        // Behind a Close of either side it is expected to end.
+        let isClosing = links.contains { $0.sentClose || $0.worker.hasClosed }
+        guard let process, !mayEnd, !isClosing, let end = process.poll() else { return }
         // What it still had to say may explain it.
         for link in links where link.isReading {
             link.fill()

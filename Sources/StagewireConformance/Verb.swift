@@ -34,6 +34,9 @@ public enum Verb: String, Sendable, CaseIterable {
     case kill
     case alive
     case stderr
+    case copes
+    case claimed
+    case listening
     case random
 
     // A broker is tested: the suite is the workers.
@@ -58,7 +61,9 @@ public enum Verb: String, Sendable, CaseIterable {
         case .send, .raw, .expect, .absent, .skip, .barrier, .closed, .ended, .close, .drop, .reading, .automatic,
             .pause, .mark, .elapsed, .repeat, .exit, .kill, .alive, .stderr:
             nil
-        case .start, .accept, .welcome, .deliver, .settled, .unsettled, .granted, .emitted, .drain, .random: .worker
+        case .start, .accept, .welcome, .deliver, .settled, .unsettled, .granted, .emitted, .drain, .copes, .claimed,
+            .listening, .random:
+            .worker
         case .connect, .hello, .attach, .grant, .claim, .emit, .committed, .finish, .delivered, .undelivered, .settle,
             .confirmed, .stop, .fuzz:
             .broker
@@ -68,7 +73,7 @@ public enum Verb: String, Sendable, CaseIterable {
     /// Needs a process that the suite started itself.
     public var needsProcess: Bool {
         switch self {
-        case .exit, .kill, .alive, .stderr, .start, .stop: true
+        case .exit, .kill, .alive, .stderr, .start, .stop, .copes: true
         case _: false
         }
     }

@@ -423,6 +423,7 @@ class Source:
     def take(self, kind, message):
         if kind == "claimed":
             self.claimed = message
+            self.through = message.last_emit_id
         else:
             self.through = max(self.through, message.through)
 
