@@ -76,7 +76,7 @@ class Wire:
         while len(self.buffer) < count:
             data = self.socket.recv(1 << 16)
             if not data:
-                leave(0 if is_mutant("exit-0-on-eof") else 1)
+                leave(0 if self.closed or is_mutant("exit-0-on-eof") else 1)
             self.buffer += data
             if is_mutant("partial-read") and len(self.buffer) < count:
                 leave(1)
@@ -479,6 +479,7 @@ class Source:
             w.dispatch(w.wire.receive())
         if is_shutdown:
             w.wire.send(close=pb.Close(code=0))
+            w.wire.closed = True
             while True:
                 w.wire.read(1)
         if not is_mutant("no-finished"):
