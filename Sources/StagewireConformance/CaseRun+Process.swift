@@ -25,6 +25,7 @@ extension CaseRun {
             if let end = process?.poll() { throw Stop(verdict: .crash, message: "the process \(end)") }
         case .stderr: try awaitText(step)
         case .copes: try awaitCoping(step)
+        case .leaves: try awaitLeaving(step)
         case _: preconditionFailure("\(step.verb) is not about processes")
         }
     }
@@ -73,6 +74,15 @@ extension CaseRun {
         if number == SIGKILL || number == SIGTERM || number == SIGINT { mayEnd = true }
         transcript.add(seconds, "--", "--", "the suite sends SIG\(step.argument.text ?? "TERM")")
         process.signal(number)
+    }
+
+    /// `leaves: 1`: the process ends with that code, or comes back on a new connection (EN-5).
+    private func awaitLeaving(_ step: Step) throws(Stop) {
+        mayEnd = true
+        try waitFor("the end of the process, or a new connection", step) {
+            self.process?.poll() != nil || !self.waiting.isEmpty
+        }
+        if process?.poll() != nil { try awaitExit(step) }
     }
 
     /// `copes`: what came was broken, and a worker may end with 1 or 2, or go on and answer Ping. Never with a signal.

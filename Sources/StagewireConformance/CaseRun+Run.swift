@@ -78,7 +78,7 @@ extension CaseRun {
     /// The steps are through. What must hold of every case at its end.
     private func finish() throws(Stop) {
         for link in links where link.isOpen && item.setup.checks && !link.isDone && !link.sentClose {
-            if item.role == .worker, link.worker.welcome != nil, link.automatic.pong, link.isReading {
+            if item.role == .worker, link.worker.welcome != nil, !link.worker.hasClosed, link.isReading {
                 let step = Step(ending: item)
                 try barrier(link, step)
             }
@@ -101,7 +101,7 @@ extension CaseRun {
         switch step.verb {
         case .send, .raw, .expect, .absent, .skip, .barrier, .closed, .ended, .close, .drop, .reading, .automatic:
             try performFrames(step)
-        case .pause, .mark, .elapsed, .repeat, .exit, .kill, .alive, .stderr, .stop, .copes:
+        case .pause, .mark, .elapsed, .repeat, .exit, .kill, .alive, .stderr, .stop, .copes, .leaves:
             try performProcess(step)
         case .start, .accept, .welcome, .deliver, .settled, .unsettled, .granted, .emitted, .drain, .claimed,
             .listening, .random:

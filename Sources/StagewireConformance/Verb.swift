@@ -35,6 +35,7 @@ public enum Verb: String, Sendable, CaseIterable {
     case alive
     case stderr
     case copes
+    case leaves
     case claimed
     case listening
     case random
@@ -61,7 +62,7 @@ public enum Verb: String, Sendable, CaseIterable {
         case .send, .raw, .expect, .absent, .skip, .barrier, .closed, .ended, .close, .drop, .reading, .automatic,
             .pause, .mark, .elapsed, .repeat, .exit, .kill, .alive, .stderr:
             nil
-        case .start, .accept, .welcome, .deliver, .settled, .unsettled, .granted, .emitted, .drain, .copes, .claimed,
+        case .start, .accept, .welcome, .deliver, .settled, .unsettled, .granted, .emitted, .drain, .copes, .leaves, .claimed,
             .listening, .random:
             .worker
         case .connect, .hello, .attach, .grant, .claim, .emit, .committed, .finish, .delivered, .undelivered, .settle,
@@ -73,7 +74,7 @@ public enum Verb: String, Sendable, CaseIterable {
     /// Needs a process that the suite started itself.
     public var needsProcess: Bool {
         switch self {
-        case .exit, .kill, .alive, .stderr, .start, .stop, .copes: true
+        case .exit, .kill, .alive, .stderr, .start, .stop, .copes, .leaves: true
         case _: false
         }
     }

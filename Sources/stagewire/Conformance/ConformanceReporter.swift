@@ -1,5 +1,6 @@
 import Foundation
 import StagewireConformance
+import StagewireWire
 
 /// Says how a run goes, and what came of it.
 struct ConformanceReporter: Sendable {
@@ -91,7 +92,7 @@ enum ConformanceText {
         let output = result.standardError.split(separator: "\n").suffix(12)
         if !output.isEmpty {
             lines.append("  what it printed:")
-            lines += output.map { "    \($0)" }
+            lines += output.map { "    \(Text.escaped(String($0)))" }
         }
         return lines.joined(separator: "\n")
     }
