@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::credit::{Charge, InputWindow, OutputCredit};
 use crate::frame::Fault;
+use crate::lanes::Lanes;
 use crate::limits::LEAVE_TIMEOUT;
 use crate::pb;
 use crate::record::Delivered;
@@ -34,7 +35,9 @@ pub struct State {
     pub source: SourceState,
     /// Counts what a waiting consumer has to look at beside records.
     pub news: u64,
+    /// Nothing in it is of a closed lane, but for what is void and settled.
     pub queue: VecDeque<Delivered>,
+    pub lanes: Lanes,
     pub inputs: Vec<InputWindow>,
     pub outputs: Vec<OutputCredit>,
     reserve: u64,
@@ -114,6 +117,7 @@ impl Hub {
         state.drain_deadline = None;
         self.input_ended.store(false, Ordering::Relaxed);
         state.queue.clear();
+        state.lanes = Lanes::default();
         state.reserve = welcome.stamp_reserve;
         state.inputs = welcome.inputs.iter().map(|i| InputWindow::new(i.number, welcome.max_record)).collect();
         state.outputs = welcome.outputs.iter().map(|o| OutputCredit::new(o.number)).collect();
