@@ -21,6 +21,7 @@ pub struct Hub {
     leaving: AtomicBool,
     stopping: AtomicBool,
     input_ended: AtomicBool,
+    over: AtomicBool,
 }
 
 /// All but `source` and `leave_by` belongs to the session at hand.
@@ -86,6 +87,19 @@ impl Hub {
         self.input_ended.load(Ordering::Relaxed)
     }
 
+    /// The session has ended: what it delivered is not ours any more.
+    pub fn end(&self, fault: Fault) {
+        let mut state = self.lock();
+        state.ended = Some(fault);
+        self.over.store(true, Ordering::Relaxed);
+        drop(state);
+        self.notify();
+    }
+
+    pub fn is_over(&self) -> bool {
+        self.over.load(Ordering::Relaxed)
+    }
+
     /// Waits for a signal, so long at most.
     pub fn is_left_within(&self, pause: Duration) -> bool {
         let deadline = Instant::now() + pause;
@@ -114,6 +128,7 @@ impl Hub {
         self.stopping.store(false, Ordering::Relaxed);
         state.session += 1;
         state.ended = None;
+        self.over.store(false, Ordering::Relaxed);
         state.drain_deadline = None;
         self.input_ended.store(false, Ordering::Relaxed);
         state.queue.clear();

@@ -23,6 +23,15 @@ pub fn close(code: Code, message: String) -> Kind {
     Kind::Close(pb::Close { code: code.0, message: cut_text(message) })
 }
 
+/// After our Close: reads on until EOF, for a bounded time. To hang up on what is unread could cost the
+/// broker our Close.
+pub fn discard(stream: &UnixStream, input: &mut BufReader<UnixStream>) {
+    let deadline = Instant::now() + CLOSE_TIMEOUT;
+    let _ = stream.set_read_timeout(Some(CLOSE_TIMEOUT));
+    let mut scratch = [0; 4096];
+    while Instant::now() < deadline && matches!(input.read(&mut scratch), Ok(n) if n > 0) {}
+}
+
 /// Reads until the connection ends. Never waits for a handler.
 pub struct Reader {
     pub hub: Arc<Hub>,
@@ -40,14 +49,18 @@ impl Reader {
                 break fault;
             }
         };
-        // A fault that we found: the broker is told why, and heard out (EN-1).
-        if let Fault::Closed { code, message, is_remote: false } = &fault {
-            self.writer.close(Some(close(*code, message.clone())));
-            self.discard();
+        let last = match &fault {
+            Fault::Closed { code, message, is_remote: false } => Some(close(*code, message.clone())),
+            _ => None,
+        };
+        // A fault that we found: nothing more is begun, and the broker is told why and heard out (EN-1).
+        if last.is_some() {
+            self.hub.end(fault);
+            self.writer.close(last);
+            return discard(&self.stream, &mut self.input);
         }
         self.writer.close(None);
-        self.hub.lock().ended = Some(fault);
-        self.hub.notify();
+        self.hub.end(fault);
     }
 
     fn step(&mut self) -> Result<(), Fault> {
@@ -56,14 +69,6 @@ impl Reader {
             Some(range) => self.receive(decode_deliver(frame, range)?),
             None => self.handle(&frame),
         }
-    }
-
-    /// After our Close: reads on until EOF, for a bounded time.
-    fn discard(&mut self) {
-        let deadline = Instant::now() + CLOSE_TIMEOUT;
-        let _ = self.stream.set_read_timeout(Some(CLOSE_TIMEOUT));
-        let mut scratch = [0; 4096];
-        while Instant::now() < deadline && matches!(self.input.read(&mut scratch), Ok(n) if n > 0) {}
     }
 
     fn receive(&self, mut batch: Delivered) -> Result<(), Fault> {

@@ -80,6 +80,9 @@ impl Session {
     /// until `deadline`; none: until something comes.
     pub fn next(&mut self, deadline: Option<Instant>) -> Next {
         loop {
+            if self.hub.is_over() {
+                return Next::Over;
+            }
             if let Some(record) = self.at_hand() {
                 return Next::Record(record);
             }
@@ -191,7 +194,10 @@ impl Session {
 
     /// Ends the connection and its threads.
     pub fn shut(mut self) {
-        let _ = self.stream.shutdown(Shutdown::Both);
+        // After a Close of ours the reader hears the broker out.
+        if !matches!(self.hub.lock().ended, Some(Fault::Closed { is_remote: false, .. })) {
+            let _ = self.stream.shutdown(Shutdown::Both);
+        }
         self.writer.finish();
         for thread in self.threads.drain(..) {
             thread.join().expect("the SDK's own threads do not panic");
