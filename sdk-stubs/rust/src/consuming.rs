@@ -1,7 +1,7 @@
 //! Transforms and sinks: from deliveries to outcomes, one record or one batch at a time.
 //!
-//! Nothing is held longer than its handler runs, so what is settled is always a prefix of what was
-//! delivered: that keeps related records in order (OR-2) without looking at their keys.
+//! Nothing is held longer than its handler runs, so what is settled is a prefix of what was delivered, but
+//! for what is void: that keeps related records in order (OR-2).
 
 use std::any::Any;
 use std::panic::{self, AssertUnwindSafe};
@@ -34,7 +34,7 @@ pub fn serve_records(session: &mut Session, handler: &mut RecordHandler, console
         }
         // In a shutdown the session goes on, so each record has to be given back by itself (EN-3).
         if session.hub.is_stopping() {
-            session.writer.settle(&[Span::one(record.delivery())], Verdict::Release.outcome(), &[]);
+            session.give_back(&[record], Verdict::Release);
             continue;
         }
         emitter.reset();
@@ -45,20 +45,21 @@ pub fn serve_records(session: &mut Session, handler: &mut RecordHandler, console
         if result.is_ok() && !emitter.is_empty() {
             result = emitter.verdict(record.delivery());
         }
-        settle(session, &record, result, &emitter, console);
+        settle(session, record, result, &emitter, console);
     }
     Left::Leaving(SIGNALLED)
 }
 
-fn settle(session: &Session, record: &Record, result: Result<(), Verdict>, emitter: &Emitter, console: &mut Console) {
+fn settle(session: &mut Session, record: Record, result: Result<(), Verdict>, emitter: &Emitter, console: &mut Console) {
     let delivery = record.delivery();
     match result {
-        Err(verdict) => {
+        Err(verdict) if verdict.gives_back() => {
             if let Verdict::Failed(error) = &verdict {
                 console.failed(&format!("record {}", record.id()), error);
             }
-            session.writer.settle(&[Span::one(delivery)], verdict.outcome(), &[]);
+            session.give_back(&[record], verdict);
         }
+        Err(verdict) => session.writer.settle(&[Span::one(delivery)], verdict.outcome(), &[]),
         Ok(()) if emitter.is_empty() => session.writer.accept(delivery),
         Ok(()) => {
             // Otherwise the session is over, and the broker delivers the record again.
@@ -89,7 +90,7 @@ pub fn serve_batches(session: &mut Session, limit: usize, handler: &mut BatchHan
             break;
         }
         if session.hub.is_stopping() {
-            session.writer.settle(&batch.spans(), Verdict::Release.outcome(), &[]);
+            session.give_back(batch.records(), Verdict::Release);
             continue;
         }
         session.watch.begin();
@@ -101,12 +102,15 @@ pub fn serve_batches(session: &mut Session, limit: usize, handler: &mut BatchHan
 }
 
 /// Settles several records by one verdict, and those that were rejected by themselves by their own.
-pub fn settle_all(session: &Session, batch: &Batch, result: Result<(), Verdict>, emitter: &Emitter, console: &mut Console) {
+pub fn settle_all(session: &mut Session, batch: &Batch, result: Result<(), Verdict>, emitter: &Emitter, console: &mut Console) {
     if let Err(verdict) = result {
         if let Verdict::Failed(error) = &verdict {
             console.failed(&format!("a handler of {} records", batch.records().len()), error);
         }
-        return session.writer.settle(&batch.spans(), verdict.outcome(), &[]);
+        return match verdict.gives_back() {
+            true => session.give_back(batch.records(), verdict),
+            false => session.writer.settle(&batch.spans(), verdict.outcome(), &[]),
+        };
     }
     if !emitter.is_empty() && !session.reserve(&emitter.charges) {
         return;

@@ -68,7 +68,7 @@ impl Emitter {
             Some(index) => index,
             None => {
                 let names = port_names(&self.welcome);
-                return self.fail(Code::UNKNOWN_PORT, format!("this stage has no output port “{}”; it has {names}", output.port));
+                return self.fail(Code::INVALID_OUTPUT, format!("this stage has no output port “{}”; it has {names}", output.port));
             }
         };
         let mark = self.body.len();

@@ -10,6 +10,7 @@ use crate::codes::Code;
 use crate::frame::{encode, find_deliver, read_frame, Fault};
 use crate::limits::{HANDSHAKE_TIMEOUT, PROTOCOL_VERSION, SDK_NAME};
 use crate::pb::{self, envelope::Message as Kind};
+use crate::reader::{close, discard};
 
 /// What a worker says about itself.
 #[derive(Default)]
@@ -54,9 +55,10 @@ pub fn connect(socket: &str, identity: &Identity) -> Result<(UnixStream, BufRead
             Ok((stream, input, welcome))
         }
         Err(fault) => {
+            // The fault stands, whether the broker still hears of it or not.
             if let Fault::Closed { code, message, is_remote: false } = &fault {
-                let close = pb::Close { code: code.0, message: message.clone() };
-                stream.write_all(&encode(Kind::Close(close)))?;
+                let _ = stream.write_all(&encode(close(*code, message.clone())));
+                discard(&stream, &mut input);
             }
             Err(fault)
         }

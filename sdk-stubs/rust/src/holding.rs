@@ -16,7 +16,7 @@ use crate::role::WindowHandler;
 use crate::session::{Next, Session};
 use crate::settle::Span;
 use crate::verdict::Verdict;
-use crate::window::{spans, Window};
+use crate::window::Window;
 use crate::windows::{Late, Windows};
 use crate::worker::Left;
 
@@ -25,7 +25,7 @@ use crate::worker::Left;
 pub fn serve(session: &mut Session, windows: &Windows, handler: &mut WindowHandler, console: &mut Console) -> Left {
     let mut holder = Holder {
         emitter: Emitter::new(session.welcome.clone(), IN_OUTCOME),
-        panes: Panes::new(windows, &session.welcome.inputs),
+        panes: Panes::new(windows),
         late: windows.late,
         session,
         handler,
@@ -64,7 +64,7 @@ impl Holder<'_> {
             let is_last = self.session.hub.is_input_ended() && self.panes.has_whole();
             let deadline = if is_last { Some(Instant::now()) } else { self.panes.deadline() };
             match self.session.next(deadline) {
-                Next::Record(record) if self.session.hub.is_stopping() => self.release(&[Span::one(record.delivery())]),
+                Next::Record(record) if self.session.hub.is_stopping() => self.release(&[record]),
                 Next::Record(record) => self.hold(record),
                 Next::Quiet => self.rest(),
                 Next::Over => return Left::Over,
@@ -74,9 +74,7 @@ impl Holder<'_> {
 
     fn hold(&mut self, record: Record) {
         let delivery = record.delivery();
-        let added = self.panes.add(record, Instant::now());
-        self.settle_void();
-        match added {
+        match self.panes.add(record, Instant::now()) {
             Added::Held => self.make_room(),
             Added::Late(_) if self.late == Late::Accept => self.session.writer.accept(delivery),
             Added::Late(why) => self.reject(delivery, why),
@@ -96,7 +94,7 @@ impl Holder<'_> {
         if self.session.hub.is_stopping() {
             self.panes.end_all();
             while let Some(window) = self.panes.next(Instant::now()) {
-                self.release(&window.batch().spans());
+                self.release(window.records());
             }
         } else if self.session.hub.is_input_ended() {
             self.panes.end_all();
@@ -105,8 +103,8 @@ impl Holder<'_> {
         }
     }
 
-    fn release(&self, spans: &[Span]) {
-        self.session.writer.settle(spans, Verdict::Release.outcome(), &[]);
+    fn release(&mut self, records: &[Record]) {
+        self.session.give_back(records, Verdict::Release);
     }
 
     /// Ends windows before the broker stops to deliver because too much is held (DE-4).
@@ -130,7 +128,7 @@ impl Holder<'_> {
 
     fn handle(&mut self, window: Window) {
         if self.session.hub.is_stopping() {
-            return self.release(&window.batch().spans());
+            return self.release(window.records());
         }
         self.emitter.reset();
         self.session.watch.begin();
@@ -138,19 +136,14 @@ impl Holder<'_> {
         self.session.watch.end();
         let result = result.and_then(|()| self.emitter.verdict_for(&window));
         // Rejected ones never come back, the others do, behind the watermark.
-        let comes_again = matches!(result, Err(Verdict::Retry { .. } | Verdict::Release | Verdict::Failed(_)));
+        let comes_again = matches!(&result, Err(verdict) if verdict.gives_back());
         settle_all(self.session, window.batch(), result, &self.emitter, self.console);
         if comes_again {
-            self.panes.give_back(&window, Instant::now());
-            self.settle_void();
-        }
-    }
-
-    /// What is said of void deliveries is ignored (OR-4), but has to be said: they count as held (DE-3).
-    fn settle_void(&mut self) {
-        let void = self.panes.take_void();
-        if !void.is_empty() {
-            self.release(&spans(void.into_iter()));
+            let void = self.panes.give_back(&window, Instant::now());
+            // That is ignored (OR-4), but has to be said: they count as held (DE-3).
+            if !void.is_empty() {
+                self.release(&void);
+            }
         }
     }
 }

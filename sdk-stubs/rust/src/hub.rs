@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::credit::{Charge, InputWindow, OutputCredit};
 use crate::frame::Fault;
+use crate::lanes::Lanes;
 use crate::limits::LEAVE_TIMEOUT;
 use crate::pb;
 use crate::record::Delivered;
@@ -20,6 +21,7 @@ pub struct Hub {
     leaving: AtomicBool,
     stopping: AtomicBool,
     input_ended: AtomicBool,
+    over: AtomicBool,
 }
 
 /// All but `source` and `leave_by` belongs to the session at hand.
@@ -34,7 +36,9 @@ pub struct State {
     pub source: SourceState,
     /// Counts what a waiting consumer has to look at beside records.
     pub news: u64,
+    /// Nothing in it is of a closed lane, but for what is void and settled.
     pub queue: VecDeque<Delivered>,
+    pub lanes: Lanes,
     pub inputs: Vec<InputWindow>,
     pub outputs: Vec<OutputCredit>,
     reserve: u64,
@@ -83,6 +87,19 @@ impl Hub {
         self.input_ended.load(Ordering::Relaxed)
     }
 
+    /// The session has ended: what it delivered is not ours any more.
+    pub fn end(&self, fault: Fault) {
+        let mut state = self.lock();
+        state.ended = Some(fault);
+        self.over.store(true, Ordering::Relaxed);
+        drop(state);
+        self.notify();
+    }
+
+    pub fn is_over(&self) -> bool {
+        self.over.load(Ordering::Relaxed)
+    }
+
     /// Waits for a signal, so long at most.
     pub fn is_left_within(&self, pause: Duration) -> bool {
         let deadline = Instant::now() + pause;
@@ -111,9 +128,11 @@ impl Hub {
         self.stopping.store(false, Ordering::Relaxed);
         state.session += 1;
         state.ended = None;
+        self.over.store(false, Ordering::Relaxed);
         state.drain_deadline = None;
         self.input_ended.store(false, Ordering::Relaxed);
         state.queue.clear();
+        state.lanes = Lanes::default();
         state.reserve = welcome.stamp_reserve;
         state.inputs = welcome.inputs.iter().map(|i| InputWindow::new(i.number, welcome.max_record)).collect();
         state.outputs = welcome.outputs.iter().map(|o| OutputCredit::new(o.number)).collect();

@@ -30,8 +30,9 @@
 //! settlement of its record, or of its window, or not at all.
 //!
 //! Where to look: `worker` (connections and how they end), `session` and `hub` (what one connection's
-//! threads share), `consuming`, `holding` and `producing` (the kinds of stages), `panes` (which record
-//! belongs to which window), `rehearsal` (`--test`), `wire`, `frame` and `settle` (bytes).
+//! threads share), `lanes` (what is void), `consuming`, `holding` and `producing` (the kinds of stages),
+//! `panes` (which record belongs to which window), `rehearsal` (`--test`), `wire`, `frame` and `settle`
+//! (bytes).
 
 #![warn(missing_docs)]
 #![forbid(unsafe_code)]
@@ -50,6 +51,7 @@ mod hub;
 mod json;
 mod keeper;
 mod lagging;
+mod lanes;
 mod limits;
 mod lineage;
 mod output;

@@ -2,10 +2,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use crate::json;
-use crate::lagging::{Lagging, Lane};
+use crate::lagging::Lagging;
+use crate::lanes::Lane;
 use crate::limits::{AWAITED, REGATHER, REGATHER_KNOWN};
 use crate::lineage::RecordId;
-use crate::pb;
 use crate::record::Record;
 use crate::window::Window;
 use crate::windows::{micros, Windows};
@@ -38,8 +38,6 @@ pub struct Panes {
     /// Those records, so that no other is taken for one of them.
     returning: HashSet<RecordId>,
     lagging: Lagging,
-    /// Deliveries that have left their windows.
-    void: Vec<u64>,
     held: HashMap<u32, Held>,
 }
 
@@ -70,8 +68,7 @@ pub enum Added {
 }
 
 impl Panes {
-    /// `inputs`: what the broker keeps in order.
-    pub fn new(rules: &Windows, inputs: &[pb::Input]) -> Self {
+    pub fn new(rules: &Windows) -> Self {
         Panes {
             rules: rules.clone(),
             event_time: rules.event_time.map(|(size, lateness)| (micros(size), micros(lateness))),
@@ -85,8 +82,7 @@ impl Panes {
             last_arrival: None,
             awaited: HashMap::new(),
             returning: HashSet::new(),
-            lagging: Lagging::new(inputs),
-            void: Vec::new(),
+            lagging: Lagging::default(),
             held: HashMap::new(),
         }
     }
@@ -97,9 +93,6 @@ impl Panes {
         match self.event_time {
             Some((size, lateness)) => self.add_by_time(key, record, now, size, lateness),
             None => {
-                if self.is_returning(&record, &(Vec::new(), 0)) && self.come_back(&record) {
-                    self.lagging.forget(&record);
-                }
                 self.put((key, 0), record, now, None);
                 Added::Held
             }
@@ -116,7 +109,6 @@ impl Panes {
         // A record that comes again was in time when it came first.
         let is_again = self.is_returning(&record, &name);
         if is_again {
-            self.come_back(&record);
             self.count_back(&name);
             if self.watermark.map_or(false, |watermark| end <= watermark) {
                 self.lagging.fall_back(&record, name.1.saturating_mul(size), now);
@@ -147,16 +139,6 @@ impl Panes {
         if let Some(count) = self.awaited.get_mut(name) {
             *count = count.saturating_sub(1);
         }
-    }
-
-    /// What was under way when its lane was given back is void, and comes again behind this record.
-    /// Whether that was so.
-    fn come_back(&mut self, record: &Record) -> bool {
-        let lane = self.lagging.come_back(record);
-        if let Some((lane, first, back)) = &lane {
-            self.drop_void(&HashMap::from([(lane.clone(), (*first, *back))]));
-        }
-        lane.is_some()
     }
 
     /// Everything before it has been seen, of the lanes that may have records for the window.
@@ -302,22 +284,32 @@ impl Panes {
     }
 
     /// The window's records come again, and are not late then. What is held of their lanes behind them is
-    /// void (OR-3), and comes again too: see `take_void`.
-    pub fn give_back(&mut self, window: &Window, now: Instant) {
-        let mut firsts: HashMap<Lane, (u64, u64)> = HashMap::new();
+    /// void (OR-3), leaves its windows and is returned: it comes again, too.
+    pub fn give_back(&mut self, window: &Window, now: Instant) -> Vec<Record> {
+        let mut firsts: HashMap<Lane, u64> = HashMap::new();
         for record in window.records() {
             self.expect(record);
             self.lagging.give_back(record, window.start().unwrap_or(i64::MIN), now);
-            if let Some(lane) = self.lagging.lane(record) {
-                let range = firsts.entry(lane).or_insert((record.delivery(), u64::MAX));
-                range.0 = range.0.min(record.delivery());
+            if let Some(lane) = record.lane() {
+                let first = firsts.entry(lane).or_insert(u64::MAX);
+                *first = record.delivery().min(*first);
             }
         }
-        self.drop_void(&firsts);
+        let is_void = |record: &Record| {
+            let first = record.lane().and_then(|lane| firsts.get(&lane));
+            first.map_or(false, |first| *first < record.delivery())
+        };
+        let void = self.take_out(is_void);
+        void.iter().for_each(|record| self.expect(record));
+        void
     }
 
     /// The record comes again.
     fn expect(&mut self, record: &Record) {
+        let size = match self.event_time {
+            Some((size, _)) => size,
+            None => return, // no other window is ever late
+        };
         // What goes to another worker is never seen again here.
         if self.returning.len() >= AWAITED * 16 || self.awaited.len() >= AWAITED {
             self.awaited.clear();
@@ -326,38 +318,29 @@ impl Panes {
         if record.id() != RecordId::default() {
             self.returning.insert(record.id());
         }
-        if let Some((size, _)) = self.event_time {
-            let key = if self.rules.by_key { record.key().to_vec() } else { Vec::new() };
-            *self.awaited.entry((key, record.event_time().div_euclid(size))).or_default() += 1;
-        }
+        let key = if self.rules.by_key { record.key().to_vec() } else { Vec::new() };
+        *self.awaited.entry((key, record.event_time().div_euclid(size))).or_default() += 1;
     }
 
-    /// Takes the deliveries of these lanes that lie between two others out of their windows.
-    fn drop_void(&mut self, lanes: &HashMap<Lane, (u64, u64)>) {
-        let lagging = &self.lagging;
-        let is_void = |record: &Record| {
-            let range = lagging.lane(record).and_then(|lane| lanes.get(&lane));
-            range.map_or(false, |(first, back)| *first < record.delivery() && record.delivery() < *back)
-        };
-        let mut void = Vec::new();
+    /// Takes records out of their windows, ended ones included.
+    fn take_out(&mut self, is_gone: impl Fn(&Record) -> bool) -> Vec<Record> {
+        let mut gone = Vec::new();
         for window in &mut self.ended {
-            void.extend(window.remove(&is_void));
+            gone.extend(window.remove(&is_gone));
         }
         self.ended.retain(|window| !window.records().is_empty());
         let mut left = Vec::new();
         for pane in self.open.values_mut() {
-            let (gone, kept): (Vec<Record>, Vec<Record>) = pane.records.drain(..).partition(&is_void);
+            let (taken, kept): (Vec<Record>, Vec<Record>) = pane.records.drain(..).partition(&is_gone);
             pane.records = kept;
-            pane.bytes -= gone.iter().map(|record| record.payload().len() as u64).sum::<u64>();
-            left.extend(gone);
+            pane.bytes -= taken.iter().map(|record| record.payload().len() as u64).sum::<u64>();
+            left.extend(taken);
         }
         left.iter().for_each(|record| self.let_go(record));
         let empty: Vec<u64> = self.open.iter().filter(|(_, pane)| pane.records.is_empty()).map(|(number, _)| *number).collect();
         empty.into_iter().for_each(|number| self.close(number));
-        for record in void.into_iter().chain(left) {
-            self.expect(&record);
-            self.void.push(record.delivery());
-        }
+        gone.append(&mut left);
+        gone
     }
 
     /// Forgets a window that has nothing left.
@@ -366,13 +349,6 @@ impl Panes {
         self.names.remove(&pane.name);
         self.deadlines.retain(|(_, of)| *of != number);
         self.ends.retain(|(_, of)| *of != number);
-    }
-
-    /// Void deliveries that have left their windows, ascending. They still have to be settled.
-    pub fn take_void(&mut self) -> Vec<u64> {
-        let mut void = std::mem::take(&mut self.void);
-        void.sort_unstable();
-        void
     }
 
     pub fn held(&self, input: u32) -> Held {

@@ -1,6 +1,7 @@
 //! The receiving side of a session. Its one duty is never to wait for anything but the socket: a Ping is
 //! answered, and credit booked, however long a handler takes (LV-1, CR-9).
 
+use std::collections::BTreeSet;
 use std::io::{BufReader, Read};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -10,15 +11,25 @@ use prost::Message;
 
 use crate::codes::Code;
 use crate::frame::{find_deliver, read_frame, Fault};
-use crate::hub::Hub;
+use crate::hub::{Hub, State};
 use crate::limits::CLOSE_TIMEOUT;
 use crate::pb::{self, envelope::Message as Kind};
 use crate::record::{decode_deliver, Context, Delivered};
 use crate::settle::Writer;
-use crate::verdict::cut_text;
+use crate::verdict::{cut_text, Verdict};
+use crate::window::spans;
 
 pub fn close(code: Code, message: String) -> Kind {
     Kind::Close(pb::Close { code: code.0, message: cut_text(message) })
+}
+
+/// After our Close: reads on until EOF, for a bounded time. To hang up on what is unread could cost the
+/// broker our Close.
+pub fn discard(stream: &UnixStream, input: &mut BufReader<UnixStream>) {
+    let deadline = Instant::now() + CLOSE_TIMEOUT;
+    let _ = stream.set_read_timeout(Some(CLOSE_TIMEOUT));
+    let mut scratch = [0; 4096];
+    while Instant::now() < deadline && matches!(input.read(&mut scratch), Ok(n) if n > 0) {}
 }
 
 /// Reads until the connection ends. Never waits for a handler.
@@ -38,14 +49,18 @@ impl Reader {
                 break fault;
             }
         };
-        // A fault that we found: the broker is told why, and heard out (EN-1).
-        if let Fault::Closed { code, message, is_remote: false } = &fault {
-            self.writer.close(Some(close(*code, message.clone())));
-            self.discard();
+        let last = match &fault {
+            Fault::Closed { code, message, is_remote: false } => Some(close(*code, message.clone())),
+            _ => None,
+        };
+        // A fault that we found: nothing more is begun, and the broker is told why and heard out (EN-1).
+        if last.is_some() {
+            self.hub.end(fault);
+            self.writer.close(last);
+            return discard(&self.stream, &mut self.input);
         }
         self.writer.close(None);
-        self.hub.lock().ended = Some(fault);
-        self.hub.notify();
+        self.hub.end(fault);
     }
 
     fn step(&mut self) -> Result<(), Fault> {
@@ -56,15 +71,7 @@ impl Reader {
         }
     }
 
-    /// After our Close: reads on until EOF, for a bounded time.
-    fn discard(&mut self) {
-        let deadline = Instant::now() + CLOSE_TIMEOUT;
-        let _ = self.stream.set_read_timeout(Some(CLOSE_TIMEOUT));
-        let mut scratch = [0; 4096];
-        while Instant::now() < deadline && matches!(self.input.read(&mut scratch), Ok(n) if n > 0) {}
-    }
-
-    fn receive(&self, batch: Delivered) -> Result<(), Fault> {
+    fn receive(&self, mut batch: Delivered) -> Result<(), Fault> {
         let mut state = self.hub.lock();
         let number = batch.input;
         let window = state.inputs.iter_mut().find(|window| window.number == number).ok_or_else(|| {
@@ -76,12 +83,31 @@ impl Reader {
             return Err(Fault::local(Code::CREDIT_EXCEEDED, message));
         }
         self.writer.count_received(batch.parts.len());
+        self.drop_void(&mut state, &mut batch);
         if !batch.parts.is_empty() {
             state.queue.push_back(batch);
         }
         drop(state);
         self.hub.notify();
         Ok(())
+    }
+
+    /// What was under way when its lane was closed goes back unseen, and its lane waits for that, too: where
+    /// the broker did not void it (a record whose last attempt this was voids nothing), this releases it.
+    fn drop_void(&self, state: &mut State, batch: &mut Delivered) {
+        if state.lanes.are_all_open() {
+            return;
+        }
+        let (mut deliveries, mut keys) = (Vec::new(), BTreeSet::new());
+        let lanes = &state.lanes;
+        batch.void(0, &self.context.inputs, |lane| lanes.is_closed(lane), |delivery, (_, key)| {
+            deliveries.push(delivery);
+            keys.insert(key.to_vec());
+        });
+        if !deliveries.is_empty() {
+            let ping = self.writer.give_back(&spans(deliveries.into_iter()), Verdict::Release.outcome(), &[]);
+            keys.iter().for_each(|key| state.lanes.close((batch.input, key), ping));
+        }
     }
 
     /// A frame that carries no records. Kinds that we do not know are ignored.
@@ -92,6 +118,7 @@ impl Reader {
         let mut state = self.hub.lock();
         match envelope.message {
             Some(Kind::Ping(ping)) => self.writer.send(Kind::Pong(pb::Pong { nonce: ping.nonce })),
+            Some(Kind::Pong(pong)) if self.writer.has_pinged(pong.nonce) => state.lanes.open(pong.nonce),
             Some(Kind::Credit(credit)) => {
                 if let Some(output) = state.outputs.iter_mut().find(|output| output.number == credit.number) {
                     output.raise(credit.records, credit.bytes);

@@ -7,6 +7,7 @@ use prost::Message;
 
 use crate::codes::Code;
 use crate::frame::Fault;
+use crate::lanes::{lane_of, Lane};
 use crate::output::{Attribute, Output, Scalar, Trace};
 use crate::pb;
 use crate::wire::{Fields, Value};
@@ -29,6 +30,8 @@ impl From<Range<usize>> for Span {
 pub struct Parts {
     /// Bytes as they count against credit.
     pub size: u32,
+    /// Settled already, and not to be handled: see `lanes`.
+    pub is_void: bool,
     attempt: u32,
     lineage: Span,
     header: Span,
@@ -46,6 +49,21 @@ pub struct Delivered {
     pub input: u32,
     pub first: u64,
     pub parts: Vec<Parts>,
+}
+
+impl Delivered {
+    /// Voids those from index `from` on whose lane is one of the wanted, and calls `tell` with the delivery
+    /// and the lane of each.
+    pub fn void(&mut self, from: usize, inputs: &[pb::Input], is_wanted: impl Fn(Lane) -> bool, mut tell: impl FnMut(u64, Lane)) {
+        for (parts, delivery) in self.parts.iter_mut().zip(self.first..).skip(from) {
+            let key = &self.frame[parts.key.start as usize..parts.key.end as usize];
+            match lane_of(inputs, self.input, key).filter(|lane| !parts.is_void && is_wanted(*lane)) {
+                Some(lane) => tell(delivery, lane),
+                None => continue,
+            }
+            parts.is_void = true;
+        }
+    }
 }
 
 /// What a session knows that records refer to.
@@ -132,6 +150,11 @@ impl Record {
 
     pub(crate) fn input_number(&self) -> u32 {
         self.input
+    }
+
+    /// What it is kept in order with.
+    pub(crate) fn lane(&self) -> Option<Lane<'_>> {
+        lane_of(&self.context.inputs, self.input, self.key())
     }
 
     /// Bytes as they count against credit.

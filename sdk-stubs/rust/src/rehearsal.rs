@@ -133,7 +133,7 @@ impl Rehearsal<'_> {
     /// Time by the clock stands still: `seconds` and `idle` end nothing before the end of the file.
     fn windows(&mut self, lines: &mut Lines, windows: &Windows, handler: &mut WindowHandler) -> Result<(), String> {
         let now = Instant::now();
-        let mut panes = Panes::new(windows, &[]);
+        let mut panes = Panes::new(windows);
         while let Some(record) = lines.next()? {
             let number = record.delivery();
             match panes.add(record, now) {

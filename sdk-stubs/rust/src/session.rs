@@ -1,3 +1,4 @@
+use std::collections::HashSet;
 use std::io::BufReader;
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
@@ -10,11 +11,14 @@ use crate::credit::Charge;
 use crate::frame::Fault;
 use crate::hub::{Hub, State};
 use crate::keeper::{self, Watch};
+use crate::lanes::Lane;
 use crate::limits::CLOSE_TIMEOUT;
 use crate::pb::{self, envelope::Message as Kind};
 use crate::reader::{close, Reader};
 use crate::record::{Context, Delivered, Record};
 use crate::settle::Writer;
+use crate::verdict::Verdict;
+use crate::window::spans;
 
 /// One connection after its Welcome.
 pub struct Session {
@@ -59,7 +63,8 @@ impl Session {
             context: context.clone(),
             stream: stream.try_clone()?,
             input,
-            max_frame,
+            // The limit in force (LM-1) is the broker's, when that is the lesser.
+            max_frame: u32::try_from(welcome.max_frame).map_or(max_frame, |limit| limit.min(max_frame)),
         };
         let watch = Arc::new(Watch::new(timeout));
         let lease = Duration::from_millis(u64::from(welcome.lease_ms));
@@ -74,43 +79,70 @@ impl Session {
     /// Takes a record out of the queue. With nothing to do it first writes what is gathered, then waits
     /// until `deadline`; none: until something comes.
     pub fn next(&mut self, deadline: Option<Instant>) -> Next {
-        if let Some(record) = self.at_hand() {
-            return Next::Record(record);
+        loop {
+            if self.hub.is_over() {
+                return Next::Over;
+            }
+            if let Some(record) = self.at_hand() {
+                return Next::Record(record);
+            }
+            // Records first: news is looked at when the queue is empty, so that a Drain finds everything
+            // that was delivered before it.
+            let seen = self.seen_news;
+            let mut state = self.wait_flushed(deadline, |state| !state.queue.is_empty() || state.news != seen);
+            if state.ended.is_some() {
+                return Next::Over;
+            }
+            let (batch, news) = (take_batch(&mut state, &self.writer), state.news);
+            drop(state);
+            if batch.is_none() {
+                self.seen_news = news;
+                return Next::Quiet;
+            }
+            self.batch = batch;
+            self.at = 0;
         }
-        // Records first: news is looked at when the queue is empty, so that a Drain finds everything that
-        // was delivered before it.
-        let seen = self.seen_news;
-        let mut state = self.wait_flushed(deadline, |state| !state.queue.is_empty() || state.news != seen);
-        if state.ended.is_some() {
-            return Next::Over;
-        }
-        let (batch, news) = (take_batch(&mut state, &self.writer), state.news);
-        drop(state);
-        if batch.is_none() {
-            self.seen_news = news;
-            return Next::Quiet;
-        }
-        self.batch = batch;
-        self.at = 0;
-        self.at_hand().map_or(Next::Quiet, Next::Record)
     }
 
     /// A record that is there already.
     pub fn next_queued(&mut self) -> Option<Record> {
-        self.at_hand().or_else(|| {
+        loop {
+            if let Some(record) = self.at_hand() {
+                return Some(record);
+            }
             let mut state = self.hub.lock();
             let batch = if state.ended.is_none() { take_batch(&mut state, &self.writer) } else { None };
             drop(state);
             self.batch = Some(batch?);
             self.at = 0;
-            self.at_hand()
-        })
+        }
     }
 
     fn at_hand(&mut self) -> Option<Record> {
-        let batch = self.batch.as_ref().filter(|batch| self.at < batch.parts.len())?;
-        self.at += 1;
-        Some(Record::new(batch, self.at - 1, &self.context))
+        let batch = self.batch.as_ref()?;
+        let index = (self.at..batch.parts.len()).find(|index| !batch.parts[*index].is_void)?;
+        self.at = index + 1;
+        Some(Record::new(batch, index, &self.context))
+    }
+
+    /// Settles records, ascending, by a verdict that gives them back. What is queued behind them of their
+    /// lanes is void: it goes back, too, and the lanes are closed until the broker has taken it.
+    pub fn give_back(&mut self, records: &[Record], verdict: Verdict) {
+        let given = spans(records.iter().map(Record::delivery));
+        let lanes: HashSet<Lane> = records.iter().filter_map(Record::lane).collect();
+        if lanes.is_empty() {
+            return self.writer.settle(&given, verdict.outcome(), &[]);
+        }
+        // The lock is held until the lanes are closed: no Pong, and nothing that is under way, comes between.
+        let mut state = self.hub.lock();
+        let inputs = &self.welcome.inputs;
+        let mut void = Vec::new();
+        let at_hand = self.batch.iter_mut().map(|batch| (self.at, batch));
+        for (from, batch) in at_hand.chain(state.queue.iter_mut().map(|batch| (0, batch))) {
+            batch.void(from, inputs, |lane| lanes.contains(&lane), |delivery, _| void.push(delivery));
+        }
+        let ping = self.writer.give_back(&given, verdict.outcome(), &spans(void.into_iter()));
+        lanes.iter().for_each(|lane| state.lanes.close(*lane, ping));
     }
 
     /// Waits until the broker's credit covers the charges, and uses it. `false`: the session has ended,
@@ -162,7 +194,10 @@ impl Session {
 
     /// Ends the connection and its threads.
     pub fn shut(mut self) {
-        let _ = self.stream.shutdown(Shutdown::Both);
+        // After a Close of ours the reader hears the broker out.
+        if !matches!(self.hub.lock().ended, Some(Fault::Closed { is_remote: false, .. })) {
+            let _ = self.stream.shutdown(Shutdown::Both);
+        }
         self.writer.finish();
         for thread in self.threads.drain(..) {
             thread.join().expect("the SDK's own threads do not panic");

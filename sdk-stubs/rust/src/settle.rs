@@ -8,6 +8,7 @@ use prost::Message;
 use crate::frame::{self, SETTLE};
 use crate::limits::{FRAME_HEADROOM, SETTLE_DELAY, SETTLE_TARGET};
 use crate::pb;
+use crate::verdict::Verdict;
 use crate::wire::{append_tag, append_uint, append_varint, BYTES};
 
 /// A range of delivery ids, both ends included.
@@ -91,6 +92,24 @@ impl Writer {
         self.watch(settler);
     }
 
+    /// As `settle`, for what is given back; behind it, as RELEASED, what is void because of it, and behind
+    /// that a Ping, whose number is returned. Several of them in one frame share a Ping.
+    pub fn give_back(&self, spans: &[Span], outcome: pb::Outcome, void: &[Span]) -> u64 {
+        let mut settler = self.lock();
+        settler.settle(spans, outcome, &[]);
+        if !void.is_empty() {
+            settler.settle(void, Verdict::Release.outcome(), &[]);
+        }
+        let ping = settler.ping();
+        self.watch(settler);
+        ping
+    }
+
+    /// Whether a Ping of that number has been written; they count from 1.
+    pub fn has_pinged(&self, nonce: u64) -> bool {
+        nonce <= self.lock().pinged
+    }
+
     pub fn count_received(&self, records: usize) {
         self.received.fetch_add(records as u64, Ordering::Relaxed);
     }
@@ -166,6 +185,10 @@ struct Settler {
     /// `settled` when the keeper last thought of the lease.
     extended_at: u64,
     since: Option<Instant>,
+    /// Pings that have been written.
+    pinged: u64,
+    /// Another one is to follow what is gathered.
+    is_ping_due: bool,
     is_watched: bool,
     is_over: bool,
     is_closed: bool,
@@ -183,6 +206,8 @@ impl Settler {
             settled: 0,
             extended_at: 0,
             since: None,
+            pinged: 0,
+            is_ping_due: false,
             is_watched: false,
             is_over: false,
             is_closed: false,
@@ -232,6 +257,23 @@ impl Settler {
         self.write_if_full();
     }
 
+    /// Lets a Ping follow what was settled last, at once if that has been written already. Its number.
+    fn ping(&mut self) -> u64 {
+        if self.gathered == 0 {
+            self.write_ping();
+            return self.pinged;
+        }
+        self.is_ping_due = true;
+        self.pinged + 1
+    }
+
+    fn write_ping(&mut self) {
+        self.is_ping_due = false;
+        self.pinged += 1;
+        let nonce = self.pinged;
+        self.write(&frame::encode(pb::envelope::Message::Ping(pb::Ping { nonce })));
+    }
+
     fn write_if_full(&mut self) {
         if self.buffer.len() >= SETTLE_TARGET {
             self.write_gathered();
@@ -273,6 +315,9 @@ impl Settler {
         let mut buffer = std::mem::take(&mut self.buffer);
         let start = frame::close(&mut buffer, SETTLE);
         self.write(&buffer[start..]);
+        if self.is_ping_due {
+            self.write_ping();
+        }
         self.settled += self.gathered;
         self.gathered = 0;
         self.since = None;

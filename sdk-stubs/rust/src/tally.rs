@@ -28,7 +28,8 @@ impl Tally {
         self.records += 1;
         let (count, text) = match verdict {
             Verdict::Reject { code, message } => (&mut self.rejected, format!("REJECTED {code}: {message}")),
-            Verdict::Retry { message, .. } | Verdict::Failed(message) => (&mut self.retried, format!("RETRY 1000: {message}")),
+            Verdict::Retry { code, message, .. } => (&mut self.retried, format!("RETRY {}: {message}", (*code).max(1000))),
+            Verdict::Failed(message) => (&mut self.retried, format!("RETRY 1000: {message}")),
             Verdict::Release => (&mut self.released, "RELEASED".into()),
         };
         *count += 1;

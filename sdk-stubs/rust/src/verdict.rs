@@ -19,6 +19,8 @@ pub enum Verdict {
     Retry {
         /// Not before it has passed, in milliseconds rounded up; zero: the pipeline's own backoff.
         delay: Duration,
+        /// Codes from 1000 are yours; 1000 if it is less.
+        code: u32,
         /// For a person; at most 8 KiB, the rest is cut off.
         message: String,
         /// The effect may have happened already.
@@ -37,9 +39,14 @@ impl Verdict {
         Verdict::Reject { code: code.max(Code::APPLICATION.0), message: message.into() }
     }
 
-    /// `Retry`, of something that certainly has not happened.
+    /// `Retry` with code 1000, of something that certainly has not happened.
     pub fn retry(delay: Duration, message: impl Into<String>) -> Self {
-        Verdict::Retry { delay, message: message.into(), is_indefinite: false }
+        Verdict::Retry { delay, code: Code::APPLICATION.0, message: message.into(), is_indefinite: false }
+    }
+
+    /// Whether its records come again.
+    pub(crate) fn gives_back(&self) -> bool {
+        !matches!(self, Verdict::Reject { .. })
     }
 
     /// The message, without its deliveries.
@@ -50,11 +57,11 @@ impl Verdict {
                 outcome.kind = pb::OutcomeKind::Rejected as i32;
                 outcome.error = Some(pb::Error { code, message: cut_text(message), indefinite: false });
             }
-            Verdict::Retry { delay, message, is_indefinite } => {
+            Verdict::Retry { delay, code, message, is_indefinite } => {
+                let code = code.max(Code::APPLICATION.0);
                 outcome.kind = pb::OutcomeKind::Retry as i32;
                 outcome.delay_ms = milliseconds(delay);
-                outcome.error =
-                    Some(pb::Error { code: Code::APPLICATION.0, message: cut_text(message), indefinite: is_indefinite });
+                outcome.error = Some(pb::Error { code, message: cut_text(message), indefinite: is_indefinite });
             }
             Verdict::Failed(text) => return Verdict::retry(Duration::ZERO, text).outcome(),
             Verdict::Release => outcome.kind = pb::OutcomeKind::Released as i32,

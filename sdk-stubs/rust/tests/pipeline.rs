@@ -196,6 +196,30 @@ fn tried() {
     }))
 }
 
+/// Every third record is tried again, once; what is handled is written down, as an effect outside.
+#[test]
+#[ignore = "a worker"]
+fn effects() {
+    let mut file = File::create(std::env::var_os("EFFECTS").expect("where to")).expect("a new file");
+    end(Stage::new().sink(move |record| {
+        let number: u64 = std::str::from_utf8(record.payload())?.parse()?;
+        if number % 3 == 0 && record.attempt() == 1 {
+            return Err(stagewire::Verdict::retry(Duration::from_millis(1), "once more"));
+        }
+        Ok(writeln!(file, "{number}")?)
+    }))
+}
+
+/// Each number once, and those of a key in order: what is void has no effect.
+fn check_effects(effects: &str) {
+    let numbers: Vec<u64> = effects.lines().map(|line| line.parse().expect("a number")).collect();
+    for key in 0..5 {
+        let is_of_key = |number: &u64| *number as u8 % 5 == key; // as `timed` makes it
+        let of_key: Vec<u64> = numbers.iter().copied().filter(is_of_key).collect();
+        assert_eq!(of_key, (1..=TIMED).filter(is_of_key).collect::<Vec<_>>());
+    }
+}
+
 /// Every record is in one window, however far the watermark was when it came again; a late one would be a
 /// dead letter, and missing.
 #[test]
@@ -207,12 +231,14 @@ fn windows_tried_again() {
     let program = std::env::current_exe().expect("a path").display().to_string();
     let run = |stage: &str| format!("run: [{program:?}, --exact, {stage}, --ignored, --nocapture]");
     let tried = std::env::var("STAGEWIRE_WINDOWS").map_or_else(|_| run("tried"), |other| format!("run: [{other:?}]"));
-    let collected = directory.join("collected");
+    let (collected, effects) = (directory.join("collected"), directory.join("effects"));
     let text = format!(
         "pipeline: tried\ndurability: memory\nstages:\n  timed:\n    {}\n    source: true\n  tried:\n    {tried}\n    \
-         from: timed\n    ordering: key\n  collect:\n    {}\n    from: tried\n    env: {{COLLECTED: {collected:?}}}\n",
+         from: timed\n    ordering: key\n  collect:\n    {}\n    from: tried\n    env: {{COLLECTED: {collected:?}}}\n  \
+         effects:\n    {}\n    from: timed\n    ordering: key\n    env: {{EFFECTS: {effects:?}}}\n",
         run("timed"),
-        run("collect")
+        run("collect"),
+        run("effects")
     );
     let file = directory.join("pipeline.yaml");
     fs::write(&file, text).expect("a file");
@@ -229,5 +255,6 @@ fn windows_tried_again() {
     assert_eq!(numbers, (1..=TIMED).collect::<Vec<_>>());
     assert_eq!(windows.lines().count(), 151, "30 windows of 20 s for each of 5 keys, and one for the last record");
     assert!(status.success());
+    check_effects(&fs::read_to_string(&effects).expect("what had an effect"));
     fs::remove_dir_all(&directory).expect("it is ours");
 }

@@ -107,7 +107,8 @@ impl Draft {
         encoded.extend_from_slice(&body);
         // The stage's name has no dot, the port's may.
         let (stage, port) = self.input.split_once('.').unwrap_or((&self.input, ""));
-        let input = pb::Input { stage: stage.into(), port: port.into(), ..pb::Input::default() };
+        let ordering = pb::Ordering::None as i32; // a file is read once, from top to bottom
+        let input = pb::Input { stage: stage.into(), port: port.into(), ordering, ..pb::Input::default() };
         let context = Context { inputs: vec![input], ..context };
         Ok(Record::with_context(encoded, delivery, self.attempt.unwrap_or(1).max(1), context))
     }

@@ -208,3 +208,80 @@ fn a_source_that_fails_while_the_broker_is_away_does_not_wait_for_it() {
     drop::<std::sync::mpsc::Sender<()>>(fail);
     assert!(broker.expect_exit(1).contains("the source failed"));
 }
+
+type MakeRole = fn() -> Role;
+
+fn roles() -> [(MakeRole, pb::Welcome); 3] {
+    let windows = || Role::windows(crate::Windows::new().records(2), |_, _| Ok(()));
+    let source = || {
+        Role::source(|source: &Source| {
+            source.claim("p")?;
+            source.sleep(PATIENCE)
+        })
+    };
+    let no_inputs = pb::Welcome { inputs: Vec::new(), ..welcome_message() };
+    [(double, welcome_message()), (windows, welcome_message()), (source, no_inputs)]
+}
+
+/// It is the same program and the same broker the next time: trying again makes no sense.
+#[test]
+fn after_a_close_of_its_own_the_worker_exits_with_2() {
+    let too_long = (3u32 << 20).to_be_bytes();
+    let faults: [(&[u8], Code); 3] = [
+        (b"\x00\x00\x00\x02\xff\xff", Code::MALFORMED_FRAME),
+        (b"\x00\x00\x00\x06\x08\xe8\x07\x42\x01\x08", Code::MALFORMED_FRAME), // a Deliver that is cut off
+        (&too_long, Code::FRAME_TOO_LARGE), // of what Welcome says, not of what we could take
+    ];
+    for ((role, welcome), (bytes, code)) in roles().into_iter().flat_map(|role| faults.map(|fault| (role.clone(), fault))) {
+        for token in ["", "aa"] {
+            let broker = Broker::new(token, role);
+            let mut link = broker.welcome(pb::Welcome { max_frame: 2 << 20, ..welcome.clone() });
+            link.stream.write_all(bytes).unwrap();
+            match link.expect(|m| matches!(m, Kind::Close(_))) {
+                Kind::Close(close) => assert!(Code(close.code) == code && !close.message.is_empty(), "{close:?}"),
+                _ => unreachable!(),
+            }
+            drop(link);
+            assert!(broker.expect_exit(2).contains(&code.to_string()));
+        }
+    }
+}
+
+#[test]
+fn before_the_welcome_too_and_whether_the_broker_hears_of_it_or_not() {
+    let faults: [(&[u8], Code); 2] =
+        [(b"\x00\x00\x00\x02\xff\xff", Code::MALFORMED_FRAME), (b"\x7f\x00\x00\x00", Code::FRAME_TOO_LARGE)];
+    for ((bytes, code), is_listening) in faults.into_iter().flat_map(|fault| [(fault, true), (fault, false)]) {
+        for token in ["", "aa"] {
+            let broker = Broker::new(token, double);
+            let (mut link, _) = broker.accept();
+            link.stream.write_all(bytes).unwrap();
+            if is_listening {
+                assert!(matches!(link.read(), Kind::Close(close) if Code(close.code) == code));
+            }
+            drop(link);
+            assert!(broker.expect_exit(2).contains(&code.to_string()));
+        }
+    }
+}
+
+/// What the session delivered goes to somebody else when it is over.
+#[test]
+fn nothing_is_handled_after_the_end() {
+    let ((started, is_started), (go, wait)) = (channel(), channel::<()>());
+    let broker = Broker::new("aa", move || {
+        Role::records(move |_: &Record, _: &mut Emitter| {
+            started.send(()).unwrap();
+            Ok(wait.recv()?)
+        })
+    });
+    let mut link = broker.welcome(welcome_message());
+    link.deliver(&["1", "2", "3"]);
+    is_started.recv().unwrap();
+    link.stream.write_all(b"\x00\x00\x00\x02\xff\xff").unwrap();
+    link.expect(|m| matches!(m, Kind::Close(_)));
+    (0..3).for_each(|_| go.send(()).unwrap());
+    drop(link);
+    broker.expect_exit(2);
+    assert_eq!(is_started.try_iter().count(), 0, "the first was at hand");
+}

@@ -1,12 +1,14 @@
 //! The other end of the socket, played by a test step by step.
 
 mod adversity;
+mod conformance;
 mod panes;
 mod process;
 mod rehearsal;
 mod source;
 mod throughput;
 mod transform;
+mod void;
 mod window;
 mod wire;
 
@@ -66,6 +68,10 @@ pub struct Link {
     /// Granted to us on input 0.
     pub grant: (u64, u64),
     pub outcomes: Vec<pb::Outcome>,
+    /// Pings that have not been answered.
+    pub pings: Vec<u64>,
+    /// A Settle that gives back was read, and no Ping behind it.
+    owes_ping: bool,
     reserve: u64,
     next: u64,
 }
@@ -165,8 +171,7 @@ impl Listening {
         };
         stream.set_nonblocking(false).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let mut link =
-            Link { stream, limit: (0, 0), used: (0, 0), grant: (0, 0), outcomes: Vec::new(), reserve: 0, next: 1 };
+        let mut link = Link::new(stream);
         match link.read() {
             Kind::Hello(hello) => (link, hello),
             other => panic!("the first frame is {other:?}"),
@@ -200,13 +205,33 @@ pub fn welcome_message() -> pb::Welcome {
         idle_ms: 30_000,
         lease_ms: 30_000,
         config: "{}".into(),
-        inputs: vec![pb::Input { stage: "up".into(), port: "out".into(), ..pb::Input::default() }],
+        inputs: vec![pb::Input { stage: "up".into(), port: "out".into(), ordering: pb::Ordering::None as i32, ..pb::Input::default() }],
         outputs: vec![pb::Output { number: 0, port: "out".into() }],
         ..pb::Welcome::default()
     }
 }
 
+pub fn welcome_ordered(ordering: pb::Ordering) -> pb::Welcome {
+    let mut welcome = welcome_message();
+    welcome.inputs[0].ordering = ordering as i32;
+    welcome
+}
+
 impl Link {
+    fn new(stream: UnixStream) -> Self {
+        Link {
+            stream,
+            limit: (0, 0),
+            used: (0, 0),
+            grant: (0, 0),
+            outcomes: Vec::new(),
+            pings: Vec::new(),
+            owes_ping: false,
+            reserve: 0,
+            next: 1,
+        }
+    }
+
     pub fn greet(&mut self, welcome: pb::Welcome) {
         self.reserve = welcome.stamp_reserve;
         let has_input = !welcome.inputs.is_empty();
@@ -241,11 +266,17 @@ impl Link {
         let emissions: Vec<&pb::Emission> = match message {
             Kind::Settle(settle) => {
                 self.outcomes.extend(settle.outcomes.iter().cloned());
+                self.owes_ping |= settle.outcomes.iter().any(|outcome| outcome.kind >= pb::OutcomeKind::Retry as i32);
                 settle.outcomes.iter().flat_map(|o| &o.emissions).collect()
             }
             Kind::Emit(emit) => emit.emissions.iter().collect(),
             Kind::Credit(credit) => {
                 self.grant = (credit.records, credit.bytes);
+                Vec::new()
+            }
+            Kind::Ping(ping) => {
+                self.pings.push(ping.nonce);
+                self.owes_ping = false;
                 Vec::new()
             }
             _ => Vec::new(),
@@ -285,6 +316,18 @@ impl Link {
             }
             self.expect(|m| matches!(m, Kind::Settle(_)));
         }
+    }
+
+    /// As `settled`, of ordered records, and answers the Pings that stand behind what was given back.
+    pub fn taken_back(&mut self, count: usize) -> BTreeMap<u64, pb::Outcome> {
+        let settled = self.settled(count);
+        while self.owes_ping {
+            self.read();
+        }
+        for nonce in std::mem::take(&mut self.pings) {
+            self.send(Kind::Pong(pb::Pong { nonce }));
+        }
+        settled
     }
 
     pub fn credit(&mut self, records: u64, bytes: u64) {

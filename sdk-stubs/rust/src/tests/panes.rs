@@ -2,6 +2,7 @@ use std::time::{Duration, Instant};
 
 use crate::output::Output;
 use crate::panes::{Added, Panes};
+use crate::pb;
 use crate::record::{Context, Record};
 use crate::window::Window;
 use crate::windows::{Late, Windows};
@@ -38,7 +39,7 @@ fn add_all(panes: &mut Panes, now: Instant, letters: &str) {
 #[test]
 fn by_count_and_by_key() {
     let now = Instant::now();
-    let mut panes = Panes::new(&Windows::new().records(2), &[]);
+    let mut panes = Panes::new(&Windows::new().records(2));
     add_all(&mut panes, now, "aBcDe");
     assert_eq!(ended(&mut panes, now), ["aB", "cD"]);
     assert!(!panes.is_empty());
@@ -46,7 +47,7 @@ fn by_count_and_by_key() {
     assert_eq!(ended(&mut panes, now), ["e"]);
     assert!(panes.is_empty());
 
-    let mut panes = Panes::new(&Windows::new().records(2).by_key(), &[]);
+    let mut panes = Panes::new(&Windows::new().records(2).by_key());
     add_all(&mut panes, now, "aBcDe");
     let keys: Vec<_> = std::iter::from_fn(|| panes.next(now)).map(|window| (payloads(&window), window.key().to_vec())).collect();
     assert_eq!(keys, [("ac".to_string(), b"lower".to_vec()), ("BD".to_string(), b"upper".to_vec())]);
@@ -55,7 +56,7 @@ fn by_count_and_by_key() {
 #[test]
 fn by_bytes_before_there_are_more() {
     let now = Instant::now();
-    let mut panes = Panes::new(&Windows::new().bytes(5), &[]);
+    let mut panes = Panes::new(&Windows::new().bytes(5));
     for (number, payload) in (1..).zip(["aaa", "bb", "cccc", "dd", "eeeeeeee", "f"]) {
         panes.add(record(number, "", 0, payload), now);
     }
@@ -67,7 +68,7 @@ fn by_bytes_before_there_are_more() {
 fn by_time_since_the_first_record() {
     let start = Instant::now();
     let at = |seconds| start + Duration::from_secs(seconds);
-    let mut panes = Panes::new(&Windows::new().seconds(10).records(3), &[]);
+    let mut panes = Panes::new(&Windows::new().seconds(10).records(3));
     assert_eq!(panes.deadline(), None);
     panes.add(record(1, "", 0, "a"), at(0));
     panes.add(record(2, "", 0, "b"), at(9));
@@ -81,7 +82,7 @@ fn by_time_since_the_first_record() {
 #[test]
 fn by_event_time_with_lateness() {
     let now = Instant::now();
-    let mut panes = Panes::new(&Windows::new().event_time(10, 5), &[]);
+    let mut panes = Panes::new(&Windows::new().event_time(10, 5));
     let add = |panes: &mut Panes, seconds: i64, payload: &str| panes.add(record(1, "", seconds * SECOND, payload), now);
     assert_eq!(add(&mut panes, 0, "x"), Added::Timeless);
     for (seconds, payload) in [(1, "a"), (12, "b"), (9, "c"), (14, "d")] {
@@ -101,7 +102,7 @@ fn by_event_time_with_lateness() {
 #[test]
 fn before_1970_windows_are_aligned_too() {
     let now = Instant::now();
-    let mut panes = Panes::new(&Windows::new().event_time(10, 0), &[]);
+    let mut panes = Panes::new(&Windows::new().event_time(10, 0));
     panes.add(record(1, "", -SECOND, "a"), now);
     panes.add(record(2, "", SECOND, "b"), now);
     let window = panes.next(now).unwrap();
@@ -112,7 +113,7 @@ fn before_1970_windows_are_aligned_too() {
 fn idle_ends_what_is_held() {
     let start = Instant::now();
     let at = |seconds| start + Duration::from_secs(seconds);
-    let mut panes = Panes::new(&Windows::new().event_time(10, 0).idle(4).by_key().late(Late::Reject), &[]);
+    let mut panes = Panes::new(&Windows::new().event_time(10, 0).idle(4).by_key().late(Late::Reject));
     panes.add(record(1, "a", 15 * SECOND, "a"), at(0));
     panes.add(record(2, "b", 16 * SECOND, "b"), at(1));
     assert_eq!(panes.deadline(), Some(at(5)));
@@ -122,7 +123,7 @@ fn idle_ends_what_is_held() {
     assert_eq!(ended(&mut panes, at(5)), ["a", "b"]);
     assert!(matches!(panes.add(record(3, "c", 19 * SECOND, "c"), at(6)), Added::Late(_)));
 
-    let mut never = Panes::new(&Windows::new().event_time(10, 0).idle(0), &[]);
+    let mut never = Panes::new(&Windows::new().event_time(10, 0).idle(0));
     never.add(record(1, "a", 15 * SECOND, "a"), at(0));
     assert_eq!(never.deadline(), None);
 }
@@ -130,7 +131,7 @@ fn idle_ends_what_is_held() {
 #[test]
 fn what_is_tried_again_is_not_late() {
     let start = Instant::now();
-    let mut panes = Panes::new(&Windows::new().event_time(10, 0), &[]);
+    let mut panes = Panes::new(&Windows::new().event_time(10, 0));
     panes.add(record(1, "", SECOND, "a"), start);
     panes.add(record(2, "", 2 * SECOND, "b"), start);
     panes.add(record(3, "", 11 * SECOND, "c"), start);
@@ -151,10 +152,68 @@ fn what_is_tried_again_is_not_late() {
     assert_eq!(ended(&mut panes, later), ["ad"]);
 }
 
+/// Of an input that keeps keys in order.
+fn keyed(number: u64, key: &str, seconds: i64, payload: &str) -> Record {
+    let mut encoded = Vec::new();
+    Output { key: key.as_bytes(), event_time: seconds * SECOND, payload: payload.as_bytes(), ..Output::default() }.append_to(&mut encoded);
+    let input = pb::Input { ordering: pb::Ordering::Key as i32, ..pb::Input::default() };
+    Record::with_context(encoded, number, 1, Context { inputs: vec![input], ..Context::default() })
+}
+
+/// Gives back the first window of key k, whose records will not come again; key l goes on to 100 s.
+fn given_back_for_good(rules: Windows, start: Instant) -> Panes {
+    let mut panes = Panes::new(&rules);
+    let records = [("k", 1, "a"), ("k", 2, "b"), ("k", 11, "void"), ("l", 12, "x"), ("l", 100, "y")];
+    for (number, (key, seconds, payload)) in (1..).zip(records) {
+        panes.add(keyed(number, key, seconds, payload), start);
+        if let Some(window) = panes.next(start).filter(|_| number == 3) {
+            let void: Vec<u64> = panes.give_back(&window, start).iter().map(Record::delivery).collect();
+            assert_eq!((payloads(&window).as_str(), void), ("ab", vec![3]));
+        }
+    }
+    panes
+}
+
+#[test]
+fn a_key_whose_window_became_dead_letters_does_not_lag_for_ever() {
+    let start = Instant::now();
+    let at = |seconds| start + Duration::from_secs(seconds);
+    // Nothing comes: the key is given up.
+    let rules = Windows::new().event_time(10, 0).by_key().idle(0);
+    let mut panes = given_back_for_good(rules.clone(), start);
+    let until = panes.deadline().expect("it is waited for");
+    assert!(until <= at(15) && ended(&mut panes, until).is_empty());
+    assert_eq!(panes.deadline(), None, "nothing more is waited for");
+    assert!(matches!(panes.add(keyed(6, "k", 50, "late"), until), Added::Late(_)));
+    // What the broker kept behind the dead letters comes: the key catches up with it.
+    let mut panes = given_back_for_good(rules, start);
+    for (number, seconds, payload) in [(6, 11, "c"), (7, 35, "d"), (8, 101, "e")] {
+        assert_eq!(panes.add(keyed(number, "k", seconds, payload), start), Added::Held, "not late: {payload}");
+    }
+    assert_eq!((ended(&mut panes, start), panes.deadline()), (vec!["c".to_string(), "d".to_string()], None));
+    assert!(matches!(panes.add(keyed(9, "k", 39, "late"), start), Added::Late(_)));
+}
+
+#[test]
+fn a_key_that_is_given_up_holds_nothing_back() {
+    let start = Instant::now();
+    // Windows of all keys together wait for the one that lags.
+    let mut panes = Panes::new(&Windows::new().event_time(10, 0).idle(0));
+    panes.add(keyed(1, "k", 1, "a"), start);
+    panes.add(keyed(2, "l", 11, "b"), start);
+    let window = panes.next(start).unwrap();
+    assert!(panes.give_back(&window, start).is_empty());
+    panes.add(keyed(3, "l", 50, "c"), start);
+    assert!(ended(&mut panes, start).is_empty());
+    let until = panes.deadline().unwrap();
+    assert_eq!(ended(&mut panes, until), ["b"]);
+    assert_eq!(panes.deadline(), None);
+}
+
 #[test]
 fn the_oldest_ends_for_want_of_room() {
     let now = Instant::now();
-    let mut panes = Panes::new(&Windows::new().records(10).by_key(), &[]);
+    let mut panes = Panes::new(&Windows::new().records(10).by_key());
     add_all(&mut panes, now, "Abc");
     let held = panes.held(0);
     assert_eq!(held.records, 3);
@@ -201,7 +260,7 @@ fn nothing_is_lost_and_nothing_doubled() {
     };
     let start = Instant::now();
     for rules in [Windows::new().event_time(10, 7).by_key(), Windows::new().records(5).bytes(9).seconds(3).by_key()] {
-        let mut panes = Panes::new(&rules, &[]);
+        let mut panes = Panes::new(&rules);
         let (mut held, mut ended) = (Vec::new(), Vec::new());
         for number in 1..=5000 {
             let now = start + Duration::from_secs(number / 3);

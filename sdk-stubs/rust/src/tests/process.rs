@@ -56,14 +56,19 @@ fn worker_that_waits_for_its_own_input() {
 }
 
 /// A worker process that is killed at the latest when the test ends.
-struct Process(Child);
+pub struct Process(Child);
 
 impl Process {
     fn start(test: &str, broker: &Broker, token: &str) -> Self {
-        let child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", &format!("tests::process::{test}"), "--ignored", "--nocapture"])
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", &format!("tests::process::{test}"), "--ignored", "--nocapture"]);
+        Process::run(&mut command, "double", broker, token)
+    }
+
+    pub fn run(command: &mut Command, stage: &str, broker: &Broker, token: &str) -> Self {
+        let child = command
             .env("STAGEWIRE_SOCKET", broker.directory.join("s"))
-            .env("STAGEWIRE_STAGE", "double")
+            .env("STAGEWIRE_STAGE", stage)
             .env("STAGEWIRE_INSTANCE", "double-1")
             .env("STAGEWIRE_TOKEN", token)
             .stdout(Stdio::null())
@@ -89,7 +94,7 @@ impl Process {
         }
     }
 
-    fn expect_exit(mut self, code: i32) -> String {
+    pub fn expect_exit(mut self, code: i32) -> String {
         let deadline = Instant::now() + PATIENCE;
         let status = loop {
             match self.0.try_wait().unwrap() {

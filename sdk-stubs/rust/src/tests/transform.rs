@@ -83,7 +83,7 @@ fn every_kind_of_outcome() {
         (Released, 0, ""),
         (Retry, 1000, "invalid digit"),
         (Retry, 1000, "panic: boom"),
-        (Rejected, 204, "nowhere"),
+        (Rejected, 306, "nowhere"),
         (Rejected, 304, "max_record"),
         (Rejected, 305, "4097 records"),
         (Accepted, 0, ""),

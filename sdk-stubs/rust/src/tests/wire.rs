@@ -171,6 +171,41 @@ fn one_outcome_over_many_deliveries() {
     assert_eq!((outcomes[1].first, outcomes[1].last, outcomes[2].first, outcomes[2].last), (6, 7, 10, 0));
 }
 
+/// What is read behind the Pong was delivered after the broker had taken back what stands before the Ping.
+#[test]
+fn a_ping_stands_behind_what_is_given_back() {
+    let sink = Sink::default();
+    let writer = Writer::new(Box::new(sink.clone()), 4 << 20);
+    let release = || pb::Outcome { kind: pb::OutcomeKind::Released as i32, ..pb::Outcome::default() };
+    let retry = || pb::Outcome { kind: pb::OutcomeKind::Retry as i32, ..pb::Outcome::default() };
+    writer.accept(1);
+    assert_eq!(writer.give_back(&[Span::one(2)], retry(), &[Span { first: 4, last: 5 }]), 1);
+    writer.accept(3);
+    assert_eq!(writer.give_back(&[Span::one(6)], release(), &[]), 1, "one for all of a frame");
+    assert!(!writer.has_pinged(1));
+    writer.flush();
+    assert!(writer.has_pinged(1) && !writer.has_pinged(2));
+    // So large that it is written at once: the Ping follows at once, too.
+    let error = pb::Error { message: "x".repeat(70_000), ..pb::Error::default() };
+    assert_eq!(writer.give_back(&[Span::one(7)], pb::Outcome { error: Some(error), ..retry() }, &[]), 2);
+    writer.accept(8);
+    writer.flush();
+    let frames = sink.0.lock().unwrap();
+    let texts: Vec<String> = frames.iter().map(|frame| text_of(frame)).collect();
+    assert_eq!(texts, ["1A 2T 4L 3A 6L", "ping 1", "7T", "ping 2", "8A"]);
+}
+
+/// The first delivery of each outcome with its kind, or a Ping's number.
+fn text_of(frame: &[u8]) -> String {
+    match pb::Envelope::decode(&frame[4..]).unwrap().message {
+        Some(Kind::Ping(ping)) => format!("ping {}", ping.nonce),
+        _ => {
+            let one = |outcome: &pb::Outcome| format!("{}{}", outcome.first, ["?", "A", "J", "T", "L"][outcome.kind as usize]);
+            settle_of(frame).outcomes.iter().map(one).collect::<Vec<_>>().join(" ")
+        }
+    }
+}
+
 #[test]
 fn settle_frames_stay_under_the_limit() {
     const LIMIT: usize = 10_000;
