@@ -110,6 +110,10 @@ let package = Package(
         .testTarget(
             name: "StagewireControlTests", dependencies: ["StagewireControl"], exclude: ["Golden"],
             swiftSettings: settings),
+        .testTarget(
+            name: "StagewireConformanceTests",
+            dependencies: ["StagewireConformance", "StagewireWire", .product(name: "Yams", package: "Yams")],
+            swiftSettings: settings),
         // The SDK and the built-in stages, which are tested as its users: one fake broker plays for both.
         .testTarget(
             name: "StagewireStageTests",

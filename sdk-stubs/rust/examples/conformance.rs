@@ -73,7 +73,10 @@ fn emit_many(count: &str, size: &str, port: &str, record: &Record, out: &mut Emi
 
 /// In decimal, with spaces up to so many bytes.
 fn padded(number: u64, size: usize) -> String {
-    format!("{number:<size$}")
+    // `{:<size$}` ends at 65,535.
+    let mut text = number.to_string();
+    text.extend(std::iter::repeat(' ').take(size.saturating_sub(text.len())));
+    text
 }
 
 /// The directives that take time or end the record.

@@ -1,6 +1,6 @@
 use std::io::Write;
 
-use crate::limits::FAILURES_SHOWN;
+use crate::limits::{FAILURES_SHOWN, MAX_TEXT};
 
 /// Sentences for people, on standard error.
 pub struct Console {
@@ -17,7 +17,7 @@ impl Console {
     /// Standard error may be gone; the worker goes on without it.
     pub fn say(&mut self, message: &str) {
         let name = if self.stage.is_empty() { "(unknown)" } else { &self.stage };
-        let _ = writeln!(self.stderr, "stagewire: stage {name}: {message}");
+        let _ = writeln!(self.stderr, "stagewire: stage {name}: {}", shown(message));
     }
 
     /// An error that a handler did not expect. A stream of them must not fill a disk.
@@ -29,5 +29,30 @@ impl Console {
         if self.failures == FAILURES_SHOWN {
             self.say("further failures are not shown");
         }
+    }
+}
+
+/// Texts may come from a peer: nothing in them may act on a terminal or look like a line of its own (LM-5).
+fn shown(message: &str) -> String {
+    let mut shown = String::new();
+    for letter in message.chars() {
+        if shown.len() >= MAX_TEXT {
+            break;
+        }
+        if letter.is_control() {
+            shown.extend(letter.escape_default());
+        } else {
+            shown.push(letter);
+        }
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn control_characters_are_escaped_and_long_texts_cut() {
+        assert_eq!(super::shown("a\u{1b}[31mb\nü"), "a\\u{1b}[31mb\\nü");
+        assert_eq!(super::shown(&"x".repeat(10_000)).len(), 8192);
     }
 }
