@@ -20,7 +20,7 @@ func (w *worker) serve(s *session) error {
 			continue
 		}
 		if s.stopping.Load() {
-			if w.isSignalled() {
+			if w.isSignalled() || s.reason() != nil {
 				return w.finish(s)
 			}
 			w.settle(s, record, releaseVerdict, nil)

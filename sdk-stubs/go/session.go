@@ -27,12 +27,13 @@ type session struct {
 	settler  *settler
 	source   *source // nil in transforms and sinks
 	received atomic.Uint64
-	stopping atomic.Bool   // nothing new is begun: Drain(shutdown) has come, or a signal
+	stopping atomic.Bool   // nothing new is begun: Drain(shutdown) has come, or a signal, or the session is over
 	working  atomic.Uint64 // the delivery whose handler runs; 0: none, as far as anybody waits
 	call     atomic.Pointer[call]
 	context  context.Context // ends with the session, or when it stops; nil in trials
 	cancel   context.CancelFunc
 	timeout  time.Duration // of a handler
+	grace    time.Duration // of the broker, to hang up after our Close
 	warn     func(message string)
 	done     chan struct{} // the reader has ended
 	left     chan struct{} // and so has whoever handles what it read
@@ -68,7 +69,7 @@ type arrival struct {
 // newSession takes over a connection whose Welcome has been read.
 func newSession(w *worker, conn net.Conn, reader *bufio.Reader, welcome *pb.Welcome) *session {
 	s := &session{conn: conn, reader: reader, maxFrame: w.options.maxFrame, welcome: welcome, source: w.source,
-		timeout: w.options.timeout, warn: w.say, done: make(chan struct{}), left: make(chan struct{}), mu: &w.mu, cond: w.cond,
+		timeout: w.options.timeout, grace: w.grace, warn: w.say, done: make(chan struct{}), left: make(chan struct{}), mu: &w.mu, cond: w.cond,
 		inputs: map[uint32]*inputWindow{}, runs: map[uint32]*pb.Run{}, ordering: orderingsOf(welcome)}
 	if welcome.MaxFrame > 0 && welcome.MaxFrame < uint64(s.maxFrame) {
 		s.maxFrame = uint32(welcome.MaxFrame) // what is in force (LM-1)
@@ -95,18 +96,22 @@ func (s *session) send(envelope *pb.Envelope) { s.settler.send(encodeFrame(envel
 // read runs until the connection ends. It never waits for a handler.
 func (s *session) read() {
 	err := s.readFrames()
-	if local := localClose(err); local != nil {
+	local := localClose(err)
+	if local != nil {
+		s.limitIO() // before the locks: a writer that waits for the broker may hold them
+	}
+	s.end(err) // before the broker hangs up: what it has delivered is not to be begun any more
+	if local != nil {
 		s.sendClose(local.code, local.message)
-		s.end(err) // before the broker hangs up: what it delivered last is not worth beginning
 		_, _ = io.Copy(io.Discard, s.reader)
 	}
 	s.settler.close(nil)
-	s.end(err)
 	close(s.done)
 }
 
-// end lets whoever handles records go.
+// end lets whoever handles records go: what is not begun will be delivered to somebody else.
 func (s *session) end(err error) {
+	s.stopping.Store(true)
 	s.mu.Lock()
 	if s.ended == nil {
 		s.ended = err
@@ -360,12 +365,15 @@ func (s *session) run(number uint32) *pb.Run {
 	return s.runs[number]
 }
 
-// sendClose writes our last frame, after which the reader goes on until the broker hangs up, at most
-// closeTimeout (EN-1). false: the session had its last frame before.
+// sendClose writes our last frame, after which the reader goes on until the broker hangs up, for a
+// while (EN-1). false: the session had its last frame before.
 func (s *session) sendClose(code Code, message string) bool {
-	_ = s.conn.SetDeadline(time.Now().Add(closeTimeout)) // first: a broker that does not read must not keep us
+	s.limitIO()
 	return s.settler.close(encodeFrame(&pb.Envelope{Message: &pb.Envelope_Close{Close: &pb.Close{Code: uint32(code), Message: cutText(message)}}}))
 }
+
+// limitIO bounds what is still read and written, by a broker that does not read, too.
+func (s *session) limitIO() { _ = s.conn.SetDeadline(time.Now().Add(s.grace)) }
 
 // leave gives back everything that is still held, by saying Close(0), and waits for the broker to hang up.
 func (s *session) leave(message string) error {
