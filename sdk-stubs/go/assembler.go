@@ -5,8 +5,6 @@ import (
 	"math"
 	"sort"
 	"time"
-
-	pb "stagewire.dev/sdk/go/stagewirepb"
 )
 
 // windowID tells open windows apart.
@@ -35,16 +33,17 @@ type assembler struct {
 	isPartial map[windowID]bool
 	returning map[windowID]comeback
 	given     *memory
-	ordering  map[uint32]pb.Ordering // of inputs
-	lagging   map[lane]*lag          // those that wait for what was given back
-	held      map[RecordID]*Record   // in open windows; nil until a window was given back
-	replaced  []*Record              // void deliveries that left their windows
+	ordering  orderings
+	lagging   map[lane]*lag // those that wait for what was given back
+	void      []*Record     // deliveries that left their windows
+	swept     time.Time     // when `lagging` and `returning` were last looked through
 }
 
 // comeback is what has been given back of a window and has not been seen since.
 type comeback struct {
 	records   int
-	isPartial bool // it was a part only
+	isPartial bool      // it was a part only
+	since     time.Time // it may have come again since then
 }
 
 func newAssembler(bounds Bounds) *assembler {
@@ -60,7 +59,7 @@ func (a *assembler) add(r *Record, now time.Time) *verdict {
 	if a.bounds.ByKey {
 		id.key = string(r.key)
 	}
-	isReturning := r.attempt > 1
+	isReturning := r.attempt > 1 || a.given.has(r.ID())
 	if a.size > 0 {
 		if r.eventTime == 0 {
 			return Reject(0, "a record without event time has no place in a window by event time").(*verdict)
@@ -72,47 +71,15 @@ func (a *assembler) add(r *Record, now time.Time) *verdict {
 			if isReturning {
 				a.fallBack(r, id.start) // another worker, or this one before a crash, may have given it back
 			}
-			isReturning = isReturning || a.given.has(r.ID())
-			if watermark := a.progress(r, reached, a.isExpected(id, isReturning)); end <= watermark && !isReturning {
+			if watermark := a.progress(r, reached); end <= watermark && !isReturning {
 				return a.late(end)
 			}
 		} else {
-			a.progress(r, reached, a.isExpected(id, isReturning))
+			a.progress(r, reached)
 		}
 	}
-	if !a.replace(r) {
-		a.put(r, id, isReturning, now)
-	}
+	a.put(r, id, isReturning, now)
 	return nil
-}
-
-// replace deals with a record that is held already: when a delivery is given back, the broker voids those
-// of the same key behind it and delivers them anew (OR-3). The older delivery is the void one.
-func (a *assembler) replace(r *Record) bool {
-	if a.held == nil || r.ID() == (RecordID{}) {
-		return false
-	}
-	old := a.held[r.ID()]
-	if old == nil || old.input != r.input {
-		a.held[r.ID()] = r
-		return false
-	}
-	for e := a.order.Front(); e != nil; e = e.Next() {
-		records := e.Value.(*Window).Records
-		for i := range records {
-			if records[i] == old {
-				records[i], a.held[r.ID()] = r, r
-				a.replaced = append(a.replaced, old)
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// isExpected says whether a record is one of a window that was given back.
-func (a *assembler) isExpected(id windowID, isReturning bool) bool {
-	return isReturning && a.returning[id].records > 0
 }
 
 func (a *assembler) late(end int64) *verdict {
@@ -198,10 +165,9 @@ func (a *assembler) end(element *list.Element, now time.Time) {
 		if a.isPartial[w.id] || w.isCut {
 			w.Complete = false
 		}
-	}
-	if a.held != nil {
-		for _, record := range w.Records {
-			delete(a.held, record.ID())
+		if away, isAway := a.returning[w.id]; isAway {
+			away.isPartial, w.Complete = true, false
+			a.returning[w.id] = away
 		}
 	}
 	a.ready = append(a.ready, w)
@@ -244,6 +210,7 @@ func (a *assembler) advance(watermark int64) {
 
 // tick ends what time ends. isQuiet: no record waits to be added.
 func (a *assembler) tick(now time.Time, isQuiet bool) {
+	a.sweep(now)
 	if isQuiet && a.isIdleCounted() && now.Sub(a.lastCame) >= a.bounds.idle() {
 		last := int64(math.MinInt64)
 		for e := a.order.Front(); e != nil; e = e.Next() {

@@ -30,9 +30,11 @@ func BenchmarkTransform(b *testing.B) {
 	frames := b.N/batch + 1
 	size := uint64(proto.Size(deliver.Records[0]))
 	b.SetBytes(int64(size))
+	creditUpdates := make(chan *pb.Credit, 1024) // of this run: an earlier one's would overshoot
+	granted := &pb.Credit{Records: l.grantR, Bytes: l.grantB}
 	b.ResetTimer()
 	go func() {
-		reader := &creditReader{link: l}
+		reader := &creditReader{updates: creditUpdates, last: granted}
 		for i := 0; i < frames; i++ {
 			deliver.FirstDelivery = 1<<40 + uint64(i)*batch
 			reader.wait(uint64(i+1)*batch, uint64(i+1)*batch*size)
@@ -62,19 +64,14 @@ func BenchmarkTransform(b *testing.B) {
 	broker.expectExit(0)
 }
 
-var creditUpdates = make(chan *pb.Credit, 1024)
-
 // creditReader keeps the benchmark's broker within the worker's grants.
 type creditReader struct {
-	link *link
-	last *pb.Credit
+	updates <-chan *pb.Credit
+	last    *pb.Credit
 }
 
 func (c *creditReader) wait(records, bytes uint64) {
-	if c.last == nil {
-		c.last = &pb.Credit{Records: c.link.grantR, Bytes: c.link.grantB}
-	}
 	for c.last.Records < records || c.last.Bytes < bytes {
-		c.last = <-creditUpdates
+		c.last = <-c.updates
 	}
 }

@@ -201,14 +201,39 @@ func (l *link) credit(records, bytes uint64) {
 	l.send(&pb.Envelope{Message: &pb.Envelope_Credit{Credit: &pb.Credit{Records: records, Bytes: bytes}}})
 }
 
+// deliver sends records each of which has a key of its own, so that none voids another.
 func (l *link) deliver(payloads ...string) {
 	l.t.Helper()
 	d := &pb.Deliver{FirstDelivery: l.next}
-	for _, payload := range payloads {
-		d.Records = append(d.Records, &pb.Record{Header: &pb.Header{Key: []byte("k")}, Payload: []byte(payload)})
+	for i, payload := range payloads {
+		key := byte('!' + (l.next+uint64(i))%90)
+		d.Records = append(d.Records, &pb.Record{Header: &pb.Header{Key: []byte{key}}, Payload: []byte(payload)})
 	}
 	l.next += uint64(len(payloads))
 	l.send(&pb.Envelope{Message: &pb.Envelope_Deliver{Deliver: d}})
+}
+
+// expectPing expects a Ping to be the next frame.
+func (l *link) expectPing() *pb.Ping {
+	l.t.Helper()
+	e := l.read()
+	if e.GetPing() == nil {
+		l.t.Fatalf("expected a Ping: %v", e)
+	}
+	return e.GetPing()
+}
+
+func (l *link) pong(ping *pb.Ping) {
+	l.send(&pb.Envelope{Message: &pb.Envelope_Pong{Pong: &pb.Pong{Nonce: ping.Nonce}}})
+}
+
+// barrier returns when the worker has read everything sent before; the next frame is to be its Pong.
+func (l *link) barrier() {
+	l.t.Helper()
+	l.send(&pb.Envelope{Message: &pb.Envelope_Ping{Ping: &pb.Ping{Nonce: 77}}})
+	if e := l.read(); e.GetPong().GetNonce() != 77 {
+		l.t.Fatalf("expected a Pong: %v", e)
+	}
 }
 
 func (l *link) close(code Code, message string) {

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
-
-	pb "stagewire.dev/sdk/go/stagewirepb"
 )
 
 // serve handles records one by one until the session ends.
@@ -17,8 +15,12 @@ func (w *worker) serve(s *session) error {
 		if record == nil {
 			return w.finish(s)
 		}
+		if s.isVoid(record) {
+			s.settler.release(record.delivery)
+			continue
+		}
 		if s.stopping.Load() {
-			if w.isSignalled() {
+			if w.isSignalled() || s.reason() != nil {
 				return w.finish(s)
 			}
 			w.settle(s, record, releaseVerdict, nil)
@@ -39,7 +41,7 @@ func (w *worker) serve(s *session) error {
 func (w *worker) settle(s *session, record *Record, failure *verdict, emitter *Emitter) {
 	switch {
 	case failure != nil:
-		s.settler.settle([]span{{record.delivery, record.delivery}}, failure.outcome(), nil)
+		s.settle([]*Record{record}, failure)
 	case emitter.isEmpty():
 		s.settler.accept(record.delivery)
 	case s.reserve(emitter.charges):
@@ -55,22 +57,35 @@ func (w *worker) serveBatches(s *session) error {
 			return w.finish(s)
 		}
 		s.take(batch)
-		all := []span{{batch[0].delivery, batch[len(batch)-1].delivery}}
-		if s.stopping.Load() {
-			s.settler.settle(all, releaseVerdict.outcome(), nil)
+		records := s.sortOut(batch)
+		if len(records) == 0 {
 			continue
 		}
-		records := make([]*Record, len(batch))
-		for i := range batch {
-			records[i] = &batch[i]
+		if s.stopping.Load() {
+			s.settle(records, releaseVerdict)
+			continue
 		}
-		s.working.Store(batch[0].delivery)
-		outcome := &pb.Outcome{Kind: pb.OutcomeKind_OUTCOME_KIND_ACCEPTED}
-		if failure := w.call(s, func() error { return w.batch(records) }); failure != nil {
-			outcome = failure.outcome()
+		s.working.Store(records[0].delivery)
+		// A copy: the handler may do with its list what it likes.
+		failure := w.call(s, func() error { return w.batch(append([]*Record(nil), records...)) })
+		if failure == nil {
+			failure = acceptVerdict
 		}
-		s.settler.settle(all, outcome, nil)
+		s.settle(records, failure)
 	}
+}
+
+// sortOut is a batch without what is void, which it settles.
+func (s *session) sortOut(batch []Record) []*Record {
+	records := make([]*Record, 0, len(batch))
+	for i := range batch {
+		if s.isVoid(&batch[i]) {
+			s.settler.release(batch[i].delivery)
+		} else {
+			records = append(records, &batch[i])
+		}
+	}
+	return records
 }
 
 // finish is the end of serving: why the session ended, or our own Close after a signal.

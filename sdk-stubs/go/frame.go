@@ -3,6 +3,7 @@ package stagewire
 import (
 	"bufio"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 
@@ -26,6 +27,15 @@ type closeError struct {
 	code    Code
 	message string
 	remote  bool // the broker said it
+}
+
+// localClose is the error as a Close of our own; nil: it is something else.
+func localClose(err error) *closeError {
+	var closed *closeError
+	if errors.As(err, &closed) && !closed.remote {
+		return closed
+	}
+	return nil
 }
 
 func (e *closeError) Error() string { return e.message + " [" + e.code.String() + "]" }
@@ -77,6 +87,9 @@ func closeFrame(buffer []byte, field protowire.Number) []byte {
 func splitEnvelope(frame []byte) (deliver []byte, isDeliver bool, err error) {
 	var version uint64
 	isClose := false
+	if len(frame) == 0 {
+		return nil, false, &closeError{code: MalformedFrame, message: "the broker sent an empty frame"}
+	}
 	for b := frame; len(b) > 0; {
 		number, kind, n := protowire.ConsumeTag(b)
 		if n < 0 {

@@ -2,7 +2,6 @@ package stagewire
 
 import (
 	"bufio"
-	"errors"
 	"fmt"
 	"net"
 	"time"
@@ -33,8 +32,7 @@ func (w *worker) connect() (net.Conn, *bufio.Reader, *pb.Welcome, error) {
 		_ = conn.SetDeadline(time.Time{})
 		return conn, reader, welcome, nil
 	}
-	var closed *closeError
-	if errors.As(err, &closed) && !closed.remote {
+	if closed := localClose(err); closed != nil {
 		_, _ = conn.Write(encodeFrame(&pb.Envelope{Message: &pb.Envelope_Close{
 			Close: &pb.Close{Code: uint32(closed.code), Message: cutText(closed.message)}}}))
 	}

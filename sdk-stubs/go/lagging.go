@@ -1,52 +1,29 @@
 package stagewire
 
-import (
-	"time"
+import "time"
 
-	pb "stagewire.dev/sdk/go/stagewirepb"
-)
-
-// lane is what the broker keeps in order: the records of a key, or all of an input.
-type lane struct {
-	input uint32
-	key   string
-}
-
-// lag is a lane that waits for what was given back of it.
+// lag is a lane that waits for what was given back of it, or for what the broker kept behind that.
 type lag struct {
-	behind int64 // how far it has come, microseconds
-	isBack bool  // the given back records are coming; what came before them was under way and is void
+	behind int64     // how far it has come, microseconds
+	since  time.Time // something of it came, or may have come, last
 }
 
-// laneOf says which lane a record is in; false: its input has no order, or the record no key.
-func (a *assembler) laneOf(r *Record) (lane, bool) {
-	switch a.ordering[r.input] {
-	case pb.Ordering_ORDERING_NONE:
-		return lane{}, false
-	case pb.Ordering_ORDERING_KEY:
-		return lane{r.input, string(r.key)}, len(r.key) > 0
-	}
-	return lane{r.input, ""}, true // an ordering that we do not know is TOTAL (HS-6)
-}
-
-// giveBack expects the records of a window to come again. Until they have, the broker delivers nothing
-// of their lanes, while the others move the watermark: so what then comes of a lane that lags is
-// measured by the lane's own progress, and not late. What is held of the lane behind the given back
-// records is void (OR-3): it leaves its window for `replaced`, and comes again as well.
-func (a *assembler) giveBack(w *Window) {
+// giveBack expects the records of a window to come again, not before `at`. Until they have, the broker
+// delivers nothing of their lanes, while the others move the watermark: so what then comes of a lane that
+// lags is measured by the lane's own progress, and not late. What is held of the lane behind the given
+// back records is void (OR-3): it leaves its window for `void`, and comes again as well. What was under
+// way is none of the assembler's business: see closedLanes.
+func (a *assembler) giveBack(w *Window, at time.Time) {
 	first := map[lane]uint64{}
 	for _, record := range w.Records {
-		if l, isOrdered := a.laneOf(record); isOrdered && (first[l] == 0 || record.delivery < first[l]) {
+		if l, isOrdered := a.ordering.laneOf(record); isOrdered && (first[l] == 0 || record.delivery < first[l]) {
 			first[l] = record.delivery
 		}
-	}
-	if a.held == nil {
-		a.held = map[RecordID]*Record{}
 	}
 	for e := a.order.Front(); e != nil; {
 		next := e.Next()
 		open := e.Value.(*Window)
-		a.dropVoid(open, first)
+		a.dropVoid(open, first, at)
 		if len(open.Records) == 0 {
 			a.order.Remove(e)
 			delete(a.open, open.id)
@@ -54,42 +31,80 @@ func (a *assembler) giveBack(w *Window) {
 		e = next
 	}
 	for _, ended := range a.ready {
-		a.dropVoid(ended, first)
-		for _, record := range ended.Records {
-			delete(a.held, record.ID()) // only those of open windows are looked for
+		if a.dropVoid(ended, first, at) {
+			ended.Complete = false
 		}
 	}
 	if a.size == 0 {
 		return
 	}
 	for l := range first {
-		if before := a.lagging[l]; before == nil || w.id.start < before.behind {
-			a.lagging[l] = &lag{behind: w.id.start}
+		before := a.lagging[l]
+		switch {
+		case before == nil && len(a.lagging) < rememberedIDs:
+			a.lagging[l] = &lag{w.id.start, at}
+		case before != nil && w.id.start < before.behind:
+			before.behind, before.since = w.id.start, at
+		case before != nil:
+			before.since = at
 		}
-		a.lagging[l].isBack = false
 	}
 	a.holdBack()
-	// One that never comes back (a dead letter by now) leaves its entry behind: not without bound.
-	if expected, isKnown := a.returning[w.id]; isKnown || len(a.returning) < rememberedIDs {
-		a.returning[w.id] = comeback{expected.records + len(w.Records), expected.isPartial || !w.Complete}
+	a.expect(w.id, len(w.Records), !w.Complete, at)
+}
+
+// expect counts records of a window that are to come again.
+func (a *assembler) expect(id windowID, records int, isPartial bool, at time.Time) {
+	before, isKnown := a.returning[id]
+	if isKnown || len(a.returning) < rememberedIDs {
+		a.returning[id] = comeback{before.records + records, before.isPartial || isPartial, at}
 	}
 }
 
-func (a *assembler) dropVoid(open *Window, first map[lane]uint64) {
-	kept := open.Records[:0]
-	for _, record := range open.Records {
-		l, isOrdered := a.laneOf(record)
+// dropVoid takes out of a window what is void, and says whether there was any.
+func (a *assembler) dropVoid(w *Window, first map[lane]uint64, at time.Time) bool {
+	kept, before := w.Records[:0], len(w.Records)
+	for _, record := range w.Records {
+		l, isOrdered := a.ordering.laneOf(record)
 		if from := first[l]; isOrdered && from != 0 && record.delivery > from {
-			a.replaced = append(a.replaced, record)
-			open.bytes -= len(record.payload)
-			delete(a.held, record.ID())
+			a.void = append(a.void, record)
+			w.bytes -= len(record.payload)
 			a.given.add(record.ID())
 		} else {
 			kept = append(kept, record)
-			a.held[record.ID()] = record
 		}
 	}
-	open.Records = kept
+	w.Records = kept
+	if gone := before - len(kept); gone > 0 && a.size > 0 {
+		a.expect(w.id, gone, false, at)
+	}
+	return len(kept) < before
+}
+
+// sweep forgets what has not come again for so long that it never will: it became dead letters, or went
+// to another worker, and nothing would tell. If it comes nevertheless, `given` and its attempt tell that
+// it is not late, and its lane lags from there on.
+func (a *assembler) sweep(now time.Time) {
+	if now.Sub(a.swept) < forgetAfter/10 {
+		return
+	}
+	a.swept = now
+	isAny := false
+	for l, lagging := range a.lagging {
+		if now.Sub(lagging.since) >= forgetAfter {
+			delete(a.lagging, l)
+			isAny = true
+		}
+	}
+	for id, away := range a.returning {
+		if now.Sub(away.since) >= forgetAfter {
+			delete(a.returning, id)
+			isAny = true
+		}
+	}
+	if isAny {
+		a.endCaughtUp()
+	}
 }
 
 // holdBack keeps the watermark from ending open windows of lanes that lag.
@@ -103,25 +118,26 @@ func (a *assembler) holdBack() {
 
 // fallBack lets the lane of a record that was tried before lag from there on.
 func (a *assembler) fallBack(r *Record, start int64) {
-	if l, isOrdered := a.laneOf(r); isOrdered && a.lagging[l] == nil {
-		a.lagging[l] = &lag{behind: start, isBack: true}
+	if l, isOrdered := a.ordering.laneOf(r); isOrdered && a.lagging[l] == nil && len(a.lagging) < rememberedIDs {
+		a.lagging[l] = &lag{start, a.lastCame}
 		a.holdBack()
 	}
 }
 
-// progress moves a lagging lane, and is the watermark that counts for a record of it.
-func (a *assembler) progress(r *Record, reached int64, isReturning bool) (watermark int64) {
+// progress moves a lagging lane, and is the watermark that counts for a record of it. Whatever comes of the
+// lane comes behind what was given back, be that here again or a dead letter.
+func (a *assembler) progress(r *Record, reached int64) (watermark int64) {
 	if len(a.lagging) == 0 {
 		return a.watermark
 	}
-	l, _ := a.laneOf(r)
+	l, _ := a.ordering.laneOf(r)
 	lagging := a.lagging[l]
 	if lagging == nil {
 		return a.watermark
 	}
-	lagging.isBack = lagging.isBack || isReturning
+	lagging.since = a.lastCame
 	before := lagging.behind
-	if lagging.isBack && reached > before {
+	if reached > before {
 		lagging.behind = reached
 	}
 	behind := lagging.behind
@@ -156,8 +172,18 @@ func (a *assembler) endCaughtUp() {
 // isAwaited says whether a lagging lane may still have records for the window.
 func (a *assembler) isAwaited(w *Window) bool {
 	end := saturatingSum(w.id.start, a.size)
-	for l, lagging := range a.lagging {
-		if lagging.behind < end && (!a.bounds.ByKey || l.key == w.id.key || l.key == "") {
+	if a.bounds.ByKey { // only lanes of that key: there may be many others
+		for input := range a.ordering {
+			for _, key := range []string{w.id.key, ""} {
+				if lagging := a.lagging[lane{input, key}]; lagging != nil && lagging.behind < end {
+					return true
+				}
+			}
+		}
+		return false
+	}
+	for _, lagging := range a.lagging {
+		if lagging.behind < end {
 			return true
 		}
 	}

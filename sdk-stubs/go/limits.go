@@ -44,5 +44,6 @@ const (
 	defaultTimeout = 300 * time.Second // of a handler
 	defaultIdle    = 10 * time.Second  // of a stream, before its windows by event time end
 	rememberedIDs  = 65536             // of records that windows had, 16 bytes each, to know returning ones
+	forgetAfter    = time.Hour         // a key that was given back and has not come again; many times the usual max_age
 	shownErrors    = 10                // handlers' errors on stderr per process: a poison stream must not fill the disk
 )

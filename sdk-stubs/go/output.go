@@ -22,6 +22,8 @@ type Output struct {
 	Payload       []byte
 	Trace         Trace     // sources only
 	Parents       []*Record // windows only: records of the window that this one descends from; none named: all
+
+	header []byte // encoded; in place of Schema to Attributes
 }
 
 // Trace is a W3C trace context, carried unchanged.
@@ -125,6 +127,9 @@ func (o *Output) appendTo(b []byte) []byte {
 }
 
 func (o *Output) appendHeader(b []byte) []byte {
+	if o.header != nil {
+		return append(b, o.header...)
+	}
 	b = appendBytes(b, 1, o.Schema)
 	b = appendUint(b, 2, uint64(o.SchemaVersion))
 	b = appendBytes(b, 3, o.Key)

@@ -3,7 +3,6 @@ package stagewire
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -28,19 +27,21 @@ type session struct {
 	settler  *settler
 	source   *source // nil in transforms and sinks
 	received atomic.Uint64
-	stopping atomic.Bool   // nothing new is begun: Drain(shutdown) has come, or a signal
+	stopping atomic.Bool   // nothing new is begun: Drain(shutdown) has come, or a signal, or the session is over
 	working  atomic.Uint64 // the delivery whose handler runs; 0: none, as far as anybody waits
 	call     atomic.Pointer[call]
 	context  context.Context // ends with the session, or when it stops; nil in trials
 	cancel   context.CancelFunc
 	timeout  time.Duration // of a handler
+	grace    time.Duration // of the broker, to hang up after our Close
 	warn     func(message string)
 	done     chan struct{} // the reader has ended
 	left     chan struct{} // and so has whoever handles what it read
 
 	mu            *sync.Mutex
 	cond          *sync.Cond
-	queue         [][]Record
+	queue         []arrival
+	ponged        uint64 // the last Ping that the broker has answered
 	inputs        map[uint32]*inputWindow
 	outputs       []outputCredit
 	runs          map[uint32]*pb.Run
@@ -54,12 +55,25 @@ type session struct {
 	batch  []Record
 	at     int
 	window *inputWindow // of the batch's input
+
+	ordering orderings
+	closed   closedLanes // the main goroutine's own
+}
+
+// arrival is what one Deliver brought.
+type arrival struct {
+	records []Record
+	ponged  uint64 // the last Ping that the broker had answered before
 }
 
 // newSession takes over a connection whose Welcome has been read.
 func newSession(w *worker, conn net.Conn, reader *bufio.Reader, welcome *pb.Welcome) *session {
 	s := &session{conn: conn, reader: reader, maxFrame: w.options.maxFrame, welcome: welcome, source: w.source,
-		timeout: w.options.timeout, warn: w.say, done: make(chan struct{}), left: make(chan struct{}), mu: &w.mu, cond: w.cond, inputs: map[uint32]*inputWindow{}, runs: map[uint32]*pb.Run{}}
+		timeout: w.options.timeout, grace: w.grace, warn: w.say, done: make(chan struct{}), left: make(chan struct{}), mu: &w.mu, cond: w.cond,
+		inputs: map[uint32]*inputWindow{}, runs: map[uint32]*pb.Run{}, ordering: orderingsOf(welcome)}
+	if welcome.MaxFrame > 0 && welcome.MaxFrame < uint64(s.maxFrame) {
+		s.maxFrame = uint32(welcome.MaxFrame) // what is in force (LM-1)
+	}
 	s.context, s.cancel = context.WithCancel(context.Background())
 	// A failed write is not reported here: the reader meets the same broken connection and says so.
 	s.settler = newSettler(func(frame []byte) { _, _ = conn.Write(frame) }, welcome.MaxFrame)
@@ -82,12 +96,22 @@ func (s *session) send(envelope *pb.Envelope) { s.settler.send(encodeFrame(envel
 // read runs until the connection ends. It never waits for a handler.
 func (s *session) read() {
 	err := s.readFrames()
-	var local *closeError
-	if errors.As(err, &local) && !local.remote {
+	local := localClose(err)
+	if local != nil {
+		s.limitIO() // before the locks: a writer that waits for the broker may hold them
+	}
+	s.end(err) // before the broker hangs up: what it has delivered is not to be begun any more
+	if local != nil {
 		s.sendClose(local.code, local.message)
 		_, _ = io.Copy(io.Discard, s.reader)
 	}
 	s.settler.close(nil)
+	close(s.done)
+}
+
+// end lets whoever handles records go: what is not begun will be delivered to somebody else.
+func (s *session) end(err error) {
+	s.stopping.Store(true)
 	s.mu.Lock()
 	if s.ended == nil {
 		s.ended = err
@@ -95,7 +119,6 @@ func (s *session) read() {
 	s.cond.Broadcast()
 	s.mu.Unlock()
 	s.cancel()
-	close(s.done)
 }
 
 func (s *session) readFrames() error {
@@ -137,7 +160,7 @@ func (s *session) receive(deliver []byte) error {
 		}
 	}
 	s.received.Add(uint64(len(records)))
-	s.queue = append(s.queue, records)
+	s.queue = append(s.queue, arrival{records, s.ponged})
 	s.cond.Broadcast()
 	return nil
 }
@@ -154,6 +177,10 @@ func (s *session) handle(frame []byte) error {
 	switch m := envelope.Message.(type) {
 	case *pb.Envelope_Ping:
 		s.send(&pb.Envelope{Message: &pb.Envelope_Pong{Pong: &pb.Pong{Nonce: m.Ping.Nonce}}})
+	case *pb.Envelope_Pong:
+		if nonce := m.Pong.Nonce; nonce > s.ponged && nonce <= s.settler.pinged() {
+			s.ponged = nonce
+		}
 	case *pb.Envelope_Credit:
 		for i := range s.outputs {
 			if s.outputs[i].number == m.Credit.Number {
@@ -264,10 +291,16 @@ func (s *session) nextBatch() []Record {
 	if s.ended != nil || s.isSignalled {
 		return nil
 	}
-	batch := s.queue[0]
-	s.queue[0] = nil
+	return s.dequeue()
+}
+
+// dequeue takes what one Deliver brought; the Pongs before it count from now on. Called with the lock held.
+func (s *session) dequeue() []Record {
+	first := s.queue[0]
+	s.queue[0] = arrival{}
 	s.queue = s.queue[1:]
-	return batch
+	s.closed.open(first.ponged)
+	return first.records
 }
 
 // take counts all records of a batch as taken, and grants more if it is time to.
@@ -332,17 +365,24 @@ func (s *session) run(number uint32) *pb.Run {
 	return s.runs[number]
 }
 
-// sendClose writes our last frame and reads on until the broker hangs up, at most closeTimeout.
-func (s *session) sendClose(code Code, message string) {
-	s.settler.close(encodeFrame(&pb.Envelope{Message: &pb.Envelope_Close{Close: &pb.Close{Code: uint32(code), Message: cutText(message)}}}))
-	_ = s.conn.SetReadDeadline(time.Now().Add(closeTimeout))
+// sendClose writes our last frame, after which the reader goes on until the broker hangs up, for a
+// while (EN-1). false: the session had its last frame before.
+func (s *session) sendClose(code Code, message string) bool {
+	s.limitIO()
+	return s.settler.close(encodeFrame(&pb.Envelope{Message: &pb.Envelope_Close{Close: &pb.Close{Code: uint32(code), Message: cutText(message)}}}))
 }
+
+// limitIO bounds what is still read and written, by a broker that does not read, too.
+func (s *session) limitIO() { _ = s.conn.SetDeadline(time.Now().Add(s.grace)) }
 
 // leave gives back everything that is still held, by saying Close(0), and waits for the broker to hang up.
 func (s *session) leave(message string) error {
 	s.settler.flush()
-	s.sendClose(OK, message)
+	isLast := s.sendClose(OK, message)
 	<-s.done
+	if local := localClose(s.reason()); local != nil && !isLast {
+		return local // it had to be said before ours
+	}
 	return &ending{code: 0}
 }
 
@@ -356,6 +396,9 @@ func (s *session) reason() error {
 // shut ends the connection and waits for the reader.
 func (s *session) shut() {
 	close(s.left)
-	_ = s.conn.Close()
+	if localClose(s.reason()) == nil {
+		_ = s.conn.Close()
+	} // else the broker reads our Close first: a socket with unread bytes would take it along
 	<-s.done
+	_ = s.conn.Close()
 }

@@ -20,10 +20,13 @@ type settler struct {
 	write    func(frame []byte) // writes one frame; errors show on the reading side
 	maxFrame int
 
-	buffer   []byte // frameHeadroom free bytes, then outcomes
-	accepted span   // consecutive plain acceptances not yet encoded; first 0: none
-	gathered uint64 // deliveries settled by the encoded outcomes
-	settled  uint64 // deliveries whose Settle has been written
+	buffer   []byte         // frameHeadroom free bytes, then outcomes
+	run      span           // consecutive deliveries with one plain verdict, not yet encoded; first 0: none
+	runKind  pb.OutcomeKind // theirs
+	gathered uint64         // deliveries settled by the encoded outcomes
+	settled  uint64         // deliveries whose Settle has been written
+	pings    uint64         // written so far; their nonces count from 1
+	isAsking bool           // a Ping is to follow the next Settle
 	timer    *time.Timer
 	isArmed  bool
 	scratch  []byte
@@ -44,20 +47,47 @@ func newSettler(write func([]byte), maxFrame uint64) *settler {
 
 // accept settles one delivery that produced nothing. Neighbours become one outcome: a sink's Settle
 // is a few bytes however many records it covers.
-func (s *settler) accept(delivery uint64) {
+func (s *settler) accept(delivery uint64) { s.join(delivery, pb.OutcomeKind_OUTCOME_KIND_ACCEPTED) }
+
+// release settles one delivery that is taken to be void. It asks for no Ping: whoever gave back what is
+// before it has.
+func (s *settler) release(delivery uint64) { s.join(delivery, pb.OutcomeKind_OUTCOME_KIND_RELEASED) }
+
+func (s *settler) join(delivery uint64, kind pb.OutcomeKind) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.accepted.first == 0 || delivery != s.accepted.last+1 {
-		s.closeAccepted()
-		s.accepted.first = delivery
+	if s.run.first == 0 || delivery != s.run.last+1 || kind != s.runKind {
+		s.closeRun()
+		s.run.first, s.runKind = delivery, kind
 	}
-	s.accepted.last = delivery
+	s.run.last = delivery
 	s.arm()
 }
 
 // settle adds one outcome over `spans` (ascending; one record's, or all of a window's). `emissions`
 // are encoded `Outcome.emissions` fields whose credit the caller has reserved.
 func (s *settler) settle(spans []span, outcome *pb.Outcome, emissions []byte) {
+	head, deliveries := encodeOutcome(spans, outcome)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.append(deliveries, head, emissions)
+}
+
+// giveBack is `settle` for a verdict behind whose Settle there is to be a Ping, whose nonce it returns.
+func (s *settler) giveBack(spans []span, outcome *pb.Outcome) (ping uint64) {
+	head, deliveries := encodeOutcome(spans, outcome)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closeRun()
+	s.appendOutcome(deliveries, head, nil)
+	// Not earlier: to make room, a frame may just have been written.
+	s.isAsking, ping = true, s.pings+1
+	s.writeOrArm()
+	return ping
+}
+
+// encodeOutcome is the outcome with its deliveries, which it counts.
+func encodeOutcome(spans []span, outcome *pb.Outcome) (head []byte, deliveries uint64) {
 	for i, one := range spans {
 		last := one.last
 		if last == one.first {
@@ -73,13 +103,10 @@ func (s *settler) settle(spans []span, outcome *pb.Outcome, emissions []byte) {
 	if err != nil {
 		panic("stagewire: " + err.Error())
 	}
-	var deliveries uint64
 	for _, one := range spans {
 		deliveries += one.last - one.first + 1
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.append(deliveries, head, emissions)
+	return head, deliveries
 }
 
 // settleOne is `settle` for the usual case, an acceptance of one delivery with emissions, by hand.
@@ -93,8 +120,12 @@ func (s *settler) settleOne(delivery uint64, emissions []byte) {
 
 // append adds an outcome made of two pieces; a frame that it would make too large is written first.
 func (s *settler) append(deliveries uint64, head, emissions []byte) {
-	s.closeAccepted()
+	s.closeRun()
 	s.appendOutcome(deliveries, head, emissions)
+	s.writeOrArm()
+}
+
+func (s *settler) writeOrArm() {
 	if len(s.buffer) >= settleTarget {
 		s.writeGathered()
 	} else {
@@ -113,19 +144,19 @@ func (s *settler) appendOutcome(deliveries uint64, head, emissions []byte) {
 	s.gathered += deliveries
 }
 
-// closeAccepted encodes the run of plain acceptances, if there is one.
-func (s *settler) closeAccepted() {
-	run := s.accepted
+// closeRun encodes the run of plain verdicts, if there is one.
+func (s *settler) closeRun() {
+	run := s.run
 	if run.first == 0 {
 		return
 	}
-	s.accepted = span{}
+	s.run = span{}
 	var head [32]byte
 	b := appendUint(head[:0], 1, run.first)
 	if run.last != run.first {
 		b = appendUint(b, 2, run.last)
 	}
-	b = appendUint(b, 3, uint64(pb.OutcomeKind_OUTCOME_KIND_ACCEPTED))
+	b = appendUint(b, 3, uint64(s.runKind))
 	s.appendOutcome(run.last-run.first+1, b, nil)
 }
 
@@ -141,7 +172,7 @@ func (s *settler) arm() {
 func (s *settler) flush() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.closeAccepted()
+	s.closeRun()
 	if s.gathered > 0 {
 		s.writeGathered()
 	} else if s.isArmed {
@@ -156,6 +187,11 @@ func (s *settler) writeGathered() {
 		s.timer.Stop()
 	}
 	s.write(closeFrame(s.buffer, envelopeSettle))
+	if s.isAsking {
+		s.isAsking = false
+		s.pings++
+		s.write(encodeFrame(&pb.Envelope{Message: &pb.Envelope_Ping{Ping: &pb.Ping{Nonce: s.pings}}}))
+	}
 	s.settled += s.gathered
 	s.gathered = 0
 	s.buffer = s.buffer[:frameHeadroom]
@@ -171,14 +207,25 @@ func (s *settler) send(frame []byte) {
 	s.write(frame)
 }
 
-// close writes our last frame, if there is one to write.
-func (s *settler) close(frame []byte) {
+// close writes our last frame, if there is one to write. false: the last one had been written before.
+func (s *settler) close(frame []byte) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.isClosed {
+		return false
+	}
 	if len(frame) > 0 {
 		s.write(frame)
 	}
 	s.isClosed = true
+	return true
+}
+
+// pinged is the nonce of the last Ping that was written.
+func (s *settler) pinged() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.pings
 }
 
 // settledCount is the number of deliveries whose Settle has been written.

@@ -10,6 +10,7 @@ type options struct {
 	maxFrame uint32
 	config   any
 	timeout  time.Duration
+	bounds   func() Bounds
 }
 
 // Version is the author's own version of the stage, shown in lineage; at most 128 bytes.
@@ -27,6 +28,11 @@ func MaxFrame(bytes uint32) Option { return func(o *options) { o.maxFrame = byte
 // Timeout is how long a handler may work on what it was given; 300 s by default, 0: no limit. After
 // that the broker takes the record back and ends the worker. Record.Context ends then as well.
 func Timeout(limit time.Duration) Option { return func(o *options) { o.timeout = limit } }
+
+// BoundsFrom asks for the bounds of a window stage once its configuration has been decoded, for those that
+// are configured. They take the place of RunWindow's. Bounds that cannot be meant end the worker with exit
+// code 2 and a sentence.
+func BoundsFrom(bounds func() Bounds) Option { return func(o *options) { o.bounds = bounds } }
 
 // Transform handles one record: what it emits and the settlement of the record are one step. A nil
 // error accepts the record (without emissions: filters it); see Reject, Retry and Release. Any other

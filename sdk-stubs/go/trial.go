@@ -126,12 +126,7 @@ func (t *trial) configure() error {
 			return fmt.Errorf("--config: %w", err)
 		}
 	}
-	if t.worker.window != nil {
-		if err := t.worker.bounds.check(); err != nil {
-			return err
-		}
-	}
-	return decodeConfig(document, t.worker.options.config)
+	return t.worker.configure(document)
 }
 
 // handleAll gives every line's record to the handler. Its error has the place in the file.

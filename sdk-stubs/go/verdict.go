@@ -24,6 +24,11 @@ type verdict struct {
 
 func (v *verdict) Error() string { return v.message }
 
+// givesBack says whether the records come again, which voids what was delivered behind them (OR-3).
+func (v *verdict) givesBack() bool {
+	return v.kind == pb.OutcomeKind_OUTCOME_KIND_RETRY || v.kind == pb.OutcomeKind_OUTCOME_KIND_RELEASED
+}
+
 // Reject says that this record will never work: it becomes a dead letter with `message`. Codes from
 // 1000 are yours; a smaller one becomes 1000.
 func Reject(code uint32, message string) error {
@@ -33,6 +38,12 @@ func Reject(code uint32, message string) error {
 // Retry asks for the record again, at least `delay` later (0: the pipeline's own backoff), as a further attempt.
 func Retry(delay time.Duration, message string) error {
 	return &verdict{kind: pb.OutcomeKind_OUTCOME_KIND_RETRY, code: firstApplicationOne, message: message, delay: delay}
+}
+
+// RetryCode is Retry with a code of yours, which is shown beside the message. Codes from 1000 are yours; a
+// smaller one becomes 1000.
+func RetryCode(code uint32, delay time.Duration, message string) error {
+	return &verdict{kind: pb.OutcomeKind_OUTCOME_KIND_RETRY, code: applicationCode(code), message: message, delay: delay}
 }
 
 // RetryIndefinite is Retry when the effect may have happened already.

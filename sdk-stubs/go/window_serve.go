@@ -19,10 +19,7 @@ type holder struct {
 // serveWindows handles windows until the session ends.
 func (w *worker) serveWindows(s *session) error {
 	h := &holder{worker: w, session: s, assembler: newAssembler(w.bounds), emitter: newEmitter(s.welcome, 4), held: map[uint32]charge{}}
-	h.assembler.ordering = map[uint32]pb.Ordering{}
-	for _, input := range s.welcome.Inputs {
-		h.assembler.ordering[input.Number] = input.Ordering
-	}
+	h.assembler.ordering = s.ordering
 	for {
 		batch, drain := s.nextUntil(h.assembler.deadline())
 		if w.isSignalled() || s.reason() != nil {
@@ -65,8 +62,7 @@ func (s *session) nextUntil(deadline time.Time) (batch []Record, drain pb.DrainR
 			!deadline.IsZero() && !time.Now().Before(deadline)
 	})
 	if len(s.queue) > 0 {
-		batch, s.queue[0] = s.queue[0], nil
-		s.queue = s.queue[1:]
+		batch = s.dequeue()
 	}
 	// After records came during a drain there is one more turn, with an empty queue.
 	s.hasDrained = s.drain != 0 && len(batch) == 0
@@ -75,8 +71,12 @@ func (s *session) nextUntil(deadline time.Time) (batch []Record, drain pb.DrainR
 
 // hold puts a record into its window. Windows that this ends are handled at once.
 func (h *holder) hold(r *Record, now time.Time) {
+	if h.session.isVoid(r) {
+		h.session.settler.release(r.delivery)
+		return
+	}
 	if h.session.stopping.Load() {
-		h.settleOne(r, releaseVerdict)
+		h.session.settle([]*Record{r}, releaseVerdict)
 		return
 	}
 	if h.worker.bounds.ByKey || h.worker.bounds.EventTime > 0 {
@@ -88,7 +88,6 @@ func (h *holder) hold(r *Record, now time.Time) {
 		h.forget(r)
 		h.settleOne(r, refused)
 	}
-	h.settleVoid()
 	h.giveReady()
 	for h.isFull(r.input) && h.assembler.endOldest(now) {
 		h.giveReady()
@@ -111,12 +110,13 @@ func (h *holder) forget(r *Record) {
 	h.held[r.input] = charge{use.records - 1, use.bytes - uint64(r.size)}
 }
 
+// settleOne is a verdict for one record that leaves its neighbours alone: accepted or rejected.
 func (h *holder) settleOne(r *Record, why *verdict) {
 	if why == acceptVerdict {
 		h.session.settler.accept(r.delivery)
 		return
 	}
-	h.session.settler.settle([]span{{r.delivery, r.delivery}}, why.outcome(), nil)
+	h.session.settle([]*Record{r}, why)
 }
 
 // giveReady hands the windows that have ended to the handler, and settles them.
@@ -174,20 +174,18 @@ func (h *holder) settleWindow(w *Window, failure *verdict, accepted []*Record, r
 
 // settleAll is a verdict for a whole window.
 func (h *holder) settleAll(w *Window, why *verdict) {
-	h.session.settler.settle(spansOf(w.Records), why.outcome(), nil)
-	if why.kind != pb.OutcomeKind_OUTCOME_KIND_REJECTED {
-		h.assembler.giveBack(w)
-		h.settleVoid()
+	h.session.settle(w.Records, why)
+	if !why.givesBack() {
+		return
 	}
-}
-
-// settleVoid settles deliveries that the broker has voided: what we say of them is ignored (OR-4).
-func (h *holder) settleVoid() {
-	for _, void := range h.assembler.replaced {
-		h.forget(void)
-		h.settleOne(void, releaseVerdict)
+	h.assembler.giveBack(w, time.Now().Add(why.delay))
+	void := h.assembler.void
+	h.assembler.void = void[:0]
+	sort.Slice(void, func(i, j int) bool { return void[i].delivery < void[j].delivery })
+	for _, record := range void {
+		h.forget(record)
+		h.session.settler.release(record.delivery)
 	}
-	h.assembler.replaced = h.assembler.replaced[:0]
 }
 
 // releaseAll gives back everything that is held.

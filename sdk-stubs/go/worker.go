@@ -95,7 +95,7 @@ func (w *worker) main(getenv func(string) string, stderr io.Writer) int {
 	// Children must not inherit what lets them in under our name.
 	_ = os.Unsetenv("STAGEWIRE_TOKEN")
 	w.token = token
-	if w.window != nil {
+	if w.window != nil && w.options.bounds == nil {
 		if err := w.bounds.check(); err != nil {
 			return w.exit(2, err.Error())
 		}
@@ -227,13 +227,14 @@ func (w *worker) setSession(s *session) {
 	}
 }
 
-// watchOrphan ends a process whose session is over and whose handler does not return: one that the
-// host started after a short grace (its broker is gone or waits for it to leave), any other when the
-// handler's timeout has passed, for nothing would ever be handled again.
+// watchOrphan ends a process whose session is over and whose handler does not return: after a short
+// grace one that is to exit anyway or that the host started (its broker is gone or waits for it to leave),
+// any other when the handler's timeout has passed, for nothing would ever be handled again.
 func (w *worker) watchOrphan(s *session) {
 	<-s.done
 	grace := w.grace
-	if len(w.token) == 0 {
+	var final *ending
+	if isFinal := errors.As(w.judge(s.reason()), &final); !isFinal && len(w.token) == 0 {
 		grace += w.options.timeout
 		if w.options.timeout <= 0 {
 			return
@@ -279,12 +280,23 @@ func (w *worker) judge(err error) error {
 	return err
 }
 
+// configure decodes the stage's configuration, and asks for what depends on it.
+func (w *worker) configure(document []byte) error {
+	if err := decodeConfig(document, w.options.config); err != nil || w.window == nil {
+		return err
+	}
+	if w.options.bounds != nil {
+		w.bounds = w.options.bounds()
+	}
+	return w.bounds.check()
+}
+
 // adopt takes over what a Welcome says about the stage.
 func (w *worker) adopt(welcome *pb.Welcome) error {
 	if string(welcome.Config) != string(w.config) || w.config == nil {
 		// A source's function reads its configuration concurrently: it keeps what it began with.
 		if w.source == nil || w.source.welcome == nil {
-			if err := decodeConfig(welcome.Config, w.options.config); err != nil {
+			if err := w.configure(welcome.Config); err != nil {
 				return &ending{2, err.Error()}
 			}
 		}
