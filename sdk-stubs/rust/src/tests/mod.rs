@@ -7,6 +7,7 @@ mod rehearsal;
 mod source;
 mod throughput;
 mod transform;
+mod vectors;
 mod window;
 mod wire;
 
