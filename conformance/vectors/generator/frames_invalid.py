@@ -291,9 +291,8 @@ def to_worker(to):
                                        ("worker-varint", "FR-2", "A number of eleven bytes.",
                                         V + data(5, b"\x08" + b"\x80" * 10 + b"\x01")),
                                        ("worker-two-kinds", "FR-2", "A Ping and a Drain.", V + data(5, num(1, 1)) +
-                                        data(14, num(1, 1))), ("worker-utf8", "FR-2", "A message that is not UTF-8.",
-                                                               V + data(4,
-                                                                        num(1, 100) + data(2, b"\xff"))),
+                                        data(14, num(1, 1))), ("worker-utf8", "FR-2", "A stage's name in Runs that is not UTF-8.",
+             V + data(15, data(1, num(1, 1) + data(2, b"\xff")))),
                                        ("worker-field-zero", "FR-2", "Field number 0.", V + data(5, num(0, 1))),
                                        ("worker-group-open", "FR-2", "A group that does not end.", V + tag(1000, GROUP)),
                                        ("worker-number-overflow", "FR-2", "Deliveries from input 2^32.",
