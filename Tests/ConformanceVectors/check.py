@@ -32,8 +32,8 @@ TO_BROKER = "hello close ping pong credit settle emit extend claim finished".spl
 # Codes whose fault is in the bytes alone, so that strict.py sees it; the others need a session to be wrong in.
 IN_THE_BYTES = {"MALFORMED_FRAME", "INVALID_OUTPUT"}
 MEMBERS = {
-    "frames": {"name", "rule", "what", "hex", "json", "canonical", "invalid", "ignored", "state", "stage", "held", "limit"},
-    "outputs": {"name", "rule", "what", "hex", "json", "canonical", "invalid", "key"},
+    "frames": {"name", "rule", "what", "hex", "json", "canonical", "usual", "invalid", "ignored", "state", "stage", "held", "limit"},
+    "outputs": {"name", "rule", "what", "hex", "json", "canonical", "usual", "invalid", "key"},
     "ids": {"name", "rule", "what", "of", "input", "origin", "hex"},
     "splits": {"name", "rule", "what", "limit", "hex", "frames", "rest", "invalid"},
     "exits": {"name", "rule", "what", "hex", "exit", "retryable", "json", "eof", "closes"},
@@ -117,6 +117,9 @@ def check_meaning(check, place, kind, content, vector):
     parsed.DiscardUnknownFields()
     check.expect(parsed.SerializeToString(deterministic=True) == expected, place, "the bytes do not say what the JSON says")
     check.expect(vector["canonical"] == (content == expected), place, "canonical is not true")
+    usual = form.expand_hex(vector.get("usual", vector["hex"]))
+    check.expect(usual[4 * (kind == "Envelope"):] == expected, place, "the usual encoding is another")
+    check.expect(vector["canonical"] == ("usual" not in vector), place, "canonical and usual")
     protoc = subprocess.run(["protoc", f"-I{ROOT / 'proto'}", f"--decode=stagewire.v1.{kind}", *wire.PROTOS],
                             input=content, capture_output=True)
     check.expect(protoc.returncode == 0, place, f"protoc refuses it: {protoc.stderr.decode()}")

@@ -377,6 +377,7 @@ func TestVectorsOfInvalidFramesToAWorker(t *testing.T) {
 			if v.Invalid.Or != "" {
 				// Whether it took the frame or refused it, it lives to hear the end.
 				l.close(OK, "")
+				_ = l.conn.(*net.UnixConn).CloseWrite()
 				if code := <-b.exit; code != 0 && code != 2 {
 					t.Fatalf("exit code %d: %s", code, b.stderr.String())
 				}

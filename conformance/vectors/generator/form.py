@@ -98,8 +98,10 @@ class Subject:
     def valid(self, name, rules, what, meaning, data=None, **more):
         """Without `data` the bytes are protobuf's; with it they are another encoding of the same."""
         usual = encode(meaning, self.kind)
-        data = usual if data is None else data
-        self.add(name, rules, what, hex=compress(data), json=meaning, canonical=data == usual, **more)
+        if data is None or data == usual:
+            self.add(name, rules, what, hex=compress(usual), json=meaning, canonical=True, **more)
+        else:
+            self.add(name, rules, what, hex=compress(data), json=meaning, canonical=False, usual=compress(usual), **more)
 
     def invalid(self, name, rules, what, data, code, by="broker", otherwise=None, **more):
         refusal = {"code": code, "by": by}

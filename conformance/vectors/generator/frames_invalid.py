@@ -266,8 +266,10 @@ def order(to):
     for kind, body in (("ping", num(1, 1)), ("credit", num(2, 1)), ("settle", b""), ("extend", b"")):
         to.invalid(f"{kind}-before-welcome", "HS-2", f"{kind.capitalize()} as the first frame.", frame(kind, body),
                    "UNEXPECTED_MESSAGE", state="greeting")
-    for kind in ("welcome", "deliver", "committed", "settled", "drain", "runs", "claimed"):
-        to.invalid(f"{kind}-from-worker", "HS-8", f"{kind.capitalize()}, which only the broker sends.", frame(kind, b""),
+    from_broker = {"welcome": num(1, 1000), "deliver": num(2, 1) + data(4, data(3, "x")), "committed": data(1, "p") + num(2, 1),
+                   "settled": num(1, 1), "drain": num(1, 2), "runs": data(1, num(1, 1)), "claimed": data(1, "p") + num(2, 1)}
+    for kind, body in from_broker.items():
+        to.invalid(f"{kind}-from-worker", "HS-8", f"{kind.capitalize()}, which only the broker sends.", frame(kind, body),
                    "UNEXPECTED_MESSAGE")
     to.invalid("hello-again", "HS-8", "A second Hello.", frame("hello",
                                                                num(1, 1000) + num(2, 1000) + data(3, "normalise")),
@@ -291,9 +293,8 @@ def to_worker(to):
                                        ("worker-varint", "FR-2", "A number of eleven bytes.",
                                         V + data(5, b"\x08" + b"\x80" * 10 + b"\x01")),
                                        ("worker-two-kinds", "FR-2", "A Ping and a Drain.", V + data(5, num(1, 1)) +
-                                        data(14, num(1, 1))), ("worker-utf8", "FR-2", "A message that is not UTF-8.",
-                                                               V + data(4,
-                                                                        num(1, 100) + data(2, b"\xff"))),
+                                        data(14, num(1, 1))), ("worker-utf8", "FR-2", "A stage's name in Runs that is not UTF-8.",
+             V + data(15, data(1, num(1, 1) + data(2, b"\xff")))),
                                        ("worker-field-zero", "FR-2", "Field number 0.", V + data(5, num(0, 1))),
                                        ("worker-group-open", "FR-2", "A group that does not end.", V + tag(1000, GROUP)),
                                        ("worker-number-overflow", "FR-2", "Deliveries from input 2^32.",

@@ -9,6 +9,7 @@ mod source;
 mod throughput;
 mod transform;
 mod void;
+mod vectors;
 mod window;
 mod wire;
 
