@@ -19,9 +19,11 @@ public struct CaseReader {
     /// - Throws: `CaseFault` at the first thing that is wrong.
     public static func read(_ text: String, file: String) throws(CaseFault) -> [Case] {
         let reader = CaseReader(file: file)
-        let documents: [Node]
+        var documents: [Node] = []
         do {
-            documents = try Array(Yams.compose_all(yaml: text))
+            // Not `compose_all`, whose sequence ends without a word where the text is wrong.
+            let parser = try Parser(yaml: text)
+            while let node = try parser.nextRoot() { documents.append(node) }
         } catch let error as YamlError {
             throw reader.fault(of: error)
         } catch {
