@@ -33,7 +33,7 @@ class Outcomes(unittest.TestCase):
         def script(peer):
             peer.welcome()
             peer.grant()
-            peer.deliver([record(b'"%b"' % each.encode(), i, key=b"k") for i, each in enumerate(values)])
+            peer.deliver([record(b'"%b"' % each.encode(), i, key=b"k%d" % i) for i, each in enumerate(values)])
             found.extend(peer.outcomes(len(values)))
             peer.close()
 
@@ -47,7 +47,7 @@ class Outcomes(unittest.TestCase):
         self.assertEqual(kinds, [1, 2, 3, 4, 3, 1, 1])
         self.assertEqual([each.first for each in found], [1, 2, 3, 4, 5, 6, 7])
         self.assertEqual(found[0].emissions[0].output.payload, b'"aa"')
-        self.assertEqual(found[0].emissions[0].output.header.key, b"k")
+        self.assertEqual(found[0].emissions[0].output.header.key, b"k0")
         self.assertFalse(found[0].emissions[0].output.HasField("lineage"))
         self.assertEqual((found[1].error.code, found[1].error.message), (1001, "no such thing"))
         self.assertEqual((found[2].delay_ms, found[2].error.message), (1500, "later"))
@@ -144,7 +144,7 @@ class Credit(unittest.TestCase):
             peer.welcome()
             for i in range(60):  # 30,000 records of 4,096 bytes: far beyond any window
                 peer.deliver([record(bytes(4000), j) for j in range(500)])
-                self.assertLessEqual(peer.credit[0][0] - (peer.charged[0] - 500), 8192)
+                self.assertLessEqual(peer.credit[0][0] - (peer.charged[0][0] - 500), 8192)
             peer.outcomes(30_000)
             peer.close()
 
