@@ -2,9 +2,11 @@ import math
 import random
 import unittest
 from datetime import timedelta
+from unittest import mock
 
 import stagewire
 from fake_broker import ids_of, record, work
+from stagewire.lagging import LAGGING_SECONDS
 from stagewire.stages import Bounds, Reject
 from stagewire.v1 import envelope_pb2 as pb
 from stagewire.v1 import record_pb2
@@ -233,7 +235,8 @@ class Windows(unittest.TestCase):
 class Held:
     """A record without a broker."""
 
-    def __init__(self, moment: int, key: bytes = b"", name: str = "", attempt: int = 1):
+    def __init__(self, moment: int, key: bytes = b"", name: str = "", attempt: int = 1, delivery: int = 0):
+        self.delivery = delivery
         self.event_time, self.key, self.id, self.attempt = moment, key, name, attempt
         self.payload, self.input, self.input_number = b"", "up", 0
 
@@ -256,6 +259,53 @@ class Assembling(unittest.TestCase):
         self.assertEqual([each.complete for each in assembler.ready], [True, False])
         with self.assertRaisesRegex(Reject, "late"):
             assembler.add(Held(102, name="9"), 1002)
+
+    def dead_window(self, by_key: bool) -> Assembler:
+        """A window of key k was given back, and all of it is a dead letter: nothing comes again."""
+        assembler = Assembler(Bounds(event_time=10e-6, idle=0, by_key=by_key))
+        assembler.lanes.ordering = {0: pb.ORDERING_KEY}
+        assembler.add(Held(100, b"k", "0", delivery=1), 1000)
+        assembler.add(Held(112, b"o", "1", delivery=2), 1000)
+        (window,) = assembler.ready
+        assembler.ready.clear()
+        self.assertEqual(assembler.give_back(window), [])
+        self.assertEqual(len(assembler.lanes.lagging), 1)
+        return assembler
+
+    def test_a_key_whose_window_is_dead_catches_up_with_its_next_record(self):
+        for by_key in (True, False):
+            with self.subTest(by_key):
+                assembler = self.dead_window(by_key)
+                assembler.add(Held(131, b"k", "2", delivery=3), 1001)
+                self.assertEqual(assembler.lanes.lagging, {})
+                with self.assertRaisesRegex(Reject, "late"):
+                    assembler.add(Held(115, b"k", "3", delivery=4), 1001)
+                assembler.add(Held(141, b"o", "4", delivery=5), 1001)  # whose window the watermark ends, as ever
+                self.assertEqual([(each.start, each.complete) for each in assembler.ready], [(110, True), (130, True)])
+
+    def test_a_dead_key_that_is_never_seen_again_does_not_lag_for_ever(self):
+        """Without keys its lag would keep every window that comes back waiting."""
+        assembler = self.dead_window(by_key=False)
+        assembler.tick(1000 + LAGGING_SECONDS - 1, True)
+        self.assertEqual(len(assembler.lanes.lagging), 1)
+        assembler.tick(1000 + LAGGING_SECONDS, True)
+        self.assertEqual(assembler.lanes.lagging, {})
+
+    def test_dead_keys_take_no_more_than_their_share_of_memory(self):
+        assembler = Assembler(Bounds(event_time=10e-6, idle=0, by_key=True))
+        assembler.lanes.ordering = {0: pb.ORDERING_KEY}
+        count = 300
+        with mock.patch("stagewire.windows.REMEMBERED", 100), mock.patch("stagewire.lagging.REMEMBERED", 100):
+            for i in range(count):
+                assembler.add(Held(100 + 10 * i, b"%d" % i, f"{i}", delivery=i + 1), 1000)
+                while assembler.ready:
+                    assembler.give_back(assembler.ready.pop())
+                assembler.tick(1000, False)
+        self.assertEqual((len(assembler.lanes.lagging), len(assembler._returning), len(assembler._given)), (100, 100, 100))
+        # The latest are the ones that are remembered.
+        assembler.add(Held(100 + 10 * (count - 2), b"%d" % (count - 2), f"{count - 2}", attempt=2, delivery=count + 1), 1000)
+        assembler.end_all()
+        self.assertEqual([each.complete for each in assembler.ready], [True])
 
     def test_every_record_is_in_one_window(self):
         """Whatever the order of arrival: in exactly one, and in the right one, or late."""
