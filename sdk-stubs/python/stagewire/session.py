@@ -158,6 +158,12 @@ class Session:
             self._receive()
             if self.ended and not self.welcome.version:
                 raise self.ended
+        if not hello.min_version <= self.welcome.version <= hello.max_version:
+            self._refuse(
+                codes.UNSUPPORTED_VERSION,
+                f"Welcome chose version {self.welcome.version}; this worker speaks {hello.min_version} to {hello.max_version}",
+            )
+            raise self.ended or Lost("closed")
 
     def close(self, code: int = codes.OK, message: str = "") -> None:
         """Says Close, the last frame, and reads on (bounded) until the broker hangs up."""

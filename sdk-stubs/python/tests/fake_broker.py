@@ -205,9 +205,11 @@ def work(stage, *scripts, token: str = "00ff", **arguments) -> Run:
         environment = {"STAGEWIRE_SOCKET": path, "STAGEWIRE_STAGE": "score"}
         if token:
             environment |= {"STAGEWIRE_TOKEN": token, "STAGEWIRE_INSTANCE": "score-1"}
-        run = _run(stage, environment, arguments)
-        thread.join(SECONDS)
-        listener.close()
+        try:
+            run = _run(stage, environment, arguments)
+            thread.join(SECONDS)
+        finally:
+            listener.close()
     if failures:
         raise AssertionError(f"broker: {failures[0]!r}; worker: {run.stderr}") from failures[0]
     return run
