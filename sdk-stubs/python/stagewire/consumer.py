@@ -6,7 +6,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from .holding import Holding
+from . import codes
+from .holding import Holding, ranges_of
+from .lanes import Lanes
 from .outbox import Outbox
 from .records import Emission, Record
 from .session import Batch, Session
@@ -32,6 +34,7 @@ class _PerDelivery:
     def __init__(self, stage: Stage, session: Session, handler: Callable[[Any], Any]):
         self.stage, self.session, self.handler = stage, session, handler
         self.outbox = Outbox(session)
+        self.lanes = Lanes(session, self.outbox)
 
     def run(self) -> None:
         while not self.session.stopping:
@@ -39,6 +42,8 @@ class _PerDelivery:
             if batch is None:
                 continue
             first, count = batch.first, len(batch.views)
+            if self.lanes.closed:
+                self.lanes.forget(first)
             if self.stage.kind == "batch-sink" and not self._leaving():
                 self._handle_whole(batch)
             else:
@@ -53,14 +58,17 @@ class _PerDelivery:
         return self.session.stopping or drains_for_shutdown(self.session)
 
     def _handle_each(self, batch: Batch) -> int:
-        """Returns how many were handled: all, unless the session drains."""
-        handler, outbox, session = self.handler, self.outbox, self.session
+        """Returns how many were settled: all, unless the session drains."""
+        handler, outbox, session, closed = self.handler, self.outbox, self.session, self.lanes.closed
         emits = self.stage.kind == "transform"
         delivery, flushed = batch.first, time.monotonic()
         session.began = flushed
         for view in batch.views:
             if session.stopping or session.drain is not None and self._leaving():
                 break
+            if closed and self.lanes.turn_away(Record(view, batch, delivery)):
+                delivery += 1
+                continue
             try:
                 result = handler(Record(view, batch, delivery))
                 if result is None:
@@ -70,7 +78,9 @@ class _PerDelivery:
                 else:
                     self._accept(delivery, result)
             except Exception as error:
-                settle_failed(outbox, [(delivery, delivery)], 1, error)
+                kind = settle_failed(outbox, [(delivery, delivery)], 1, error)
+                if kind != codes.REJECTED:
+                    self.lanes.give_back([Record(view, batch, delivery)])
             delivery += 1
             session.began = now = time.monotonic()
             if now - flushed > FLUSH_SECONDS:
@@ -94,12 +104,21 @@ class _PerDelivery:
             self.outbox.filter(delivery, delivery)
 
     def _handle_whole(self, batch: Batch) -> None:
-        first, count = batch.first, len(batch.views)
-        records = [Record(view, batch, first + i) for i, view in enumerate(batch.views)]
+        first, last = batch.first, batch.first + len(batch.views) - 1
+        records, ranges = [Record(view, batch, first + i) for i, view in enumerate(batch.views)], [(first, last)]
+        if self.lanes.closed:
+            records = [each for each in records if not self.lanes.turn_away(each)]
+            ranges = ranges_of(records)
+        if not records:
+            return
+        given = list(records)  # the handler may do with its list what it likes
         self.session.began = time.monotonic()
         try:
-            if self.handler(records) is not None:
+            if self.handler(given) is not None:
                 raise TypeError("a sink returns nothing")
-            self.outbox.filter(first, first + count - 1)
         except Exception as error:
-            settle_failed(self.outbox, [(first, first + count - 1)], count, error)
+            if settle_failed(self.outbox, ranges, len(records), error) != codes.REJECTED:
+                self.lanes.give_back(records)
+            return
+        for each in ranges:
+            self.outbox.filter(*each)

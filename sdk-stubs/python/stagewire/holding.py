@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from . import codes
+from .lanes import Lanes
 from .outbox import Outbox
 from .records import Emission, Record
 from .session import Batch, Session
@@ -21,6 +22,7 @@ class Holding:
     def __init__(self, stage: Stage, session: Session, handler: Callable[[Any], Any]):
         self.stage, self.session, self.handler = stage, session, handler
         self.outbox = Outbox(session)
+        self.lanes = Lanes(session, self.outbox)
         self.assembler = Assembler(stage.bounds)
         self.held: dict[int, list[int]] = {
             each.number: [0, 0] for each in session.welcome.inputs  # records, bytes
@@ -29,7 +31,7 @@ class Holding:
             each.number: (each.max_unsettled_records, each.max_unsettled_bytes) for each in session.welcome.inputs
         }
         self.sizes: dict[int, int] = {}  # of held records, by delivery
-        self.assembler.lanes.ordering = {each.number: each.ordering for each in session.welcome.inputs}
+        self.assembler.lanes.ordering = self.lanes.ordering
         # Records that outlive their neighbours must not keep the whole frame in memory.
         self.copies = stage.bounds.by_key or stage.bounds.event_time is not None
 
@@ -66,6 +68,8 @@ class Holding:
     def _hold(self, batch: Batch, now: float, wall: int) -> None:
         held, (most, most_bytes) = self.held[batch.input], self.limits[batch.input]
         most_bytes -= self.session.welcome.max_record
+        if self.lanes.closed:
+            self.lanes.forget(batch.first)
         for i, view in enumerate(batch.views):
             delivery = batch.first + i
             if self.session.stopping or drains_for_shutdown(self.session):
@@ -73,6 +77,8 @@ class Holding:
                 self.outbox.release([(delivery, delivery + rest - 1)], rest)
                 return
             record = Record(view, batch, delivery)
+            if self.lanes.closed and self.lanes.turn_away(record):
+                continue
             size = self.sizes[delivery] = record.encoded_size
             held[0] += 1
             held[1] += size
@@ -91,16 +97,8 @@ class Holding:
         except Reject as why:
             self._forget(record)
             settle_failed(self.outbox, [(delivery, delivery)], 1, why)
-        self._settle_void()
         if self.assembler.ready:
             self._handle_ready()
-
-    def _settle_void(self) -> None:
-        """What we say of deliveries that the broker has voided is ignored (OR-4)."""
-        while self.assembler.replaced:
-            void = self.assembler.replaced.pop()
-            self._forget(void)
-            self.outbox.release([(void.delivery, void.delivery)], 1)
 
     def _forget(self, record: Record) -> None:
         held = self.held[record.input_number]
@@ -133,8 +131,11 @@ class Holding:
         except Exception as error:
             kind = settle_failed(self.outbox, ranges_of(window.records), len(window.records), error)
             if kind != codes.REJECTED:
-                self.assembler.give_back(window)
-                self._settle_void()
+                self.lanes.give_back(window.records)
+                void = self.assembler.give_back(window)
+                for each in void:
+                    self._forget(each)
+                self.lanes.release(void)
         finally:
             self.session.began = None
 

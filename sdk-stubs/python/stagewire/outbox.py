@@ -6,7 +6,7 @@ import time
 
 from . import codes, frames
 from .records import Emission, Refused
-from .session import Session
+from .session import Barrier, Session
 from .stages import Release
 
 # Bytes of a Settle; a larger outcome still goes whole. Under the 256 KiB that a frame may have beyond the byte
@@ -103,17 +103,29 @@ class Outbox:
         self._outcomes: list[bytes] = []
         self._bytes = 0
         self._deliveries = 0  # that `_outcomes` settle
-        self._run: tuple[int, int] | None = None  # accepted without emissions, not yet in `_outcomes`
+        # Neighbours without emissions that are not yet in `_outcomes`: first, last, released (or else accepted).
+        self._run: tuple[int, int, bool] | None = None
+        self._barrier: Barrier | None = None  # behind what was collected so far
         self._limit = min(FRAME_TARGET, (session.welcome.max_frame or codes.MAX_FRAME) - SLACK)
 
     def filter(self, first: int, last: int) -> None:
         """Accepted, and nothing comes of it. Neighbours share an outcome, which is allowed where some may
         be void: an outcome without emissions still applies to the rest (OR-4)."""
-        if self._run and self._run[1] + 1 == first:
-            self._run = (self._run[0], last)
+        run = self._run
+        if run and run[1] + 1 == first and not run[2]:
+            self._run = (run[0], last, False)
         else:
             self._close_run()
-            self._run = (first, last)
+            self._run = (first, last, False)
+
+    def release_one(self, delivery: int) -> None:
+        """Released; neighbours share an outcome."""
+        run = self._run
+        if run and run[1] + 1 == delivery and run[2]:
+            self._run = (run[0], delivery, True)
+        else:
+            self._close_run()
+            self._run = (delivery, delivery, True)
 
     def accept_one(self, delivery: int, emission: Emission) -> None:
         """One delivery, one emission: as `accept`, without detours."""
@@ -153,13 +165,22 @@ class Outbox:
         self._close_run()
         self._add(frames.failed(ranges, kind, code, message, delay_ms, indefinite), count)
 
+    def barrier(self) -> Barrier:
+        """That of the Ping which will stand behind all that was collected until now."""
+        if self._barrier is None:
+            self._barrier = Barrier()
+        return self._barrier
+
     def flush(self) -> None:
         """Sends what was collected."""
         self._close_run()
         if self._outcomes:
-            outcomes, deliveries = self._outcomes, self._deliveries
+            frame, deliveries = frames.settle_frame(self._outcomes), self._deliveries
             self._outcomes, self._bytes, self._deliveries = [], 0, 0
-            self.session.send(frames.settle_frame(outcomes), deliveries)
+            if self._barrier:
+                frame += self.session.ping(self._barrier)
+                self._barrier = None
+            self.session.send(frame, deliveries)
 
     def _await_credit(self, charge: Charge) -> None:
         """The broker grants once downstream has consumed what this worker sent: so send first."""
@@ -175,11 +196,14 @@ class Outbox:
 
     def _close_run(self) -> None:
         if self._run:
-            run, self._run = self._run, None
-            self._add(frames.accepted([run], []), run[1] - run[0] + 1)
+            (first, last, released), self._run = self._run, None
+            ranges = [(first, last)]
+            outcome = frames.released(ranges) if released else frames.accepted(ranges, [])
+            self._add(outcome, last - first + 1)
 
     def _add(self, outcome: bytes, deliveries: int) -> None:
         if self._bytes + len(outcome) > self._limit and self._outcomes:
+            # No Ping: what it is to stand behind may be the outcome at hand.
             sent, count = self._outcomes, self._deliveries
             self._outcomes, self._bytes, self._deliveries = [], 0, 0
             self.session.send(frames.settle_frame(sent), count)

@@ -13,6 +13,7 @@ from typing import Any
 
 from . import codes, frames
 from .codes import printable
+from .configuration import ConfigurationError
 from .outbox import OutputCredit
 from .records import Emission
 from .session import Session
@@ -67,10 +68,10 @@ class Producer:
         self._progress: dict[str, _Progress] = {}
         self._idle = False  # there is nothing to read for this instance
 
-    def run(self, session: Session, config: Any) -> None:
-        """Emits until the session is over: returns when this worker is to say Close(0)."""
+    def run(self, session: Session, config: Any, names: list[str]) -> None:
+        """Emits what is in the partitions until the session is over: returns when this worker is to say Close(0)."""
         credit = OutputCredit(session)
-        for name in self._names(session, config):
+        for name in names:
             self._progress.setdefault(name, _Progress(name))
         for each in self._progress.values():
             session.send(frames.frame(claim=pb.Claim(partition=each.name)))
@@ -83,14 +84,14 @@ class Producer:
                 self._rest(session, commits)
         self._leave(session)
 
-    def _names(self, session: Session, config: Any) -> list[str]:
+    def names(self, session: Session, config: Any) -> list[str]:
         """The partitions to claim. Without any, one that is finished at once says that there is no work for
         this instance: the stage ends when each has said so (SO-7)."""
         names = self.stage.partitions
         names = list(names(config) if callable(names) else names)
         for name in names:
             if not 1 <= len(name.encode()) <= codes.MAX_PARTITION or "\0" in name:
-                raise ValueError(f"partition {name!r}: 1 to {codes.MAX_PARTITION} bytes, none of them 0")
+                raise ConfigurationError(f"partition {name!r}: 1 to {codes.MAX_PARTITION} bytes, none of them 0")
         self._idle = not names
         return names or [session.welcome.instance]
 

@@ -198,7 +198,9 @@ class Record:
 
     # ---- what comes of it ----
 
-    def emit(self, *, port: str | None = None, parents: Iterable[Record] | None = None, **fields: Any) -> Emission:
+    def emit(
+        self, *, port: str | None = None, parents: Iterable[Record] | None = None, keep_header: bool = False, **fields: Any
+    ) -> Emission:
         """An output that descends from this record.
 
         `fields` are one of `payload` (bytes), `text` and `json`, and any of `key` (bytes or str),
@@ -206,11 +208,17 @@ class Record:
         `schema_version` and `content_type`. What is not named is taken over; `attributes` adds to the
         record's own and None removes one. Only schema and content type describe the old payload and
         do not go with a new one. `port` names an output of the stage; `parents`, in a batch, the
-        records that this output descends from instead of this one.
+        records that this output descends from instead of this one. With `keep_header` the header goes on
+        byte for byte, schema and content type included, whatever the payload.
         """
         view = self._view
         header, content = view.header, view.payload
-        if fields:
+        if fields and keep_header:
+            replaced, _ = _content(fields)
+            content = content if replaced is None else replaced
+            if fields:
+                raise TypeError(f"keep_header: the header stays as it is, {', '.join(sorted(fields))} included")
+        elif fields:
             header, content = _changed(header, content, fields)
         named = (self.delivery,) if parents is None else tuple([each.delivery for each in parents])
         return Emission(_output(header, content), port, named)

@@ -120,7 +120,7 @@ class _Worker:
             reason, attached = self._work_once()
             if reason is None:
                 return
-            self._give_up_if_final(reason)
+            self._give_up_if_final(reason, attached)
             if attached:
                 delay, self.said = BACKOFF_SECONDS[0], -math.inf
             self._pause(delay * random.uniform(1 - JITTER, 1 + JITTER), reason)
@@ -135,12 +135,12 @@ class _Worker:
         self.session = session
         session.stopping = self.stop_requested
         try:
-            config = self._configuration(session)
+            config, stage, names = self._configured(session)
             session.start(self._exit_code, self._patience())
             if self.producer:
-                self.producer.run(session, config)
+                self.producer.run(session, config, names)
             else:
-                run_consumer(self.stage, session, config)
+                run_consumer(stage, session, config)
             session.close()
             return None, True
         except Closed as error:
@@ -160,28 +160,35 @@ class _Worker:
             return CLOSING_SECONDS
         return self.timeout + CLOSING_SECONDS if self.timeout else None
 
-    def _configuration(self, session: Session) -> Any:
-        """What the handler gets as its second argument."""
-        wanted = self.stage.config_type
-        if self.setup:
-            wanted = configuration.wanted_type(self.setup, position=0)
+    def _configured(self, session: Session) -> tuple[Any, Stage, list[str]]:
+        """What the handler gets as its second argument; the stage as it makes it; a source's partitions."""
         try:
-            config = configuration.build(session.welcome.config, wanted)
+            config = self._configuration(session)
+            stage = self.stage.configured(config)
+            return config, stage, self.producer.names(session, config) if self.producer else []
         except configuration.ConfigurationError as error:
             message = f"stage {self.hello.stage}: {error}"
             session.close(codes.APPLICATION, message)
             _fail(EXIT_USAGE, message)
+
+    def _configuration(self, session: Session) -> Any:
+        wanted = self.stage.config_type
+        if self.setup:
+            wanted = configuration.wanted_type(self.setup, position=0)
+        config = configuration.build(session.welcome.config, wanted)
         if self.setup and self.state is None:
             self.state = self.setup(config)
         return self.state if self.setup else config
 
-    def _give_up_if_final(self, reason: Exception) -> None:
+    def _give_up_if_final(self, reason: Exception, attached: bool) -> None:
         if isinstance(reason, Closed) and reason.code not in codes.RETRYABLE:
             _fail(EXIT_USAGE, f"{codes.printable(reason.message)} ({reason.code})")
-        if self.stop_requested:
-            _fail(EXIT_RUNTIME, f"ended without the broker: {codes.printable(str(reason))}")
         if self.spawned and not isinstance(reason, Closed):
             _fail(EXIT_RUNTIME, f"lost the broker at {self.address}: {reason}")
+        if self.stop_requested and attached:
+            _fail(EXIT_RUNTIME, f"ended without the broker: {codes.printable(str(reason))}")
+        if self.stop_requested:
+            sys.exit(0)  # nothing had begun
 
     @staticmethod
     def _exit_code(reason: Exception | None) -> int:

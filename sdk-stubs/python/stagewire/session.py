@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import math
 import os
 import select
 import socket
@@ -48,6 +49,15 @@ class Closed(Exception):
 
 class Lost(Exception):
     """The connection ended without a Close."""
+
+
+class Barrier:
+    """A Ping that stands behind a Settle. What the broker sent before it had read that is at most `through`."""
+
+    __slots__ = ("through",)
+
+    def __init__(self) -> None:
+        self.through: float = math.inf  # the last delivery before the Pong
 
 
 class Batch:
@@ -104,6 +114,8 @@ class Session:
         self._reader = frames.FrameReader(codes.MAX_FRAME)
         self._inputs: dict[int, InputWindow] = {}
         self._names: dict[int, str] = {}
+        self._barriers: dict[int, Barrier] = {}  # whose Pong is to come, by nonce
+        self._nonce = 0
 
     # ---- Beginning and end ----
 
@@ -146,6 +158,12 @@ class Session:
             self._receive()
             if self.ended and not self.welcome.version:
                 raise self.ended
+        if not hello.min_version <= self.welcome.version <= hello.max_version:
+            self._refuse(
+                codes.UNSUPPORTED_VERSION,
+                f"Welcome chose version {self.welcome.version}; this worker speaks {hello.min_version} to {hello.max_version}",
+            )
+            raise self.ended or Lost("closed")
 
     def close(self, code: int = codes.OK, message: str = "") -> None:
         """Says Close, the last frame, and reads on (bounded) until the broker hangs up."""
@@ -188,6 +206,12 @@ class Session:
         if settles:
             self.settled += settles
             self._progress = time.monotonic()
+
+    def ping(self, barrier: Barrier) -> bytes:
+        """A frame, to be sent at once, whose Pong completes the barrier."""
+        self._nonce += 1
+        self._barriers[self._nonce] = barrier
+        return frames.frame(ping=pb.Ping(nonce=self._nonce))
 
     def _await_end(self) -> None:
         if self._thread and threading.current_thread() is not self._thread:
@@ -350,6 +374,11 @@ class Session:
         records, size = self.limits.get(credit.number, (0, 0))
         self.limits[credit.number] = (max(records, credit.records), max(size, credit.bytes))
 
+    def _ponged(self, pong: pb.Pong) -> None:
+        barrier = self._barriers.pop(pong.nonce, None)
+        if barrier:
+            barrier.through = self.received
+
     def _drained(self, drain: pb.Drain) -> None:
         self.drain = drain
 
@@ -377,6 +406,7 @@ class Session:
 _HANDLERS: dict[str, Callable[[Session, Any], None]] = {
     "welcome": Session._welcomed,
     "credit": Session._credited,
+    "pong": Session._ponged,
     "drain": Session._drained,
     "settled": Session._settled,
     "runs": Session._announced,

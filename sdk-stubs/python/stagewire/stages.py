@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, Literal, overload
 
@@ -17,6 +17,7 @@ DEFAULT_IDLE = 10.0  # seconds without a record, after which windows by event ti
 Handler = Callable[..., Any]
 Duration = float | timedelta  # seconds
 Partitions = Iterable[str] | Callable[[Any], Iterable[str]]
+MakeBounds = Callable[[Any], "Bounds"]  # of the configuration
 
 
 class Reject(Exception):
@@ -81,6 +82,7 @@ class Stage:
     kind: str  # "transform", "sink", "batch-sink", "window", "batch" (a window given as a list) or "source"
     bounds: Bounds = field(default=Bounds(records=1))  # of windows
     partitions: Partitions = (DEFAULT_PARTITION,)  # of a source: names, or a function of the configuration
+    make_bounds: MakeBounds | None = None  # in place of `bounds`
 
     @property
     def name(self) -> str:
@@ -94,6 +96,15 @@ class Stage:
     @property
     def config_type(self) -> type | None:
         return configuration.wanted_type(self.handler, position=1)
+
+    def configured(self, config: Any) -> Stage:
+        """With the bounds that follow from the configuration; ConfigurationError when those make no sense."""
+        if self.make_bounds is None:
+            return self
+        try:
+            return replace(self, bounds=self.make_bounds(config), make_bounds=None)
+        except ValueError as error:
+            raise configuration.ConfigurationError(f"config: {error}") from None
 
     def bound(self, config: Any) -> Callable[[Any], Any]:
         """The handler as a function of one argument."""
@@ -135,6 +146,7 @@ def window(
     idle: Duration = DEFAULT_IDLE,
     by_key: bool = False,
     late: Literal["reject", "accept"] = "reject",
+    bounds: MakeBounds | None = None,
 ) -> Callable[[Handler], Stage]:
     """`handler(window[, config])` gets a `Window` and gives emissions; all of it is one step.
 
@@ -144,12 +156,21 @@ def window(
     without a record (0: never) end all of them. A record that comes when its window has ended is rejected,
     or dropped with `late="accept"`. `by_key` keeps a window for each key. Durations are seconds or
     timedeltas.
+
+    Or, in place of all that, `bounds(config)` gives the `Bounds`: of what the handler gets as its second
+    argument. A ValueError out of it is a mistake in the configuration.
     """
-    bounds = Bounds(
+    if bounds is not None:
+        if (records, bytes, seconds, event_time, lateness, idle, by_key, late) != (
+            None, None, None, None, 0, DEFAULT_IDLE, False, "reject",
+        ):
+            raise ValueError("a window has bounds= or the bounds themselves")
+        return lambda handler: Stage(handler, "window", make_bounds=bounds)
+    fixed = Bounds(
         records, bytes, None if seconds is None else _seconds(seconds),
         None if event_time is None else _seconds(event_time), _seconds(lateness), _seconds(idle), by_key, late,
     )
-    return lambda handler: Stage(handler, "window", bounds)
+    return lambda handler: Stage(handler, "window", fixed)
 
 
 def batch(*, records: int, seconds: Duration) -> Callable[[Handler], Stage]:

@@ -78,7 +78,7 @@ def run(asked: Asked, stage: Stage, setup: Callable[..., Any] | None) -> int:
             config = state = setup(config)
         if stage.kind == "source":
             return _run_source(asked, stage, config)
-        return _Trial(stage, stage.bound(config)).run(asked.file)
+        return _Trial(stage.configured(config), stage.bound(config)).run(asked.file)
     except (Mistake, configuration.ConfigurationError, OSError) as error:
         sys.stdout.flush()
         print(f"stagewire: {error}", file=sys.stderr)

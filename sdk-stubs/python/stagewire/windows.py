@@ -19,10 +19,12 @@ from .records import Record
 from .stages import Bounds, Reject
 
 if TYPE_CHECKING:
-    from .lagging import Lanes
+    from .lagging import LaggingLanes
+    from .lanes import Lane
 
 REMEMBERED = 65_536  # ids of records that windows had, to know those that return
 RETURNING_SECONDS = 10.0  # that returning records wait for each other where a stream may be idle for ever
+WindowId = tuple[int, bytes]  # start (0: by arrival), key
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
@@ -57,7 +59,7 @@ class Window:
         self.key = key
         self.complete = complete
         self.rejected: dict[int, Reject] = {}  # by delivery
-        self._id: tuple[int, bytes] = (0, b"")
+        self._id: WindowId = (0, b"")
         self._bytes = 0
         self._deadline = math.inf  # seconds
         self._returned = False  # its time has passed; these are records that were given back
@@ -87,22 +89,20 @@ class Assembler:
     """Puts records into windows; what has ended is taken out of `ready`. Times are seconds of any clock."""
 
     def __init__(self, bounds: Bounds):
-        from .lagging import Lanes
+        from .lagging import LaggingLanes
 
         self.bounds = bounds
-        self.lanes: Lanes = Lanes(self)
+        self.lanes = LaggingLanes(self)
         self.size = round((bounds.event_time or 0) * 1_000_000)  # microseconds; 0: by arrival
         self.lateness = round(bounds.lateness * 1_000_000)
         self.watermark = -math.inf
         self.ready: list[Window] = []
-        self.replaced: list[Record] = []  # void deliveries that left their windows
-        self._open: dict[tuple[int, bytes], Window] = {}  # a dict keeps the oldest first
+        self._open: dict[WindowId, Window] = {}  # a dict keeps the oldest first
         self._next_end = math.inf  # the least end of an open window that the watermark will pass
         self._last_came = 0.0
-        self._partial: set[tuple[int, bytes]] = set()
-        self._returning: dict[tuple[int, bytes], _Comeback] = {}
+        self._partial: set[WindowId] = set()
+        self._returning: dict[WindowId, _Comeback] = {}  # the oldest first
         self._given: dict[str, None] = {}  # ids, the oldest first
-        self._held: dict[str, Record] | None = None  # in open windows; None until a window was given back
 
     def add(self, record: Record, now: float, wall: int = 0) -> None:
         """Puts a record into its window; raises what it is to be settled with if it has none. `wall`:
@@ -114,21 +114,19 @@ class Assembler:
             if not record.event_time:
                 raise Reject(1000, "a record without event time has no place in a window by event time")
             start = record.event_time // self.size * self.size
-            returning = self._admit(record, start, key)
-        if self._held is None or not self._replace(record):
-            self._put(record, (start, key), returning, now, wall)
+            returning = self._admit(record, start)
+        self._put(record, (start, key), returning, now, wall)
 
-    def _admit(self, record: Record, start: int, key: bytes) -> bool:
+    def _admit(self, record: Record, start: int) -> bool:
         """Raises when the record is late; whether it was here before."""
         reached, returning = record.event_time - self.lateness, record.attempt > 1
         self._advance(reached)
         passed = start + self.size <= self.watermark
         if passed:
             if returning:
-                self.lanes.fall_back(record, start)
+                self.lanes.fall_back(record, start, self._last_came)
             returning = returning or bool(record.id) and record.id in self._given
-        expected = returning and (start, key) in self._returning
-        watermark = self.lanes.progress(record, reached, expected)
+        watermark = self.lanes.progress(record, reached)
         if passed and start + self.size <= watermark and not returning:
             self._refuse_late(start + self.size)
         return returning
@@ -138,24 +136,7 @@ class Assembler:
             raise Late
         raise Reject(1000, f"late: its window ended at {format_time(end)}")
 
-    def _replace(self, record: Record) -> bool:
-        """When a delivery is given back, the broker voids those of the same key behind it and delivers them
-        anew (OR-3): of two deliveries of one record the older is the void one."""
-        assert self._held is not None
-        name = record.id
-        old = self._held.get(name) if name else None
-        if name:
-            self._held[name] = record
-        if old is None or old.input != record.input:
-            return False
-        for window in self._open.values():
-            if old in window.records:
-                window.records[window.records.index(old)] = record
-                self.replaced.append(old)
-                return True
-        return False
-
-    def _put(self, record: Record, name: tuple[int, bytes], returning: bool, now: float, wall: int) -> None:
+    def _put(self, record: Record, name: WindowId, returning: bool, now: float, wall: int) -> None:
         window, limit, size = self._open.get(name), self.bounds.bytes, len(record.payload)
         if window and limit and window._bytes + size > limit:
             self._end(window, wall)
@@ -185,7 +166,7 @@ class Assembler:
             window._whole = True
             window.complete = window.complete and not expected.partial
 
-    def _begin(self, name: tuple[int, bytes], now: float, wall: int) -> Window:
+    def _begin(self, name: WindowId, now: float, wall: int) -> Window:
         window = self._open[name] = Window([], wall, key=name[1])
         window._id = name
         if self.bounds.seconds is not None:
@@ -209,9 +190,6 @@ class Assembler:
                 del self._given[next(iter(self._given))]
             if window._id in self._partial or window._cut:
                 window.complete = False
-        if self._held is not None:
-            for record in window.records:
-                self._held.pop(record.id, None)
         self.ready.append(window)
 
     def _advance(self, watermark: float) -> None:
@@ -231,6 +209,7 @@ class Assembler:
         """Ends what time ends. `quiet`: no record waits to be added."""
         if quiet and self._open and self._counts_idle() and now - self._last_came >= self.bounds.idle:
             self._advance(max(each.end for each in self._open.values()))
+        self.lanes.forget(now)
         for window in [each for each in self._open.values() if each._deadline <= now]:
             window._cut = window._returned and not window._whole
             self._end(window, wall)
@@ -269,34 +248,37 @@ class Assembler:
         self._end(window, wall)
         return True
 
-    def give_back(self, window: Window) -> None:
-        """Expects the records of a window to come again. What is held behind them is void (OR-3): it leaves
-        its window for `replaced`, and comes again as well."""
-        first = self.lanes.give_back(window)
-        self._held = {}
-        for each in self.ready:
-            self._drop_void(each, first)
-        for each in list(self._open.values()):
-            self._drop_void(each, first)
-            self._held.update((record.id, record) for record in each.records)
-            if not each.records:
-                del self._open[each._id]
-        # One that never comes back (a dead letter by now) leaves its entry behind: not without bound.
-        known = self._returning.get(window._id)
-        if self.size and (known or len(self._returning) < REMEMBERED):
-            known = self._returning.setdefault(window._id, _Comeback(0, False))
+    def give_back(self, window: Window) -> list[Record]:
+        """Expects the records of a window to come again. What is held behind them is void (OR-3): it leaves its
+        window, comes again as well, and is to be released."""
+        first = self.lanes.give_back(window, self._last_came)
+        void: list[Record] = []
+        # Of the windows by key only those of these keys have such records.
+        keys = {key for _, key in first} if self.bounds.by_key else {b""}
+        for each in [*self.ready, *self._open.values()]:
+            if b"" in keys or each.key in keys:
+                self._drop_void(each, first, void)
+        for each in [each for each in self._open.values() if not each.records]:
+            del self._open[each._id]
+        if self.size:
+            known = self._returning.pop(window._id, None) or _Comeback(0, False)
             known.records += len(window.records)
             known.partial = known.partial or not window.complete
+            self._returning[window._id] = known
+            # One that never comes back (a dead letter by now) leaves its entry behind: not without bound.
+            while len(self._returning) > REMEMBERED:
+                del self._returning[next(iter(self._returning))]
         self.hold_back()
+        return void
 
-    def _drop_void(self, window: Window, first: dict[tuple[int, bytes], int]) -> None:
+    def _drop_void(self, window: Window, first: dict[Lane, int], void: list[Record]) -> None:
         kept = []
         for record in window.records:
             lane = self.lanes.of(record)
             if lane is not None and lane in first and record.delivery > first[lane]:
-                self.replaced.append(record)
+                void.append(record)
                 window._bytes -= len(record.payload)
-                if record.id:
+                if self.size and record.id:
                     self._given[record.id] = None
             else:
                 kept.append(record)

@@ -50,10 +50,12 @@ class Peer:
         self.send_version = 1000
         self.delivered = 0
         self.credit: dict[int, tuple[int, int]] = {}  # granted by the worker
-        self.charged = [0, 0]  # of the worker's credit on input 0
+        self.charged: dict[int, list[int]] = {}  # of the worker's credit, by input
         self.granted = (0, 0)  # to the worker, output 0
         self.spent = [0, 0]
         self.stash: list[pb.Envelope] = []
+        self.answers_pings = True  # as soon as it reads them; False: the script does, by `pong`
+        self.pings: list[int] = []  # nonces that wait for `pong`
 
     # ---- Out ----
 
@@ -84,19 +86,19 @@ class Peer:
         for number in (0, 1):
             self.send(credit=pb.Credit(number=number, records=records, bytes=size))
 
-    def deliver(self, records: list, attempts=()) -> int:
-        """Waits for credit if it has to. Returns the first delivery id."""
-        size = sum(each.ByteSize() for each in records)
-        self.charged[0] += len(records)
-        self.charged[1] += size
+    def deliver(self, records: list, attempts=(), number: int = 0) -> int:
+        """On input `number`; waits for credit if it has to. Returns the first delivery id."""
+        charged = self.charged.setdefault(number, [0, 0])
+        charged[0] += len(records)
+        charged[1] += sum(each.ByteSize() for each in records)
         while True:
-            granted = self.credit.get(0, (0, 0))
-            if self.charged[0] <= granted[0] and self.charged[1] <= granted[1]:
+            granted = self.credit.get(number, (0, 0))
+            if charged[0] <= granted[0] and charged[1] <= granted[1]:
                 break
             self.stash.append(self._next())
         first = self.delivered + 1
         self.delivered += len(records)
-        self.send(deliver=pb.Deliver(first_delivery=first, records=records, attempts=attempts))
+        self.send(deliver=pb.Deliver(input=number, first_delivery=first, records=records, attempts=attempts))
         return first
 
     def drain(self, reason: int, deadline_ms: int = 5000) -> None:
@@ -112,13 +114,13 @@ class Peer:
     # ---- In ----
 
     def expect(self, kind: str):
-        """The next message other than Credit and Extend; it has to be of `kind`."""
+        """The next message other than Credit, Extend and Ping; it has to be of `kind`."""
         while True:
             envelope = self.stash.pop(0) if self.stash else self._next()
             found = envelope.WhichOneof("message")
             if found == kind:
                 return getattr(envelope, kind)
-            if found not in ("credit", "extend"):
+            if found not in ("credit", "extend", "ping"):
                 raise AssertionError(f"expected {kind}, the worker sent {envelope}")
 
     def outcomes(self, deliveries: int) -> list[pb.Outcome]:
@@ -132,6 +134,12 @@ class Peer:
             raise AssertionError(f"{settled} deliveries settled, expected {deliveries}")
         return found
 
+    def pong(self) -> None:
+        """Answers the oldest Ping, or the next message, which has to be one."""
+        if not self.pings:
+            self.expect("ping")
+        self.send(pong=pb.Pong(nonce=self.pings.pop(0)))
+
     def _next(self) -> pb.Envelope:
         (length,) = struct.unpack(">I", self._read(4))
         envelope = pb.Envelope.FromString(self._read(length))
@@ -139,6 +147,10 @@ class Peer:
         kind = envelope.WhichOneof("message")
         if kind == "credit":
             self.credit[envelope.credit.number] = (envelope.credit.records, envelope.credit.bytes)
+        elif kind == "ping":
+            self.pings.append(envelope.ping.nonce)
+            if self.answers_pings:
+                self.pong()
         elif kind == "settle":
             assert length <= 4 << 20
             for outcome in envelope.settle.outcomes:
@@ -193,9 +205,11 @@ def work(stage, *scripts, token: str = "00ff", **arguments) -> Run:
         environment = {"STAGEWIRE_SOCKET": path, "STAGEWIRE_STAGE": "score"}
         if token:
             environment |= {"STAGEWIRE_TOKEN": token, "STAGEWIRE_INSTANCE": "score-1"}
-        run = _run(stage, environment, arguments)
-        thread.join(SECONDS)
-        listener.close()
+        try:
+            run = _run(stage, environment, arguments)
+            thread.join(SECONDS)
+        finally:
+            listener.close()
     if failures:
         raise AssertionError(f"broker: {failures[0]!r}; worker: {run.stderr}") from failures[0]
     return run

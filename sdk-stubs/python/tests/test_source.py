@@ -196,6 +196,30 @@ class Sources(unittest.TestCase):
 
         self.assertEqual(work(stage, script).code, 0)
 
+    def test_what_the_configuration_gets_wrong(self):
+        """Exit code 2: trying again makes no sense. A handler that fails may do better the next time: 1."""
+        @stagewire.source(partitions=lambda config: config["names"])
+        def stage(partition, config):
+            raise OSError("disk full")
+            yield
+
+        def claimed(peer):
+            Claims(peer, config=b'{"names": ["a"]}')
+            with self.assertRaises(EOFError):
+                peer.expect("emit")
+
+        for names, sentence in [('""', "1 to 255 bytes"), (f'"{"x" * 256}"', "1 to 255 bytes"), ('"a\\u0000"', "none of them 0")]:
+            with self.subTest(names):
+                def refused(peer):
+                    peer.welcome(inputs=[], config=b'{"names": [%b]}' % names.encode())
+                    self.assertGreaterEqual(peer.expect("close").code, 1000)
+
+                run = work(stage, refused)
+                self.assertEqual(run.code, 2, run.stderr)
+                self.assertIn(sentence, run.stderr)
+        with self.assertRaisesRegex(OSError, "disk full"):  # which is what ends the process with 1
+            work(stage, claimed)
+
     def test_fenced(self):
         def script(peer):
             Claims(peer)

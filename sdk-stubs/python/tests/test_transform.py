@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import stagewire
 from fake_broker import RESERVE, ids_of, record, work
 from stagewire.v1 import envelope_pb2 as pb
+from stagewire.v1 import record_pb2
 
 
 @stagewire.transform
@@ -33,7 +34,7 @@ class Outcomes(unittest.TestCase):
         def script(peer):
             peer.welcome()
             peer.grant()
-            peer.deliver([record(b'"%b"' % each.encode(), i, key=b"k") for i, each in enumerate(values)])
+            peer.deliver([record(b'"%b"' % each.encode(), i, key=b"k%d" % i) for i, each in enumerate(values)])
             found.extend(peer.outcomes(len(values)))
             peer.close()
 
@@ -47,7 +48,7 @@ class Outcomes(unittest.TestCase):
         self.assertEqual(kinds, [1, 2, 3, 4, 3, 1, 1])
         self.assertEqual([each.first for each in found], [1, 2, 3, 4, 5, 6, 7])
         self.assertEqual(found[0].emissions[0].output.payload, b'"aa"')
-        self.assertEqual(found[0].emissions[0].output.header.key, b"k")
+        self.assertEqual(found[0].emissions[0].output.header.key, b"k0")
         self.assertFalse(found[0].emissions[0].output.HasField("lineage"))
         self.assertEqual((found[1].error.code, found[1].error.message), (1001, "no such thing"))
         self.assertEqual((found[2].delay_ms, found[2].error.message), (1500, "later"))
@@ -71,6 +72,32 @@ class Outcomes(unittest.TestCase):
         self.assertEqual([each.port for each in found[0].emissions], [1])
         self.assertEqual([each.output.payload for each in found[1].emissions], [b"x", b"y"])
         self.assertEqual(len(found[2].emissions), 0)
+
+    def test_a_header_that_is_kept(self):
+        """Byte for byte: also what this version of the header does not know."""
+        @stagewire.transform
+        def stage(record):
+            if not record.payload:
+                return record.emit(payload=b"", key="x", keep_header=True)
+            return [record.emit(json=[1], keep_header=True), record.emit(keep_header=True), record.emit(text="")]
+
+        header = record_pb2.Header.FromString(b"\x0a\x03x.y\x10\x00\x10\x01\x1a\x01k\x32\x03\x0a\x01n\xc0\x3e\x07")
+        found = []
+
+        def script(peer):
+            peer.welcome()
+            peer.grant()
+            given = record(b"p")
+            given.header.CopyFrom(header)
+            peer.deliver([given, record(b"")])
+            found.extend(peer.outcomes(2))
+            peer.close()
+
+        self.assertEqual(work(stage, script).code, 0)
+        kept, same, changed = [each.output for each in found[0].emissions]
+        self.assertEqual([(each.header, each.payload) for each in (kept, same)], [(header, b"[1]"), (header, b"p")])
+        self.assertEqual((changed.header.schema, changed.header.key), ("", b"k"))
+        self.assertIn("the header stays as it is, key included", found[1].error.message)
 
     def test_what_is_not_an_emission_or_a_port(self):
         @stagewire.transform
@@ -144,7 +171,7 @@ class Credit(unittest.TestCase):
             peer.welcome()
             for i in range(60):  # 30,000 records of 4,096 bytes: far beyond any window
                 peer.deliver([record(bytes(4000), j) for j in range(500)])
-                self.assertLessEqual(peer.credit[0][0] - (peer.charged[0] - 500), 8192)
+                self.assertLessEqual(peer.credit[0][0] - (peer.charged[0][0] - 500), 8192)
             peer.outcomes(30_000)
             peer.close()
 
@@ -440,6 +467,18 @@ class Configuration(unittest.TestCase):
 
         self.assertEqual(work(stage, first, second, setup=Model).code, 0)
         self.assertEqual(calls, [Settings(1.0), Model, "closed"])
+
+    def test_setup_may_find_the_configuration_wrong(self):
+        def setup(config):
+            raise stagewire.ConfigurationError("config.model: there is no such file")
+
+        def script(peer):
+            peer.welcome()
+            self.assertGreaterEqual(peer.expect("close").code, 1000)
+
+        run = work(double, script, setup=setup)
+        self.assertEqual(run.code, 2)
+        self.assertIn("stage score: config.model: there is no such file", run.stderr)
 
     def test_a_dict_otherwise(self):
         seen = []

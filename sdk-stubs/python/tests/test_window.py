@@ -2,9 +2,11 @@ import math
 import random
 import unittest
 from datetime import timedelta
+from unittest import mock
 
 import stagewire
 from fake_broker import ids_of, record, work
+from stagewire.lagging import LAGGING_SECONDS
 from stagewire.stages import Bounds, Reject
 from stagewire.v1 import envelope_pb2 as pb
 from stagewire.v1 import record_pb2
@@ -168,15 +170,17 @@ class Windows(unittest.TestCase):
 
     def test_a_retried_window_comes_back_and_is_not_late(self):
         def body(peer):
-            peer.deliver([at(100, "a", number=1), at(101, "retry", number=2), at(112, "c", number=3)])
-            self.assertEqual(self.outcome(peer, 1).kind, 3)
-            self.assertNotIn(3, peer.found)
-            # Delivery 3 is void by now: its record comes again behind those that were retried.
-            peer.deliver([at(100, "a", number=1), at(101, "retry", number=2)], attempts=[2, 2])
-            peer.deliver([at(112, "c", number=3), at(122, "d", number=4)])
-            self.window(peer, 4, "a+retry")
-            self.assertEqual(ids_of(self.window(peer, 6, "c")), [6])
-            self.assertEqual(self.outcome(peer, 3).kind, 4)
+            peer.answers_pings = False
+            peer.deliver([at(100, "a", "k", 1), at(101, "retry", "k", 2), at(112, "c", "k", 3)])
+            # Delivery 3 is void by now: its record comes again behind those that were retried. So is 4, under way.
+            self.assertEqual([self.outcome(peer, each).kind for each in (1, 2, 3)], [3, 3, 4])
+            peer.deliver([at(113, "d", "k", 4)])
+            self.assertEqual(self.outcome(peer, 4).kind, 4)
+            peer.pong()
+            peer.deliver([at(100, "a", "k", 1), at(101, "retry", "k", 2)], attempts=[2, 2])
+            peer.deliver([at(112, "c", "k", 3), at(113, "d", "k", 4), at(122, "e", "k", 5)])
+            self.assertEqual(ids_of(self.window(peer, 5, "a+retry")), [5, 6])
+            self.assertEqual(ids_of(self.window(peer, 7, "c+d")), [7, 8])
 
         self.play(stagewire.window(event_time=10, idle=0)(joined), body)
 
@@ -223,15 +227,36 @@ class Windows(unittest.TestCase):
 
     def test_bounds_that_cannot_be_meant(self):
         for arguments in [{}, {"records": 0}, {"bytes": 0}, {"seconds": -1}, {"records": 1, "event_time": 1},
-                          {"event_time": 0}, {"event_time": 1, "idle": -1}, {"event_time": 1, "late": "drop"}]:
+                          {"event_time": 0}, {"event_time": 1, "idle": -1}, {"event_time": 1, "late": "drop"},
+                          {"records": 1, "bounds": lambda config: Bounds(records=1)}]:
             with self.subTest(arguments), self.assertRaises(ValueError):
                 stagewire.window(**arguments)
+
+
+    def test_bounds_by_configuration(self):
+        stage = stagewire.window(bounds=lambda config: Bounds(records=config["records"]))(joined)
+
+        def body(peer):
+            peer.deliver([record(each) for each in (b"a", b"b", b"c", b"d")])
+            self.window(peer, 1, "a+b")
+            self.window(peer, 3, "c+d")
+
+        self.play(stage, body, config=b'{"records": 2}')
+
+        def refused(peer):
+            peer.welcome(config=b'{"records": -1}')
+            self.assertGreaterEqual(peer.expect("close").code, 1000)
+
+        run = work(stage, refused)
+        self.assertEqual(run.code, 2)
+        self.assertIn("config: a window has at least one record", run.stderr)
 
 
 class Held:
     """A record without a broker."""
 
-    def __init__(self, moment: int, key: bytes = b"", name: str = "", attempt: int = 1):
+    def __init__(self, moment: int, key: bytes = b"", name: str = "", attempt: int = 1, delivery: int = 0):
+        self.delivery = delivery
         self.event_time, self.key, self.id, self.attempt = moment, key, name, attempt
         self.payload, self.input, self.input_number = b"", "up", 0
 
@@ -254,6 +279,52 @@ class Assembling(unittest.TestCase):
         self.assertEqual([each.complete for each in assembler.ready], [True, False])
         with self.assertRaisesRegex(Reject, "late"):
             assembler.add(Held(102, name="9"), 1002)
+
+    def dead_window(self, by_key: bool) -> Assembler:
+        """A window of key k was given back, and all of it is a dead letter: nothing comes again."""
+        assembler = Assembler(Bounds(event_time=10e-6, idle=0, by_key=by_key))
+        assembler.lanes.ordering = {0: pb.ORDERING_KEY}
+        assembler.add(Held(100, b"k", "0", delivery=1), 1000)
+        assembler.add(Held(112, b"o", "1", delivery=2), 1000)
+        (window,) = assembler.ready
+        assembler.ready.clear()
+        self.assertEqual(assembler.give_back(window), [])
+        self.assertEqual(len(assembler.lanes.lagging), 1)
+        return assembler
+
+    def test_a_key_whose_window_is_dead_catches_up_with_its_next_record(self):
+        for by_key in (True, False):
+            with self.subTest(by_key):
+                assembler = self.dead_window(by_key)
+                assembler.add(Held(131, b"k", "2", delivery=3), 1001)
+                self.assertEqual(assembler.lanes.lagging, {})
+                with self.assertRaisesRegex(Reject, "late"):
+                    assembler.add(Held(115, b"k", "3", delivery=4), 1001)
+                assembler.add(Held(141, b"o", "4", delivery=5), 1001)  # whose window the watermark ends, as ever
+                self.assertEqual([(each.start, each.complete) for each in assembler.ready], [(110, True), (130, True)])
+
+    def test_a_dead_key_that_is_never_seen_again_does_not_lag_for_ever(self):
+        """Without keys its lag would keep every window that comes back waiting."""
+        assembler = self.dead_window(by_key=False)
+        assembler.tick(1000 + LAGGING_SECONDS - 1, True)
+        self.assertEqual(len(assembler.lanes.lagging), 1)
+        assembler.tick(1000 + LAGGING_SECONDS, True)
+        self.assertEqual(assembler.lanes.lagging, {})
+
+    def test_dead_keys_take_no_more_than_their_share_of_memory(self):
+        assembler = Assembler(Bounds(event_time=10e-6, idle=0, by_key=True))
+        assembler.lanes.ordering = {0: pb.ORDERING_KEY}
+        count = 300
+        with mock.patch("stagewire.windows.REMEMBERED", 100), mock.patch("stagewire.lagging.REMEMBERED", 100):
+            for i in range(count):
+                assembler.add(Held(100 + 10 * i, b"%d" % i, f"{i}", delivery=i + 1), 1000)
+                while assembler.ready:
+                    assembler.give_back(assembler.ready.pop())
+                assembler.tick(1000, False)
+        self.assertEqual((len(assembler.lanes.lagging), len(assembler._returning), len(assembler._given)), (100, 100, 100))
+        # The latest are the ones that are remembered.
+        assembler.add(Held(100 + 10 * (count - 2), b"%d" % (count - 2), f"{count - 2}", attempt=2, delivery=count + 1), 1000)
+        self.assertEqual(len(assembler._returning), 99)
 
     def test_every_record_is_in_one_window(self):
         """Whatever the order of arrival: in exactly one, and in the right one, or late."""
