@@ -58,7 +58,7 @@ let package = Package(
         .executableTarget(
             name: "stagewire",
             dependencies: [
-                "StagewireStages",
+                "StagewireStages", "StagewireStage",
                 "StagewireBroker", "StagewireConfig", "StagewireControl", "StagewireRouter", "StagewireWire",
                 "StagewireModel",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
@@ -98,7 +98,8 @@ let package = Package(
         .testTarget(
             name: "StagewireCommandTests",
             dependencies: [
-                "stagewire", "StagewireBroker", "StagewireRouter", "StagewireModel",
+                "stagewire", "StagewireBroker", "StagewireControl", "StagewireRouter", "StagewireStage",
+                "StagewireModel",
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: settings),
