@@ -63,7 +63,7 @@ let package = Package(
         .executableTarget(
             name: "stagewire",
             dependencies: [
-                "StagewireStages", "StagewireConformance",
+                "StagewireStages", "StagewireStage", "StagewireConformance",
                 "StagewireBroker", "StagewireConfig", "StagewireControl", "StagewireRouter", "StagewireWire",
                 "StagewireModel",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
@@ -103,7 +103,8 @@ let package = Package(
         .testTarget(
             name: "StagewireCommandTests",
             dependencies: [
-                "stagewire", "StagewireBroker", "StagewireRouter", "StagewireModel",
+                "stagewire", "StagewireBroker", "StagewireControl", "StagewireRouter", "StagewireStage",
+                "StagewireModel",
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: settings),

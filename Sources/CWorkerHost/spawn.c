@@ -97,7 +97,7 @@ static void set_limits(struct start *start) {
 // meant for the broker, which drains: both by a signal that stays ignored across exec.
 static void set_signals(const struct sw_spawn *request) {
   sw_reset_signals();
-  if (request->input == 0) signal(request->shares_group ? SIGINT : SIGTTOU, SIG_IGN);
+  if (request->input == 0 || request->output == 1) signal(request->shares_group ? SIGINT : SIGTTOU, SIG_IGN);
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, NULL);

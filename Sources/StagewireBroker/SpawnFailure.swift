@@ -25,9 +25,11 @@ struct SpawnFailure {
     }
 
     private func streams(_ system: String) -> String {
-        switch request.streams {
-        case .inherited: "\(system). Are the broker's own standard input and output open?"
-        case .captured: "its standard streams cannot be set: \(system)"
+        switch (request.hasOwnInput, request.output) {
+        case (true, nil): "\(system). Are the broker's own standard input and output open?"
+        case (true, _): "\(system). Is the broker's own standard input open?"
+        case (false, nil): "\(system). Is the broker's own standard output open?"
+        case (false, _): "its standard streams cannot be set: \(system)"
         }
     }
 

@@ -4,21 +4,16 @@ import StagewireModel
 
 /// A program to start: everything the child gets, and nothing of ours besides.
 struct SpawnRequest {
-    /// What the child's standard streams are.
-    enum Streams: Equatable {
-        /// Input is empty, output goes to the descriptor `output`.
-        case captured(output: Int32)
-        /// Input and output are the broker's own.
-        case inherited
-    }
-
     /// Program and arguments, not empty. A program without a slash is looked up in PATH of `environment`; one with a
     /// slash and no leading one is relative to `directory`.
     var command: [String]
     var directory: String
     /// `NAME=value`
     var environment: [String]
-    var streams: Streams
+    /// Whether standard input is the broker's own; else it is empty.
+    var hasOwnInput = false
+    /// Descriptor that becomes standard output; nil: the broker's own.
+    var output: Int32?
     /// Descriptor that becomes standard error.
     var error: Int32
     var limits = ProcessLimits()
@@ -29,7 +24,7 @@ struct SpawnRequest {
     /// be stopped by SIGTTIN. Making its group the foreground one instead would take Ctrl-C away from the broker. So
     /// such a worker stays with the broker and ignores SIGINT; the price is that processes which it starts itself
     /// cannot be told from the broker's own and are not ended with it.
-    var sharesGroup: Bool { streams == .inherited && isatty(STDIN_FILENO) == 1 }
+    var sharesGroup: Bool { hasOwnInput && isatty(STDIN_FILENO) == 1 }
 
     /// Starts the program, by default in a process group of its own whose number is the returned process id.
     ///
@@ -54,7 +49,9 @@ struct SpawnRequest {
                         request.limits = resources.baseAddress
                         request.limit_count = resources.count
                         request.niceness = Int32(limits.niceness ?? 0)
-                        (request.input, request.output) = descriptors
+                        // -1 stands for an empty input.
+                        request.input = hasOwnInput ? STDIN_FILENO : -1
+                        request.output = output ?? STDOUT_FILENO
                         return sw_spawn(&request, &failure)
                     }
                 }
@@ -62,14 +59,6 @@ struct SpawnRequest {
         }
         guard pid > 0 else { throw SpawnFailure(request: self, program: program, failure: failure).error }
         return pid
-    }
-
-    /// Of standard input and output; -1 stands for an empty input.
-    private var descriptors: (Int32, Int32) {
-        switch streams {
-        case .captured(let output): (-1, output)
-        case .inherited: (STDIN_FILENO, STDOUT_FILENO)
-        }
     }
 
     private func withStrings<Result>(

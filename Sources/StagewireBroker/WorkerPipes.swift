@@ -15,20 +15,16 @@ struct WorkerPipes {
 
     init(streams: StandardStreams) throws(EnvironmentError) {
         error = try Pipe()
-        switch streams {
-        case .inherit: output = nil
-        case .log:
-            do {
-                output = try Pipe()
-            } catch {
-                self.error.close()
-                throw error
-            }
+        guard !streams.hasOutput else {
+            output = nil
+            return
         }
-    }
-
-    var streams: SpawnRequest.Streams {
-        if let output { .captured(output: output.writing) } else { .inherited }
+        do {
+            output = try Pipe()
+        } catch {
+            self.error.close()
+            throw error
+        }
     }
 
     /// The reading ends.

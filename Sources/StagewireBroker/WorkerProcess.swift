@@ -47,8 +47,9 @@ final class WorkerProcess {
         surroundings.loop.preconditionInEventLoop()
         let pipes = try WorkerPipes(streams: launch.standardStreams)
         let request = SpawnRequest(
-            command: launch.command, directory: directory, environment: environment, streams: pipes.streams,
-            error: pipes.error.writing, limits: launch.limits)
+            command: launch.command, directory: directory, environment: environment,
+            hasOwnInput: launch.standardStreams.hasInput, output: pipes.output?.writing, error: pipes.error.writing,
+            limits: launch.limits)
         defer { pipes.closeWriting() }
         let pid: pid_t
         do {

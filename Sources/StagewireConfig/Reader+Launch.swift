@@ -77,22 +77,57 @@ extension Reader {
         return limits
     }
 
-    /// Several processes that read one terminal would each get some of the keys.
+    /// Several processes that read one terminal would each get some of the keys, and their lines would mix.
     mutating func checkStandardStreams(_ fields: Fields, _ what: String, _ draft: StageDraft) {
-        guard draft.definition.launch?.standardStreams == .inherit, let value = fields[StageKeys.standardStreams] else {
+        guard let streams = draft.definition.launch?.standardStreams, let value = fields[StageKeys.standardStreams]
+        else {
             return
         }
+        let wanted = StandardStream.allCases.filter { $0.belongs(to: streams) }
+        guard !wanted.isEmpty else { return }
         if draft.definition.workers > 1 {
             report(
                 value.position,
-                "\(what): `stdio: inherit` is for one worker, but `workers` is \(draft.definition.workers)",
+                "\(what): `stdio: \(streams.rawValue)` is for one worker, but `workers` is \(draft.definition.workers)",
                 hint: "write `workers: 1`, or leave `stdio` out")
         }
-        if let inheritor {
-            report(
-                value.position, "\(what): `stdio: inherit` is for one stage, and \(quoted(inheritor)) has it already",
-                hint: "leave it out of one of them")
+        var taken: [StandardStream] = []
+        for stream in wanted {
+            guard streamOwners[stream] == nil else {
+                taken.append(stream)
+                continue
+            }
+            streamOwners[stream] = (draft.definition.name, value.position)
         }
-        inheritor = inheritor ?? draft.definition.name
+        reportTaken(taken, value.position, what)
+    }
+
+    private mutating func reportTaken(_ taken: [StandardStream], _ position: Position, _ what: String) {
+        let owners = taken.compactMap { streamOwners[$0] }
+        // Both with one stage: that is one mistake.
+        let isOne = owners.count == 2 && owners[0].stage == owners[1].stage
+        let mistakes = isOne ? [("input and output", owners[0])] : Array(zip(taken.map(\.rawValue), owners))
+        for (stream, owner) in mistakes {
+            report(
+                position,
+                "\(what): one stage can have the broker's standard \(stream), and \(quoted(owner.stage)) has it "
+                    + "already (\(owner.position.line):\(owner.position.column))",
+                hint: isOne
+                    ? "let one have `stdio: stdin` and the other `stdio: stdout`"
+                    : "leave it out of one of them")
+        }
+    }
+}
+
+/// A standard stream that the broker can give away.
+enum StandardStream: String, CaseIterable {
+    case input
+    case output
+
+    func belongs(to streams: StandardStreams) -> Bool {
+        switch self {
+        case .input: streams.hasInput
+        case .output: streams.hasOutput
+        }
     }
 }

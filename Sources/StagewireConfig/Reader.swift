@@ -7,8 +7,8 @@ struct Reader {
     private(set) var errors: [ConfigurationError] = []
     /// What the file starts, in its order.
     var commands: [CommandSite] = []
-    /// The stage whose worker has the broker's own input and output.
-    var inheritor: String?
+    /// The stages whose workers have the broker's own standard streams, and where the file says so.
+    var streamOwners: [StandardStream: (stage: String, position: Position)] = [:]
 
     init(source: SourceText) { self.source = source }
 

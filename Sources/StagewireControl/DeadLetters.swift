@@ -101,42 +101,14 @@ public struct DeadLetterDetail: Codable, Equatable, Sendable {
         }
     }
 
-    public enum Value: Codable, Equatable, Sendable {
-        case text(String)
-        case integer(Int64)
-        case number(Double)
-        case flag(Bool)
+    /// W3C Trace Context.
+    public struct Trace: Codable, Equatable, Sendable {
+        public var traceparent: String
+        public var tracestate: String
 
-        public init(from decoder: any Decoder) throws {
-            let container = try decoder.singleValueContainer()
-            if let flag = try? container.decode(Bool.self) {
-                self = .flag(flag)
-            } else if let integer = try? container.decode(Int64.self) {
-                self = .integer(integer)
-            } else if let number = try? container.decode(Double.self) {
-                self = .number(number)
-            } else {
-                self = .text(try container.decode(String.self))
-            }
-        }
-
-        public func encode(to encoder: any Encoder) throws {
-            var container = encoder.singleValueContainer()
-            switch self {
-            case .text(let text): try container.encode(text)
-            case .integer(let integer): try container.encode(integer)
-            case .number(let number): try container.encode(number)
-            case .flag(let flag): try container.encode(flag)
-            }
-        }
-    }
-
-    public struct Attribute: Codable, Equatable, Sendable {
-        public var name: String
-        public var value: Value
-        public init(name: String, value: Value) {
-            self.name = name
-            self.value = value
+        public init(traceparent: String, tracestate: String) {
+            self.traceparent = traceparent
+            self.tracestate = tracestate
         }
     }
 
@@ -147,6 +119,8 @@ public struct DeadLetterDetail: Codable, Equatable, Sendable {
     public var contentType: String
     /// RFC 3339, UTC, microseconds; absent when the stage gave none.
     public var eventTime: String?
+    /// The same in microseconds since 1970: years beyond 9999 have no RFC 3339.
+    public var eventMicroseconds: Int64?
     /// Base64; absent when there is no key.
     public var keyBase64: String?
     public var attributes: [Attribute]
@@ -160,17 +134,20 @@ public struct DeadLetterDetail: Codable, Equatable, Sendable {
     public var hasMoreParents: Bool
     /// The id of the source's record; its own when it is one.
     public var root: String
+    /// Absent when the source gave none.
+    public var trace: Trace?
     public var ingestTime: String?
     public var hops: [Hop]
 
     public init(
-        letter: DeadLetterSummary, contentType: String, eventTime: String?, keyBase64: String?,
-        attributes: [Attribute], payloadBase64: String, payloadText: String?, parents: [String],
-        hasMoreParents: Bool, root: String, ingestTime: String?, hops: [Hop]
+        letter: DeadLetterSummary, contentType: String, eventTime: String?, eventMicroseconds: Int64?,
+        keyBase64: String?, attributes: [Attribute], payloadBase64: String, payloadText: String?, parents: [String],
+        hasMoreParents: Bool, root: String, trace: Trace?, ingestTime: String?, hops: [Hop]
     ) {
         self.letter = letter
         self.contentType = contentType
         self.eventTime = eventTime
+        self.eventMicroseconds = eventMicroseconds
         self.keyBase64 = keyBase64
         self.attributes = attributes
         self.payloadBase64 = payloadBase64
@@ -178,14 +155,16 @@ public struct DeadLetterDetail: Codable, Equatable, Sendable {
         self.parents = parents
         self.hasMoreParents = hasMoreParents
         self.root = root
+        self.trace = trace
         self.ingestTime = ingestTime
         self.hops = hops
     }
 
     private enum CodingKeys: String, CodingKey {
-        case letter, attributes, parents, root, hops
+        case letter, attributes, parents, root, trace, hops
         case contentType = "content_type"
         case eventTime = "event_time"
+        case eventMicroseconds = "event_microseconds"
         case keyBase64 = "key_base64"
         case payloadBase64 = "payload_base64"
         case payloadText = "payload_text"

@@ -65,12 +65,30 @@ public struct ProcessLimits: Equatable, Sendable {
     public init() {}
 }
 
-/// What a worker has as standard input and output.
+/// What a worker has as standard input and output. Each of the broker's own may go to one stage with one worker.
 public enum StandardStreams: String, Sendable, CaseIterable {
     /// Input is empty; output goes into the log.
     case log
-    /// The broker's own. One stage with one worker may have them.
+    /// Both are the broker's own.
     case inherit
+    /// Input is the broker's own; output goes into the log.
+    case stdin
+    /// Input is empty; output is the broker's own.
+    case stdout
+
+    public var hasInput: Bool {
+        switch self {
+        case .inherit, .stdin: true
+        case .log, .stdout: false
+        }
+    }
+
+    public var hasOutput: Bool {
+        switch self {
+        case .inherit, .stdout: true
+        case .log, .stdin: false
+        }
+    }
 }
 
 /// How the host starts a stage's workers; `nil` in `StageDefinition.launch` means that somebody else does.

@@ -142,7 +142,7 @@ final class ConnectionThread {
         let isWithin = hub.change { state in
             guard let index = state.inputs.firstIndex(where: { $0.number == deliver.input }) else { return false }
             state.received += charge.records
-            if charge.records > 0 { state.queue.append(batch) }
+            if charge.records > 0 { state.append(batch) }
             return state.inputs[index].receive(charge)
         }
         guard isWithin else {
@@ -171,7 +171,8 @@ final class ConnectionThread {
             hub.change { $0.source.claimed(partition, last: last, checkpoint: checkpoint, session: $0.session) }
         case .committed(let partition, let through, let refused):
             hub.change { $0.source.committed(partition, through: through, refused: refused) }
-        case .pong, .settled: break
+        case .pong(let nonce): hub.look { $0.pongs.append(nonce) }
+        case .settled: break
         case .hello, .welcome, .extend, .claim, .finished:
             throw CloseReason(.unexpectedMessage, "The broker sent a message that it sends only once, or never.")
         }

@@ -11,7 +11,9 @@ final class Hub: Sendable {
         /// Counts sessions from 1.
         var session = 0
         var outbox: Outbox?
-        var queue: [Batch] = []
+        var queue: [Arrival] = []
+        /// Pongs behind the last batch of the queue.
+        var pongs: [UInt64] = []
         var inputs: [InputWindow] = []
         var outputs: [OutputCredit] = []
         /// Deliveries that have arrived.
@@ -32,8 +34,19 @@ final class Hub: Sendable {
         fileprivate var version: UInt64 = 0
         fileprivate var waiters: [CheckedContinuation<Void, Never>] = []
 
+        mutating func append(_ batch: Batch) {
+            queue.append(Arrival(batch: batch, pongs: pongs))
+            pongs = []
+        }
+
         /// Gives back what has not been begun: a shutdown, or the end.
         var isReleasing: Bool { drain == .shutdown || isLeaving || ended != nil }
+    }
+
+    /// A batch with the nonces of the Pongs that came before it, behind the batch before.
+    struct Arrival: Sendable {
+        var batch: Batch
+        var pongs: [UInt64]
     }
 
     let waker = Waker()

@@ -43,13 +43,12 @@ extension Lane {
 
     private enum Event: Sendable {
         /// nil: the end.
-        case batch(Batch?)
+        case batch(Hub.Arrival?)
         case time
     }
 
     private func place(_ record: Record) {
         guard let placing = sorter?.add(record, now: Uptime.now) else { return }
-        settleVoid()
         let only = record.delivery...record.delivery
         switch placing {
         case .held: break
@@ -106,11 +105,15 @@ extension Lane {
     }
 
     private func settle(_ window: Window, _ outcome: Outcome) async -> Bool {
-        guard outcome.kind == .accepted else {
+        switch outcome.kind {
+        case .accepted: break
+        case .rejected:
             outbox.settle(Self.ranges(window.records), outcome)
-            if outcome.kind != .rejected {
-                sorter?.giveBack(window, now: Uptime.now)
-                settleVoid()
+            return true
+        case .retry, .released:
+            giveBack(window.records, outcome)
+            for void in sorter?.giveBack(window, now: Uptime.now) ?? [] {
+                giveBack([void], Outcome(kind: .released))
             }
             return true
         }
@@ -138,12 +141,6 @@ extension Lane {
             outbox.settle(Self.ranges(accepted), .accepted, emissions: emitter.body.bytes)
         }
         return true
-    }
-
-    /// What is said of void deliveries is ignored (OR-4), but has to be said: they count as held (DE-3).
-    private func settleVoid() {
-        guard let void = sorter?.takeVoid(), !void.isEmpty else { return }
-        outbox.settle(Self.ranges(void), Outcome(kind: .released))
     }
 
     /// Without emissions nothing has to be one outcome, so a batch without `holds` keeps the order (OR-2).

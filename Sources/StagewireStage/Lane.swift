@@ -20,6 +20,7 @@ final class Lane: @unchecked Sendable {
     /// What has left the queue and is not yet in anybody's hands.
     private var batch: Batch?
     private var index = 0
+    private var closed = ClosedLanes()
     var sorter: WindowSorter?
 
     init(_ hub: Hub, _ outbox: Outbox, _ welcome: Welcome, _ handler: Handler, timeout: Duration) {
@@ -82,7 +83,7 @@ final class Lane: @unchecked Sendable {
     }
 
     /// A batch, `.some(nil)` at the end, nil when there is none yet.
-    static func pop(_ state: inout Hub.State) -> Batch?? {
+    static func pop(_ state: inout Hub.State) -> Hub.Arrival?? {
         if state.ended != nil || state.isLeaving { return .some(nil) }
         if Task.isCancelled { return .some(nil) }
         guard !state.queue.isEmpty else { return nil }
@@ -90,8 +91,10 @@ final class Lane: @unchecked Sendable {
     }
 
     /// Credit is granted for the whole batch as it leaves the queue.
-    func adopt(_ next: Batch?) -> Bool {
-        guard let next else { return false }
+    func adopt(_ arrival: Hub.Arrival?) -> Bool {
+        guard let arrival else { return false }
+        let next = arrival.batch
+        for nonce in arrival.pongs { closed.open(nonce) }
         let charge = Charge(records: UInt64(next.records.count), bytes: UInt64(next.size))
         let grant: CreditLimit? = hub.look { state in
             guard let index = state.inputs.firstIndex(where: { $0.number == next.input.number }) else { return nil }
@@ -105,18 +108,24 @@ final class Lane: @unchecked Sendable {
 
     var hasNext: Bool { batch.map { index < $0.records.count } ?? false }
 
-    /// The next record of the batch at hand. While a shutdown gives records back, it gives back all of them.
+    /// The next record of the batch at hand that is for a handler. While a shutdown gives records back, it gives back
+    /// all of them.
     func take() -> Record? {
-        guard let batch, index < batch.records.count else { return nil }
-        guard !hub.isReleasing.load(ordering: .relaxed) else {
-            let first = batch.firstDelivery + UInt64(index)
-            let last = batch.firstDelivery + UInt64(batch.records.count) - 1
-            outbox.settle([first...last], Outcome(kind: .released))
-            index = batch.records.count
-            return nil
+        while let batch, index < batch.records.count {
+            guard !hub.isReleasing.load(ordering: .relaxed) else {
+                let first = batch.firstDelivery + UInt64(index)
+                let last = batch.firstDelivery + UInt64(batch.records.count) - 1
+                outbox.settle([first...last], Outcome(kind: .released))
+                index = batch.records.count
+                return nil
+            }
+            index += 1
+            let record = Record(batch, index - 1)
+            guard closed.contain(record) else { return record }
+            giveBack([record], Outcome(kind: .released))
+            sorter?.expect(record)
         }
-        index += 1
-        return Record(batch, index - 1)
+        return nil
     }
 
     // MARK: Outcomes
@@ -135,10 +144,28 @@ final class Lane: @unchecked Sendable {
         return Outcome(verdict)
     }
 
+    /// Settles what comes again, as one outcome. Its lanes are closed from here on.
+    ///
+    /// Void records go one by one. If they are not void after all, for what they follow has used up its attempts and
+    /// is a dead letter, the first is released and voids the rest; in one outcome each would count as released, and
+    /// enough of that makes a dead letter too (RT-2).
+    func giveBack(_ records: [Record], _ outcome: Outcome) {
+        let ranges = Self.ranges(records)
+        let lanes = Set(records.compactMap(OrderLane.init))
+        guard !lanes.isEmpty else { return outbox.settle(ranges, outcome) }
+        let nonce = outbox.giveBack(ranges, outcome)
+        for lane in lanes { closed.close(lane, until: nonce) }
+    }
+
     /// Settles one record; false: the session has ended.
     private func settle(_ record: Record, _ outcome: Outcome) async -> Bool {
-        guard outcome.kind == .accepted else {
+        switch outcome.kind {
+        case .accepted: break
+        case .rejected:
             outbox.settle([record.delivery...record.delivery], outcome)
+            return true
+        case .retry, .released:
+            giveBack([record], outcome)
             return true
         }
         if let error = emitter.rejectedDeliveries[record.delivery] ?? emitter.refusal {

@@ -18,6 +18,8 @@ public struct Lineage: Equatable, Sendable {
     /// One for each stage that emitted, oldest first.
     public var hops: [Hop] = []
 
+    package init() {}
+
     public struct Hop: Equatable, Sendable {
         /// Who emitted it; nil when the broker has not announced the run.
         public var run: Run?
@@ -25,6 +27,12 @@ public struct Lineage: Equatable, Sendable {
         public var time: Int64
         /// Of the delivery that led to it, from 1.
         public var attempt: Int
+
+        package init(run: Run?, time: Int64, attempt: Int) {
+            self.run = run
+            self.time = time
+            self.attempt = attempt
+        }
     }
 }
 

@@ -25,6 +25,11 @@ final class Outbox: Sendable {
         inner.withLock { $0.settle(deliveries, outcome, emissions) }
     }
 
+    /// As `settle`, for what comes again. Returns the nonce of a Ping that is written right behind that Settle.
+    func giveBack(_ deliveries: [ClosedRange<UInt64>], _ outcome: Outcome) -> UInt64 {
+        inner.withLock { $0.giveBack(deliveries, outcome) }
+    }
+
     /// The most frequent outcome: one delivery, accepted.
     func accept(_ delivery: UInt64, emissions: [UInt8]) { inner.withLock { $0.accept(delivery, emissions) } }
 
@@ -52,6 +57,9 @@ final class Outbox: Sendable {
         private var run: ClosedRange<UInt64>?
         private var count: UInt64 = 0
         private var hasWaited = false
+        /// Of the next Ping, and whether it goes behind what is gathered.
+        private var nonce: UInt64 = 1
+        private var asks = false
         var settled: UInt64 = 0
         var isClosed = false
 
@@ -85,13 +93,22 @@ final class Outbox: Sendable {
             append(deliveries, outcome, emissions)
         }
 
+        mutating func giveBack(_ deliveries: [ClosedRange<UInt64>], _ outcome: Outcome) -> UInt64 {
+            closeRun()
+            return append(deliveries, outcome, [], asks: true)
+        }
+
         private mutating func closeRun() {
             guard let open = run else { return }
             run = nil
             append([open], .accepted, [])
         }
 
-        private mutating func append(_ deliveries: [ClosedRange<UInt64>], _ outcome: Outcome, _ emissions: [UInt8]) {
+        /// Returns the nonce of the Ping behind it, if it `asks` for one.
+        @discardableResult
+        private mutating func append(
+            _ deliveries: [ClosedRange<UInt64>], _ outcome: Outcome, _ emissions: [UInt8], asks: Bool = false
+        ) -> UInt64 {
             let head = Self.head(deliveries, outcome)
             let length = head.count + emissions.count
             if count > 0, gathered.bytes.count + length + 16 > maxFrame { writeGathered() }
@@ -99,7 +116,10 @@ final class Outbox: Sendable {
             gathered.bytes.append(contentsOf: head)
             gathered.bytes.append(contentsOf: emissions)
             count += deliveries.reduce(0) { $0 + $1.upperBound - $1.lowerBound + 1 }
+            if asks { self.asks = true }
+            let nonce = self.nonce
             if gathered.bytes.count >= Outbox.target { writeGathered() }
+            return nonce
         }
 
         /// An Outcome without its emissions.
@@ -139,6 +159,12 @@ final class Outbox: Sendable {
 
         private mutating func writeGathered() {
             let start = BodyFrame.close(.settle, &gathered)
+            if asks {
+                // In one write with the Settle: the fewer records the broker sends in between, the fewer are void.
+                gathered.bytes.append(contentsOf: FrameCodec.encode(.ping(nonce: nonce)))
+                nonce += 1
+                asks = false
+            }
             write(gathered.bytes[start...])
             settled += count
             count = 0

@@ -22,16 +22,25 @@ public enum RecordJSON {
     ///
     /// - Parameter withInput: names the input, for stages that have several.
     public static func write(_ record: Record, withInput: Bool = false) -> [UInt8] {
-        var writer = ObjectWriter()
-        appendAuthored(record.output(), to: &writer)
-        let lineage = record.lineage
-        if !lineage.id.isEmpty { writer.raw("lineage", RecordJSON.lineage(lineage)) }
-        writer.raw("attempt", Array("\(record.attempt)".utf8))
+        var writer = delivered(record.output(), record.lineage, attempt: record.attempt)
         if withInput {
             let isOnlyPort = record.input.port.isEmpty || record.input.port == "out"
             writer.text("input", isOnlyPort ? record.input.stage : "\(record.input.stage).\(record.input.port)")
         }
         return writer.finish()
+    }
+
+    /// As `write(_:withInput:)`, for a record that is no delivery any more.
+    package static func write(_ output: Output, lineage: Lineage, attempt: Int) -> [UInt8] {
+        delivered(output, lineage, attempt: attempt).finish()
+    }
+
+    private static func delivered(_ output: Output, _ lineage: Lineage, attempt: Int) -> ObjectWriter {
+        var writer = ObjectWriter()
+        appendAuthored(output, to: &writer)
+        if !lineage.id.isEmpty { writer.raw("lineage", RecordJSON.lineage(lineage)) }
+        writer.raw("attempt", Array("\(attempt)".utf8))
+        return writer
     }
 
     private static func appendAuthored(_ output: Output, to writer: inout ObjectWriter) {

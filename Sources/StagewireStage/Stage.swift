@@ -158,21 +158,21 @@ extension Stage {
         _ bounds: WindowBounds, byKey: Bool = false,
         _ handler: @escaping @Sendable (Window, inout Emitter) throws -> Void
     ) -> Stage {
-        group(.window(bounds, byKey: byKey)) { _ in .synchronous(handler) }
+        group(.window(bounds, byKey: byKey || bounds.byKey)) { _ in .synchronous(handler) }
     }
 
     public static func window(
         _ bounds: WindowBounds, byKey: Bool = false,
         _ handler: @escaping @Sendable (Window, inout Emitter) async throws -> Void
     ) -> Stage {
-        group(.window(bounds, byKey: byKey)) { _ in .asynchronous(handler) }
+        group(.window(bounds, byKey: byKey || bounds.byKey)) { _ in .asynchronous(handler) }
     }
 
     public static func window<Configuration: Decodable & SendableMetatype>(
         _ bounds: WindowBounds, byKey: Bool = false, configuration: Configuration.Type,
         _ make: @escaping @Sendable (Configuration) throws -> WindowTransform
     ) -> Stage {
-        group(.window(bounds, byKey: byKey)) {
+        group(.window(bounds, byKey: byKey || bounds.byKey)) {
             .synchronous(try make(try StageConfiguration.decode(configuration, from: $0)))
         }
     }
@@ -181,12 +181,24 @@ extension Stage {
         _ bounds: WindowBounds, byKey: Bool = false, configuration: Configuration.Type,
         _ make: @escaping @Sendable (Configuration) throws -> AsyncWindowTransform
     ) -> Stage {
-        group(.window(bounds, byKey: byKey)) {
+        group(.window(bounds, byKey: byKey || bounds.byKey)) {
             .asynchronous(try make(try StageConfiguration.decode(configuration, from: $0)))
         }
     }
 
-    /// As `asyncWindow(_:byKey:configuration:)`, where the configuration says how large a window is.
+    /// As `window(_:byKey:configuration:)`, where the configuration says how large a window is.
+    public static func window<Configuration: Decodable & SendableMetatype>(
+        configuration: Configuration.Type,
+        _ make: @escaping @Sendable (Configuration) throws -> (WindowBounds, WindowTransform)
+    ) -> Stage {
+        Stage(
+            .group(holds: true) {
+                let (bounds, handler) = try make(try StageConfiguration.decode(configuration, from: $0))
+                return (bounds.rule, .synchronous(handler))
+            })
+    }
+
+    /// As `window(configuration:)`, for a handler that waits.
     public static func asyncWindow<Configuration: Decodable & SendableMetatype>(
         configuration: Configuration.Type,
         _ make: @escaping @Sendable (Configuration) throws -> (WindowBounds, AsyncWindowTransform)
@@ -194,7 +206,7 @@ extension Stage {
         Stage(
             .group(holds: true) {
                 let (bounds, handler) = try make(try StageConfiguration.decode(configuration, from: $0))
-                return (bounds.arrived.map(GroupRule.arrived) ?? .window(bounds, byKey: false), .asynchronous(handler))
+                return (bounds.rule, .asynchronous(handler))
             })
     }
 

@@ -6,11 +6,30 @@ public struct ConfigurationError: Error, Equatable, CustomStringConvertible {
     public init(_ description: String) { self.description = description }
 }
 
+/// The stage's configuration as it stands in the pipeline, not decoded: for stages that hand it on, or read it with a
+/// decoder of their own. Stands where a type of yours would: `configuration: RawConfiguration.self`.
+public struct RawConfiguration: Decodable, Equatable, Sendable {
+    /// One JSON value, byte for byte as the broker sent it; `{}` when the pipeline has none.
+    public let json: [UInt8]
+
+    init(json: [UInt8]) { self.json = json }
+
+    /// `Decodable` in name only, for a decoder has no bytes to give.
+    public init(from decoder: any Decoder) throws {
+        throw DecodingError.dataCorrupted(
+            .init(
+                codingPath: decoder.codingPath,
+                debugDescription: "RawConfiguration is the whole configuration, not a part of one"))
+    }
+}
+
 enum StageConfiguration {
     /// An absent configuration is an empty object.
     static func decode<Value: Decodable>(_ type: Value.Type, from json: [UInt8]) throws -> Value {
+        let json = json.isEmpty ? Array("{}".utf8) : json
+        if let raw = RawConfiguration(json: json) as? Value { return raw }
         do {
-            return try JSONDecoder().decode(type, from: Data(json.isEmpty ? Array("{}".utf8) : json))
+            return try JSONDecoder().decode(type, from: Data(json))
         } catch let error as DecodingError {
             throw ConfigurationError(
                 "the stage's `config` in the pipeline does not fit this program: \(DecodingText.describe(error))")

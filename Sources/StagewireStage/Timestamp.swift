@@ -1,6 +1,6 @@
 /// RFC 3339 in UTC with microseconds, and back, without a calendar library: the proleptic Gregorian calendar's days
 /// by Howard Hinnant's algorithms, http://howardhinnant.github.io/date_algorithms.html
-enum Timestamp {
+package enum Timestamp {
     /// Of the years 1 to 9999.
     static let range: ClosedRange<Int64> = -62_135_596_800_000_000...253_402_300_799_999_999
     private static let day: Int64 = 86_400_000_000
@@ -18,7 +18,7 @@ enum Timestamp {
 
     /// Microseconds since 1970; nil when the text is not RFC 3339. Of the fraction six digits count, up to nine
     /// are allowed. A leap second counts as the second after it.
-    static func parse(_ text: String) -> Int64? {
+    package static func parse(_ text: String) -> Int64? {
         var reader = Reader(bytes: Array(text.utf8))
         guard let year = reader.digits(4), reader.skip("-"), let month = reader.digits(2), reader.skip("-"),
             let dayOfMonth = reader.digits(2), reader.skip("T") || reader.skip("t") || reader.skip(" "),

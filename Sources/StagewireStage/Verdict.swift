@@ -5,8 +5,9 @@ public enum Verdict: Error, Equatable, Sendable {
     /// Will never work: the record becomes a dead letter. Codes from 1000 are the author's own.
     case reject(_ code: UInt32, _ message: String)
     /// Again, one attempt more, not before `after` (zero: the pipeline's backoff). `indefinite`: the effect may
-    /// have happened.
-    case retry(after: Duration = .zero, _ message: String, indefinite: Bool = false)
+    /// have happened. `code`, from 1000, stays with the record if it becomes a dead letter.
+    case retry(
+        after: Duration = .zero, _ message: String, indefinite: Bool = false, code: UInt32 = Verdict.applicationCode)
     /// Untouched: the same attempt, for another worker or later.
     case release
 
@@ -35,10 +36,10 @@ struct Outcome {
         case .reject(let code, let message):
             kind = .rejected
             error = DeliveryError(code: code, message: message)
-        case .retry(let delay, let message, let indefinite):
+        case .retry(let delay, let message, let indefinite, let code):
             kind = .retry
             delayMS = delay.milliseconds
-            error = DeliveryError(code: Verdict.applicationCode, message: message, indefinite: indefinite)
+            error = DeliveryError(code: code, message: message, indefinite: indefinite)
         case .release: kind = .released
         }
     }

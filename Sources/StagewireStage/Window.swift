@@ -24,6 +24,8 @@ public struct WindowBounds: Equatable, Sendable {
     public var bytes: Int?
     /// Since the arrival of its first record.
     public var time: Duration?
+    /// Each key has windows of its own.
+    public var byKey = false
     var eventTime: EventTime?
     var arrived: Int?
 
@@ -44,11 +46,12 @@ public struct WindowBounds: Equatable, Sendable {
         case accept
     }
 
-    public init(records: Int? = nil, bytes: Int? = nil, time: Duration? = nil) {
+    public init(records: Int? = nil, bytes: Int? = nil, time: Duration? = nil, byKey: Bool = false) {
         precondition(records ?? 1 > 0 && bytes ?? 1 > 0 && time ?? .seconds(1) > .zero, "bounds are above zero")
         self.records = records
         self.bytes = bytes
         self.time = time
+        self.byKey = byKey
     }
 
     /// What has arrived, at most so many records; nothing is waited for.
@@ -83,4 +86,8 @@ enum GroupRule: Equatable, Sendable {
     /// What is there, at most so many.
     case arrived(Int)
     case window(WindowBounds, byKey: Bool)
+}
+
+extension WindowBounds {
+    var rule: GroupRule { arrived.map(GroupRule.arrived) ?? .window(self, byKey: byKey) }
 }

@@ -5,40 +5,32 @@ extension WindowSorter {
     /// What is remembered of records that may have gone to another worker, at most.
     private static let mostReturning = 65_536
 
-    /// The window's records come again, and are not late then. What is held of their lanes behind them is void
-    /// (OR-3), and comes again too: see `takeVoid`.
-    mutating func giveBack(_ window: Window, now: UInt64) {
-        var void: [WindowLagging.Lane: WindowLagging.Void] = [:]
+    /// The window's records come again, and are not late then. Returns what has left other windows, ascending: what is
+    /// held of a lane behind a record given back is void (OR-3), and comes again too.
+    mutating func giveBack(_ window: Window, now: UInt64) -> [Record] {
+        var first: [OrderLane: UInt64] = [:]
         for record in window.records {
             expect(record)
-            guard let lane = WindowLagging.Lane(record) else { continue }
-            lagging.giveBack(record, from: window.span?.lowerBound ?? .min, now: now)
-            void[lane] = .init(after: min(void[lane]?.after ?? .max, record.delivery))
+            guard let lane = OrderLane(record) else { continue }
+            lagging.giveBack(lane, from: window.span?.lowerBound ?? .min, now: now)
+            first[lane] = min(first[lane] ?? .max, record.delivery)
         }
-        drop(void)
-    }
-
-    /// Void deliveries that have left their windows. They still have to be settled.
-    mutating func takeVoid() -> [Record] {
-        defer { void = [] }
+        let void = first.isEmpty ? [] : removeLater(than: first)
+        for record in void { expect(record) }
         return void
     }
 
-    /// Whether the record was here before; counted off then. Void is what was under way when its lane was given
-    /// back, and comes again behind this record.
-    mutating func isReturning(_ record: Record, _ slot: Slot, now: UInt64) -> Bool {
+    /// Whether the record was here before; counted off then.
+    mutating func isReturning(_ record: Record, _ slot: Slot) -> Bool {
         guard record.attempt > 1 || !returning.isEmpty else { return false }
         let isKnown = returning.remove(record.identity) != nil
         guard isKnown || record.attempt > 1 else { return false }
         if isKnown, let count = awaited[slot] { awaited[slot] = max(0, count - 1) }
-        if let (lane, range) = lagging.comeBack(record) {
-            drop([lane: range])
-            if bounds.eventTime == nil { lagging.forget(lane) }
-        }
         return true
     }
 
-    private mutating func expect(_ record: Record) {
+    /// The record comes again: given back, or void.
+    mutating func expect(_ record: Record) {
         if returning.count >= Self.mostReturning {
             returning = []
             awaited = [:]
@@ -48,9 +40,9 @@ extension WindowSorter {
         if let size = bounds.eventTime?.size { awaited[slot(of: record, size: size), default: 0] += 1 }
     }
 
-    private mutating func drop(_ ranges: [WindowLagging.Lane: WindowLagging.Void]) {
+    private mutating func removeLater(than first: [OrderLane: UInt64]) -> [Record] {
         let isVoid: (Record) -> Bool = { record in
-            WindowLagging.Lane(record).flatMap { ranges[$0] }?.contains(record.delivery) ?? false
+            OrderLane(record).flatMap { first[$0] }.map { $0 < record.delivery } ?? false
         }
         var gone: [Record] = []
         for index in ended.indices {
@@ -67,7 +59,6 @@ extension WindowSorter {
         }
         open.removeAll { $0.window.records.isEmpty }
         index()
-        for record in gone { expect(record) }
-        void += gone
+        return gone.sorted { $0.delivery < $1.delivery }
     }
 }

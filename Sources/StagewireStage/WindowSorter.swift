@@ -38,8 +38,6 @@ struct WindowSorter {
     var returning: Set<[UInt8]> = []
     /// How many of them, by window.
     var awaited: [Slot: Int] = [:]
-    /// Deliveries that have left their windows, not yet settled.
-    var void: [Record] = []
 
     init(_ bounds: WindowBounds, byKey: Bool) {
         self.bounds = bounds
@@ -52,7 +50,8 @@ struct WindowSorter {
         let key = byKey ? record.key : []
         guard let rule = bounds.eventTime else {
             let slot = Slot(key: key, start: 0)
-            _ = isReturning(record, slot, now: now)
+            _ = isReturning(record, slot)
+            lagging.forget(record)
             insert(record, slot, span: nil, now: now)
             return .held
         }
@@ -62,7 +61,7 @@ struct WindowSorter {
         let (end, overflow) = slot.start.addingReportingOverflow(rule.size)
         guard !overflow else { return .late(end: end) }
         // A record that comes again was in time when it came first.
-        let isAgain = isReturning(record, slot, now: now)
+        let isAgain = isReturning(record, slot)
         if isAgain, end <= watermark { lagging.fallBack(record, to: slot.start, now: now) }
         let hasEnded = end <= mark(key)
         guard !hasEnded || isAgain || indices[slot] != nil else { return .late(end: end) }

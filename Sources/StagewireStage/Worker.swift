@@ -52,10 +52,13 @@ final class WorkerLoop: Sendable {
     private let stage: Stage
     private let environment: WorkerEnvironment
     private let runs = RunTable()
+    /// How long a handler has to return once its session is over, nanoseconds.
+    private let patience: UInt64
 
-    init(_ stage: Stage, _ environment: WorkerEnvironment) {
+    init(_ stage: Stage, _ environment: WorkerEnvironment, patience: UInt64 = ConnectionThread.closing) {
         self.stage = stage
         self.environment = environment
+        self.patience = patience
     }
 
     /// How a session ended.
@@ -160,15 +163,20 @@ final class WorkerLoop: Sendable {
                     hub.change { $0.isLaneOver = true }
                 }
             }
-            guard await laneEnds() else {
-                return Exit(
-                    code: 1, message: "a handler has not returned; what it works on was given to another worker")
-            }
+            guard await laneEnds() else { return stuck() }
             let (isLeaving, ended) = hub.look { ($0.isLeaving, $0.ended) }
             if ended != nil { return nil }
             if isLeaving { return await leave(outbox) }
             // The handler was cancelled after its time and has returned: a new task goes on.
         }
+    }
+
+    /// A handler has not returned, so there can be no other session. What ended this one may say that it is final.
+    private func stuck() -> Exit {
+        if case .exit(let exit) = judge(hub.look { $0.ended } ?? .endOfStream, wasWelcome: true), exit.code == 2 {
+            return exit
+        }
+        return Exit(code: 1, message: "a handler has not returned; what it works on was given to another worker")
     }
 
     /// Waits for the end of the lane. A handler that works for a session that is over is cancelled, and given
@@ -180,13 +188,13 @@ final class WorkerLoop: Sendable {
         }
         if isOver { return true }
         hub.look { $0.lane }?.cancel()
-        let hub = self.hub
+        let (hub, patience) = (self.hub, self.patience)
         let guardian = Task {
-            try? await Task.sleep(for: .nanoseconds(ConnectionThread.closing))
+            try? await Task.sleep(for: .nanoseconds(patience))
             hub.change { _ in }
         }
         defer { guardian.cancel() }
-        let deadline = Uptime.now + ConnectionThread.closing
+        let deadline = Uptime.now + patience
         return await hub.wait { state in
             if state.isLaneOver { return true }
             return Uptime.now >= deadline ? false : nil

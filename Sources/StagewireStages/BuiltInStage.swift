@@ -4,9 +4,9 @@ import StagewireStage
 public enum BuiltInStage: String, CaseIterable, Sendable {
     /// Any executable: docs/EXEC.md.
     case exec
-    /// Standard input, a record on each line; needs `stdio: inherit`.
+    /// Standard input, a record on each line; needs `stdio: stdin`.
     case stdin
-    /// Standard output, a line for each record; needs `stdio: inherit`.
+    /// Standard output, a line for each record; needs `stdio: stdout`.
     case stdout
     case fileSource = "file-source"
     case fileSink = "file-sink"

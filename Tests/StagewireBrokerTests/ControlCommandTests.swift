@@ -100,6 +100,7 @@ import Testing
         ["dead-letters", "drop", "--all"], ["dead-letters", "drop", "score/1", "--stage", "score", "--all"],
         ["dead-letters", "retry", "--stage", "score", "--all", "--reason", "REJECTED"],
         ["dead-letters", "list", "--limit", "0"], ["dead-letters", "show", "score/1", "--json", "--payload"],
+        ["dead-letters", "show", "score/1", "--record", "--payload"],
     ]) func wrongUsage(_ arguments: [String]) async throws {
         let result = try await Program.run(arguments)
         #expect(result.code == 2 && result.error.contains("sage: stagewire"))
@@ -194,6 +195,44 @@ import Testing
             let workers = try await pipeline.reject(1) { _ in payload }
             let show = try await pipeline.run("dead-letters", "show", "score/1", "--pipeline", "sensors")
             #expect(show.output.contains("    00000000  00 1b 41 ff") && show.output.contains("|..A.|"))
+            withExtendedLifetime(workers) {}
+        }
+    }
+
+    /// What was given up on, into the stage once more, without a broker.
+    @Test func aRecordForATest() async throws {
+        try await LivePipeline.with { pipeline in
+            // Two lines of text, far longer than what `show` prints.
+            let payload = [UInt8]("a\n".utf8) + [UInt8](repeating: 0x7a, count: 200_000)
+            var header = ProtoWriter()
+            header.bytes(5, Array("text/plain".utf8))
+            header.message(6) { attribute in
+                attribute.bytes(1, Array("level".utf8))
+                attribute.varint(3, 14)
+            }
+            var trace = ProtoWriter()
+            trace.bytes(1, Array("00-4bf9-00f0-01".utf8))
+            trace.bytes(2, Array("vendor=1".utf8))
+            let (fields, context) = (header.bytes, trace.bytes)
+            let workers = try await pipeline.reject(
+                1, payload: { _ in payload },
+                change: { record in
+                    record.header = fields
+                    record.trace = context
+                })
+            let show = try await pipeline.run("dead-letters", "show", "score/1", "--record")
+            #expect(show.code == 0 && show.output.hasSuffix(#", "attempt": 1}"# + "\n"))
+            #expect(show.output.contains(#""trace": {"traceparent": "00-4bf9-00f0-01", "tracestate": "vendor=1"}"#))
+            try Data(show.output.utf8).write(to: URL(fileURLWithPath: pipeline.directory + "/letter.jsonl"))
+            let configuration = #"{"command": ["cat"], "input": "json-lines"}"#
+            let test = try await pipeline.run(
+                "stage", "exec", "--config", configuration, "--test", pipeline.directory + "/letter.jsonl")
+            #expect(test.code == 0 && test.error.contains("1 records: 1 accepted"), "\(test.error)")
+            let again = String(repeating: "z", count: 200_000)
+            let expected =
+                #"{"key": "k0", "text": "a\n"# + again
+                + #"", "content_type": "text/plain", "attributes": {"level": 7}}"# + "\n"
+            #expect(test.output == expected, "the same record")
             withExtendedLifetime(workers) {}
         }
     }

@@ -133,15 +133,19 @@ import Testing
 
     // MARK: Standard streams
 
-    /// Input and output are the broker's own; standard error goes into the log.
-    @Test func inheritedStreams() async throws {
-        let script = "streams=$(readlink /proc/$$/fd/0 /proc/$$/fd/1); echo \"$streams\" >&2; sleep 99"
-        let definition = pipeline(["sh", "-c", script]) { $0.standardStreams = .inherit }
+    /// The broker's own, or an empty input and the log; standard error goes into the log either way.
+    @Test(arguments: StandardStreams.allCases) func standardStreams(_ streams: StandardStreams) async throws {
+        let script = "for n in 0 1; do echo $n is $(readlink /proc/$$/fd/$n) >&2; done; sleep 99"
+        let definition = pipeline(["sh", "-c", script]) { $0.standardStreams = streams }
         try await BrokerFixture.with(definition) { fixture in
-            for descriptor in ["0", "1"] {
-                let own = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/fd/" + descriptor)
-                _ = try await fixture.log.first(containing: "[transform/1] \(own)")
+            let own = try [0, 1].map {
+                try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/fd/\($0)")
             }
+            let input = streams.hasInput ? own[0] : "/dev/null"
+            _ = try await fixture.log.first(containing: "[transform/1] 0 is \(input)")
+            let output = try await fixture.log.first(containing: "[transform/1] 1 is ")
+            #expect(output.contains(own[1]) == streams.hasOutput, "\(output)")
+            #expect(streams.hasOutput || output.contains("1 is pipe:["))
         }
     }
 }

@@ -82,9 +82,12 @@ import Testing
             "dead-letter",
             DeadLetterDetail(
                 letter: letter, contentType: "text/plain", eventTime: "2026-11-21T04:05:05.000000Z",
+                eventMicroseconds: 1_795_233_905_000_000,
                 keyBase64: "c2Vuc29yLTM=", attributes: attributes, payloadBase64: "aGk=", payloadText: "hi",
                 parents: ["ffeeddccbbaa99887766554433221100"], hasMoreParents: false,
-                root: "ffeeddccbbaa99887766554433221100", ingestTime: "2026-11-21T04:05:05.500000Z",
+                root: "ffeeddccbbaa99887766554433221100",
+                trace: .init(traceparent: "00-4bf9-00f0-01", tracestate: "v=1"),
+                ingestTime: "2026-11-21T04:05:05.500000Z",
                 hops: [
                     .init(
                         stage: "ingest", version: "1.2", instance: "1", language: "rust",

@@ -105,12 +105,13 @@ final class FakeBroker: @unchecked Sendable {  // one thread plays it
 
     /// Runs `stage` as a worker against what `script` plays; returns how the worker ended.
     static func play(
-        _ stage: Stage, token: [UInt8] = [], _ script: @escaping @Sendable (FakeBroker, Hub) throws -> Void
+        _ stage: Stage, token: [UInt8] = [], patience: UInt64 = ConnectionThread.closing,
+        _ script: @escaping @Sendable (FakeBroker, Hub) throws -> Void
     ) async throws -> Exit {
         let broker = try FakeBroker()
         var environment = broker.environment
         environment.token = token
-        let worker = WorkerLoop(stage, environment)
+        let worker = WorkerLoop(stage, environment, patience: patience)
         let running = Task { await worker.run() }
         do {
             try await onThread { try script(broker, worker.hub) }

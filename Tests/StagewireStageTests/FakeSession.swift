@@ -49,6 +49,11 @@ final class FakeSession: @unchecked Sendable {  // one thread plays it
     private(set) var lastSettled: UInt64 = 0
     /// Settlement in any order, for windows.
     var holds = false
+    /// Settlement in the order of a key's ids, as OR-2 has it, rather than in that of all ids.
+    var isOrderedByKey = false
+    private var keys: [UInt64: [UInt8]] = [:]
+    /// Pings that a test answers itself; nil: they are answered as they come.
+    var pings: [UInt64]?
 
     init(_ descriptor: Int32) {
         self.descriptor = descriptor
@@ -101,7 +106,10 @@ final class FakeSession: @unchecked Sendable {  // one thread plays it
         let first = nextDelivery
         for record in records { try charge(record, input) }
         try send(Self.deliver(records, first: first, input: input, attempts: attempts))
-        for id in first..<(first + UInt64(records.count)) { unsettled.insert(id) }
+        for (index, record) in records.enumerated() {
+            unsettled.insert(first + UInt64(index))
+            keys[first + UInt64(index)] = try Self.key(of: record)
+        }
         nextDelivery += UInt64(records.count)
         return first
     }
@@ -142,6 +150,11 @@ final class FakeSession: @unchecked Sendable {  // one thread plays it
         return record.bytes
     }
 
+    private static func key(of record: [UInt8]) throws -> [UInt8] {
+        guard let header = try MiniFields(record).content(2) else { return [] }
+        return try MiniFields(header).content(3) ?? []
+    }
+
     // MARK: Receiving
 
     /// The next frame, judged; nil at the end of the stream.
@@ -151,7 +164,12 @@ final class FakeSession: @unchecked Sendable {  // one thread plays it
             case .control(.credit(let limit)):
                 allowed[limit.number] = (limit.records, limit.bytes)
                 return message
-            case .control(.ping(let nonce)): try send(.pong(nonce: nonce))
+            case .control(.ping(let nonce)):
+                guard pings == nil else {
+                    pings?.append(nonce)
+                    continue
+                }
+                try send(.pong(nonce: nonce))
             case .control: return message
             case .settle(let outcomes):
                 for outcome in outcomes { try judge(outcome) }
@@ -169,7 +187,10 @@ final class FakeSession: @unchecked Sendable {  // one thread plays it
             guard unsettled.remove(id) != nil else {
                 throw FakeBroker.Failure(description: "delivery \(id) is settled twice, or was never made")
             }
-            guard holds || id == lastSettled + 1 else {
+            let isInOrder =
+                isOrderedByKey
+                ? !unsettled.contains { $0 < id && keys[$0] == keys[id] } : id == lastSettled + 1
+            guard holds || isInOrder else {
                 throw FakeBroker.Failure(description: "delivery \(id) is settled behind \(lastSettled)")
             }
             lastSettled = max(lastSettled, id)
@@ -203,6 +224,18 @@ final class FakeSession: @unchecked Sendable {  // one thread plays it
             }
         }
         return seen
+    }
+
+    /// Reads what the worker wrote together with the last Settle that was read: its Pings.
+    func readPings() throws {
+        try send(.ping(nonce: 99))
+        while true {
+            switch try receive() {
+            case .control(.pong(nonce: 99))?: return
+            case .control(.credit)?, .control(.extend)?: continue
+            case let other: throw FakeBroker.Failure(description: "expected Pong, got \(String(describing: other))")
+            }
+        }
     }
 
     /// Whether anything comes within so long.

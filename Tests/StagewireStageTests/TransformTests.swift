@@ -43,6 +43,7 @@ import Testing
             switch try record.text() {
             case "reject": throw Verdict.reject(1001, "no such unit")
             case "retry": throw Verdict.retry(after: .milliseconds(1500), "later", indefinite: true)
+            case "coded": throw Verdict.retry("again", code: 1007)
             case "release": throw Verdict.release
             case "broken": throw Broken()
             default: out.emit(text: "done")
@@ -50,8 +51,9 @@ import Testing
         }
         let exit = try await FakeBroker.play(stage) { broker, _ in
             let session = try broker.attach()
-            try session.deliver(["reject", "retry", "release", "broken", "good"])
-            let seen = try session.outcomes(5)
+            try session.deliver(["reject", "retry", "release", "broken", "good", "coded"])
+            let seen = try session.outcomes(6)
+            #expect(seen[5] == SeenOutcome(deliveries: [6], kind: 3, code: 1007, message: "again"))
             #expect(seen[0] == SeenOutcome(deliveries: [1], kind: 2, code: 1001, message: "no such unit"))
             #expect(
                 seen[1]
@@ -185,6 +187,21 @@ import Testing
         }
         #expect(exit == Exit(code: 0))
         #expect(sizes.withLock { $0 } == [3, 2])
+    }
+
+    @Test func aConfigurationMayBeHadAsItStands() async throws {
+        let stage = Stage.transform(configuration: RawConfiguration.self) { configuration in
+            { _, out in out.emit(Output(payload: configuration.json)) }
+        }
+        for (sent, expected) in [(#"{"b": 1.0,  "a": [null]}"#, #"{"b": 1.0,  "a": [null]}"#), ("", "{}")] {
+            let exit = try await FakeBroker.play(stage) { broker, _ in
+                let session = try broker.attach { $0.config = Array(sent.utf8) }
+                try session.deliver([""])
+                #expect(try session.outcomes(1).flatMap(\.emissions).map(\.text) == [expected])
+                try session.end()
+            }
+            #expect(exit == Exit(code: 0))
+        }
     }
 
     @Test func configurationIsDecoded() async throws {

@@ -41,6 +41,23 @@ import Testing
         #expect(exit == Exit(code: 0))
     }
 
+    @Test func theConfigurationMaySayHowLargeAWindowIs() async throws {
+        struct Settings: Decodable { var count: Int }
+        let stage = Stage.window(configuration: Settings.self) { settings in
+            (WindowBounds(records: settings.count, byKey: true), Self.join)
+        }
+        let exit = try await FakeBroker.play(stage) { broker, _ in
+            let session = try broker.attach { $0.config = Array(#"{"count": 2}"#.utf8) }
+            let records = [("a", "k"), ("b", "l"), ("c", "k")]
+            try session.deliver(records: records.map { FakeSession.record($0.0, key: $0.1) })
+            #expect(try session.outcomes(2).map(\.deliveries) == [[1, 3]])
+            try session.send(.drain(.inputEnded, deadlineMS: 0))
+            #expect(Self.texts(try session.outcomes(1)) == ["b"])
+            try session.end()
+        }
+        #expect(exit == Exit(code: 0))
+    }
+
     @Test func timeEndsAWindow() async throws {
         let exit = try await FakeBroker.play(.window(.seconds(0.05), Self.join)) { broker, _ in
             let session = try broker.attach()

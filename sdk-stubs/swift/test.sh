@@ -19,6 +19,19 @@ RECORDS
 expect mean 2 "$(echo "$mean" | wc -l)"
 case "$mean" in *'"json": {"count":2,"mean":2}'*) ;; *) fail "mean: $mean" ;; esac
 
+# The conformance worker; its lines in one, as both streams have them.
+conformance() { STAGEWIRE_STAGE=$1 $BIN/conformance --test "${@:2}" 2>&1 | paste -sd'|'; }
+expect directives '{"key": "k", "text": "0 ", "port": "side"}|{"key": "k", "text": "{\"a\": 1.0}", "port": "out"}|1 records: 1 accepted (0 filtered), 0 rejected, 0 to be retried, 0 released; 2 emitted' \
+    "$(echo '{"text": "emit 1 2 side;config", "key": "k"}' | conformance transform - --config '{"a": 1.0}')"
+expect "a verdict" 'record 1: RETRY 1003: not yet|1 records: 0 accepted (0 filtered), 0 rejected, 1 to be retried, 0 released; 0 emitted' \
+    "$(echo '{"text": "echo;retry 5 1003 not yet;echo"}' | conformance transform -)"
+expect "the source" '{"key": "k1", "text": "1  ", "port": "out"}|{"key": "k0", "text": "2  ", "port": "out"}|2 records' \
+    "$(conformance source --config '{"records": 2, "keys": 2, "size": 3}')"
+expect "the window" '{"key": "k", "text": "a,b", "port": "out"}|record 3: REJECTED 1005: no|3 records: 2 accepted (0 filtered), 1 rejected, 0 to be retried, 0 released; 1 emitted' \
+    "$(printf '{"text": "%s", "key": "k"}\n' a b 'reject 1005 no' | conformance window - --config '{"records": 2, "by_key": true}')"
+status=0; STAGEWIRE_STAGE=ordered $BIN/conformance 2>/dev/null || status=$?
+expect "a stage that is not there" 2 "$status"
+
 status=0; $BIN/numbers --test --config '{"count": "x"}' 2>/dev/null || status=$?
 expect "a wrong configuration" 2 "$status"
 status=0; complaint=$(printf '{"text": "a"}\n{"tex": 1}\n' | $BIN/shout --test - 2>&1) || status=$?

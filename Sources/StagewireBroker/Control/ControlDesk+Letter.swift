@@ -3,6 +3,7 @@ import StagewireControl
 import StagewireModel
 import StagewireRecord
 import StagewireRouter
+import StagewireWire
 
 /// A dead letter as the API shows it.
 extension ControlDesk {
@@ -27,12 +28,13 @@ extension ControlDesk {
         return DeadLetterDetail(
             letter: summary(letter, stage: stage), contentType: record.contentType,
             eventTime: record.eventTime == 0 ? nil : Timestamp.text(record.eventTime),
+            eventMicroseconds: record.eventTime == 0 ? nil : record.eventTime,
             keyBase64: key.isEmpty ? nil : Data(key).base64EncodedString(),
             attributes: record.attributes().map { .init(name: $0.name, value: Self.value($0.value)) },
             payloadBase64: Data(payload).base64EncodedString(),
             payloadText: payload.count <= DeadLetterDetail.textLimit ? Self.text(payload) : nil,
             parents: record.parentIDs().map(\.description), hasMoreParents: record.hasMoreParents,
-            root: record.root.description,
+            root: record.root.description, trace: Self.trace(record.trace),
             ingestTime: record.ingestTime == 0 ? nil : Timestamp.text(Int64(clamping: record.ingestTime)),
             hops: record.hops().map(hop))
     }
@@ -43,6 +45,20 @@ extension ControlDesk {
         return DeadLetterDetail.Hop(
             stage: run?.stage ?? "", version: run?.version ?? "", instance: run?.instance ?? "",
             language: run?.language ?? "", time: Timestamp.text(Int64(clamping: hop.time)), attempt: hop.attempt)
+    }
+
+    /// Out of an encoded `TraceContext`, whose texts the scanner has checked.
+    private static func trace(_ bytes: [UInt8]) -> DeadLetterDetail.Trace? {
+        guard !bytes.isEmpty else { return nil }
+        var trace = DeadLetterDetail.Trace(traceparent: "", tracestate: "")
+        var offset = 0
+        while let field = FieldScan.next(in: bytes.span.bytes, at: &offset, end: bytes.count) {
+            guard field.type == .bytes else { continue }
+            let text = String(decoding: bytes[field.value], as: UTF8.self)
+            if field.number == 1 { trace.traceparent = text }
+            if field.number == 2 { trace.tracestate = text }
+        }
+        return trace
     }
 
     private static func value(_ value: AttributeValue) -> DeadLetterDetail.Value {

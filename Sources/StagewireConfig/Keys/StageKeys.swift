@@ -26,7 +26,8 @@ enum StageKeys {
         "what the system allows each worker's process")
     static let standardStreams = Key(
         "stdio", ChoiceForm<StandardStreams>(), standard: StandardStreams.log,
-        "`log`: input is empty, output goes into the log; `inherit`: the broker's own, for one stage with `workers: 1`")
+        "`log`: input is empty, output goes into the log. The broker's own: `stdin`, `stdout`, or both, `inherit`; each for one stage with `workers: 1`"
+    )
 
     // MARK: Where records come from and go to
 

@@ -10,6 +10,7 @@ struct ShowDeadLetter: AsyncParsableCommand {
             EXAMPLES:
               stagewire dead-letters show score/17
               stagewire dead-letters show score/17 --payload | jq .
+              stagewire dead-letters show score/17 --record | ./score --test -
             """)
 
     @Argument(
@@ -22,22 +23,32 @@ struct ShowDeadLetter: AsyncParsableCommand {
     @Flag(help: "Write the payload's bytes to standard output, and nothing else.")
     var payload = false
 
+    @Flag(help: "Write the record as one line of JSON, as a stage's --test reads it, and nothing else.")
+    var record = false
+
     @Flag(help: "Print it as JSON to standard output.")
     var json = false
 
     func validate() throws {
-        if json, payload { throw ValidationError("--payload and --json exclude each other.") }
+        guard [json, payload, record].count(where: \.self) <= 1 else {
+            throw ValidationError("--payload, --record and --json exclude each other.")
+        }
     }
 
     func run() async throws {
         try await reporting {
             let detail = try await choice.client().deadLetter(stage: letter.stage, number: letter.number)
             if json { return Output.json("dead-letters show", detail) }
-            guard payload else { return Output.text(LetterView(letter: detail).lines.joined(separator: "\n")) }
-            // A reader that has seen enough, like `head`, is no error.
-            try? FileHandle.standardOutput.write(contentsOf: Data(base64Encoded: detail.payloadBase64) ?? Data())
+            if payload { return Self.write(Data(base64Encoded: detail.payloadBase64) ?? Data()) }
+            if record { return Self.write(Data(LetterRecord(letter: detail).line + [UInt8(ascii: "\n")])) }
+            Output.text(LetterView(letter: detail).lines.joined(separator: "\n"))
         }
     }
+}
+
+extension ShowDeadLetter {
+    /// For programs, as it is. A reader that has seen enough, like `head`, is no error.
+    private static func write(_ data: Data) { try? FileHandle.standardOutput.write(contentsOf: data) }
 }
 
 /// One dead letter for a person.

@@ -51,10 +51,10 @@ final class LivePipeline {
     }
 
     /// A source that has emitted `count` records, and a worker of `score` that has rejected all of them.
-    func reject(_ count: UInt64, payload: @escaping @Sendable (UInt64) -> [UInt8] = { Array("\($0)".utf8) })
-        async throws
-        -> (source: TestWorker, score: TestWorker)
-    {
+    func reject(
+        _ count: UInt64, payload: @escaping @Sendable (UInt64) -> [UInt8] = { Array("\($0)".utf8) },
+        change: @escaping @Sendable (inout TestRecord) -> Void = { _ in }
+    ) async throws -> (source: TestWorker, score: TestWorker) {
         let path = path
         struct Workers: @unchecked Sendable {  // handed over whole: nobody uses it on two threads
             var source, score: TestWorker
@@ -62,7 +62,12 @@ final class LivePipeline {
         let workers = try await onThread {
             let source = try TestWorker(path, stage: "ingest")
             _ = try source.claim("p")
-            try source.emit("p", id: 1, (0..<count).map { TestRecord(key: Array("k\($0)".utf8), payload: payload($0)) })
+            let records = (0..<count).map { number in
+                var record = TestRecord(key: Array("k\(number)".utf8), payload: payload(number))
+                change(&record)
+                return record
+            }
+            try source.emit("p", id: 1, records)
             try source.awaitCommitted(through: 1)
             let score = try TestWorker(path, stage: "score")
             try score.allow()

@@ -17,18 +17,15 @@ final class Program {
 
     /// - Parameters:
     ///   - terminal: takes standard error instead of the file.
+    ///   - input: what standard input has, through a pipe; nil: the test's own.
     ///   - environment: on top of the test's own.
     init(
-        _ arguments: [String], in directory: String, terminal: PseudoTerminal? = nil,
+        _ arguments: [String], in directory: String, terminal: PseudoTerminal? = nil, input: String? = nil,
         environment: [String: String] = [:]
     ) throws {
         self.directory = directory
         self.terminal = terminal
-        var path = [CChar](repeating: 0, count: 4096)
-        let length = readlink("/proc/self/exe", &path, path.count)
-        let test = String(decoding: path.prefix(max(0, length)).map { UInt8(bitPattern: $0) }, as: UTF8.self)
-        let program = test[..<(test.lastIndex(of: "/") ?? test.startIndex)] + "/stagewire"
-        process.executableURL = URL(fileURLWithPath: String(program))
+        process.executableURL = URL(fileURLWithPath: Self.path)
         process.arguments = arguments
         process.environment = ProcessInfo.processInfo.environment.merging(environment) { _, new in new }
         process.currentDirectoryURL = URL(fileURLWithPath: directory)
@@ -38,7 +35,20 @@ final class Program {
         process.standardOutput = try FileHandle(forWritingTo: URL(fileURLWithPath: directory + "/out"))
         process.standardError =
             try terminal?.openOtherEnd() ?? FileHandle(forWritingTo: URL(fileURLWithPath: directory + "/err"))
+        let pipe = input.map { _ in Pipe() }
+        if let pipe { process.standardInput = pipe }
         try process.run()
+        guard let pipe, let input else { return }
+        try pipe.fileHandleForWriting.write(contentsOf: Data(input.utf8))
+        try pipe.fileHandleForWriting.close()
+    }
+
+    /// The program under test stands beside the tests.
+    static var path: String {
+        var path = [CChar](repeating: 0, count: 4096)
+        let length = readlink("/proc/self/exe", &path, path.count)
+        let test = String(decoding: path.prefix(max(0, length)).map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        return test[..<(test.lastIndex(of: "/") ?? test.startIndex)] + "/stagewire"
     }
 
     /// A test that fails leaves nothing running.

@@ -87,12 +87,20 @@ struct ProtoReader {
 struct TestRecord: Equatable {
     var key: [UInt8] = []
     var payload: [UInt8] = []
+    /// Fields of the header behind the key, encoded.
+    var header: [UInt8] = []
+    /// Of the emission: a `TraceContext`, encoded.
+    var trace: [UInt8] = []
     var hops = 0
 
     /// As the `output` of an emission.
     var output: [UInt8] {
         var record = ProtoWriter()
-        if !key.isEmpty { record.message(2) { $0.bytes(3, key) } }
+        if !key.isEmpty || !header.isEmpty {
+            var fields = ProtoWriter()
+            if !key.isEmpty { fields.bytes(3, key) }
+            record.bytes(2, fields.bytes + header)
+        }
         record.bytes(3, payload)
         return record.bytes
     }

@@ -120,7 +120,12 @@ final class TestWorker {
             ProtoWriter.frame(10) { emit in
                 emit.bytes(1, partition.utf8)
                 emit.varint(2, id)
-                for record in records { emit.message(3) { $0.bytes(3, record.output) } }
+                for record in records {
+                    emit.message(3) { emission in
+                        emission.bytes(3, record.output)
+                        if !record.trace.isEmpty { emission.bytes(4, record.trace) }
+                    }
+                }
             })
     }
 
