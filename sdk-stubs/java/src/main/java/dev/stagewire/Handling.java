@@ -29,7 +29,7 @@ final class Handling {
             return;
         }
         record.runs = session.runs;
-        step.clear();
+        step.begin(List.of(record));
         Throwable thrown = null;
         long begun = System.nanoTime();
         hand.begin(begun);

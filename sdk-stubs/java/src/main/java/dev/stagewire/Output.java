@@ -136,7 +136,7 @@ public final class Output {
 
     /** In a window: the records that this descends from, accepted ones of it; none stands for all of them. */
     public Output parents(List<StageRecord> records) {
-        parents = List.copyOf(records);
+        parents = records.stream().distinct().toList(); // ST-4
         return this;
     }
 

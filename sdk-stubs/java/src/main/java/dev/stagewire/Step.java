@@ -1,5 +1,11 @@
 package dev.stagewire;
 
+import java.util.Collection;
+import java.util.Collections;
+import java.util.IdentityHashMap;
+import java.util.List;
+import java.util.Set;
+
 /** What one handler call has emitted, encoded as it was emitted, with what it costs on each output. */
 final class Step implements Emitter {
     private final Ports ports;
@@ -11,6 +17,8 @@ final class Step implements Emitter {
     private long charge;
     /** Why the pipeline cannot take this step; null when it can. */
     Verdict refusal;
+    private Collection<StageRecord> members = List.of();
+    private final Set<StageRecord> named = Collections.newSetFromMap(new IdentityHashMap<>());
     private final int field;
     private final Buffer header = new Buffer(256);
     private final Buffer trace = new Buffer(64);
@@ -34,6 +42,9 @@ final class Step implements Emitter {
             charge = 0;
         }
         refusal = null;
+        if (!named.isEmpty()) {
+            named.clear();
+        }
     }
 
     /** What the encoding has beyond what is charged for, such as long lists of parents. */
@@ -101,8 +112,23 @@ final class Step implements Emitter {
     private void encodeParents(Output output) {
         parents.clear();
         for (StageRecord each : output.parents) {
+            if (!members.contains(each)) {
+                throw new IllegalArgumentException("a parent that is not of what is being handled");
+            }
             parents.varint(each.delivery);
+            named.add(each);
         }
+    }
+
+    /** Whether an emission descends from this record by name. */
+    boolean names(StageRecord record) {
+        return named.contains(record);
+    }
+
+    /** Before a handler runs: what may be a parent. */
+    void begin(Collection<StageRecord> records) {
+        clear();
+        members = records;
     }
 
     /** Remembers why, for the case that the handler catches what is thrown. */
