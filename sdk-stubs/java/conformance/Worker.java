@@ -21,9 +21,9 @@ public class Worker {
     record Collecting(@Default("3") long records, @Default("0") double seconds, @Default("false") boolean byKey) {}
 
     public static void main(String[] arguments) {
-        String name = System.getenv("STAGEWIRE_STAGE");
-        Stage stage = switch (name == null ? "transform" : name) {
-            case "transform" -> Stage.transform(Object.class, config -> (record, out) -> obey(record, out, config));
+        String name = Stage.assigned();
+        Stage stage = switch (name) {
+            case "", "transform" -> Stage.transform(Object.class, config -> (record, out) -> obey(record, out, config));
             case "ordered" -> Stage.transform(Object.class, config -> (record, out) -> obey(record, out, config)).workers(8);
             case "source" -> Stage.source(Counting.class, config -> source -> count(source, config));
             case "window" -> Stage.window(Collecting.class, Worker::bounds, config -> Worker::collect);

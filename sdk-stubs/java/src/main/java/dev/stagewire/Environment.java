@@ -16,15 +16,20 @@ import java.util.function.UnaryOperator;
  */
 record Environment(String socket, String stage, String instance, byte[] token) {
     private static final String TOKEN = "STAGEWIRE_TOKEN";
+    /** Read and wiped once, as early as this class is: see {@link #wipe}. */
+    private static final String TAKEN = wipe();
 
     boolean spawned() {
         return token != null;
     }
 
-    /** Reads the variables and takes the token out of what child processes inherit (HS-1). */
+    /** This process's, whose token is out of what child processes inherit (HS-1). */
     static Environment take() {
-        String token = wipe();
-        return of(name -> name.equals(TOKEN) ? token : System.getenv(name));
+        return of(Environment::variable);
+    }
+
+    static String variable(String name) {
+        return name.equals(TOKEN) ? TAKEN : System.getenv(name);
     }
 
     static Environment of(UnaryOperator<String> variables) {

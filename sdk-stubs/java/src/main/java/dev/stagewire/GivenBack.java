@@ -29,10 +29,6 @@ final class GivenBack {
         return awaited.isEmpty() && behind.isEmpty();
     }
 
-    boolean nothingAwaited() {
-        return awaited.isEmpty();
-    }
-
     void add(StageRecord record, Pane.Name window) {
         byte[] id = record.idBytes();
         if (id != null) {

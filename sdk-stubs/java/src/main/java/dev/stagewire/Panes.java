@@ -272,22 +272,26 @@ final class Panes {
         end(oldest);
     }
 
-    /** All input has come: ends everything. Later, for what comes again, unless more of that is on its way. */
-    boolean endAll(long now) {
-        boolean hurry = givenBack.nothingAwaited() || now - lastRecord >= quiet();
-        if (hurry) {
-            finish();
+    /**
+     * All input has come: ends everything, but for a window by event time that waits for some of its own records to come
+     * again. What it returns is when to ask again, by System.nanoTime; Long.MAX_VALUE: nothing is left.
+     */
+    long endAll(long now) {
+        long next = Long.MAX_VALUE;
+        for (Pane pane : List.copyOf(byAge)) {
+            boolean waits = bounds.byEventTime() && givenBack.awaits(pane.name);
+            if (!waits || now - pane.touched >= quiet()) {
+                end(pane);
+            } else {
+                next = Math.min(next, pane.touched + quiet());
+            }
         }
-        return hurry;
+        return next;
     }
 
     /** There will be no more records at all. */
     void finish() {
         List.copyOf(byAge).forEach(this::end);
-    }
-
-    long quietAt() {
-        return lastRecord + quiet();
     }
 
     /** Takes out and gives what is void: records of these lanes with ids above the one beside each. */

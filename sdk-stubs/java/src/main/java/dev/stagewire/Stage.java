@@ -44,6 +44,16 @@ public final class Stage {
         return (C) value;
     }
 
+    /**
+     * Which stage the broker has started this worker for, for programs that are several; empty without a broker. A program
+     * that asks for other variables calls this before {@link System#getenv}: the token of the session is taken out of the
+     * environment then, so that Java's own copy of it, made at the first question, does not have it.
+     */
+    public static String assigned() {
+        String stage = Environment.variable("STAGEWIRE_STAGE");
+        return stage == null ? "" : stage;
+    }
+
     /** One record in, any number of emissions out. */
     public static Stage transform(Transform handler) {
         return of(Kind.TRANSFORM, null, none -> handler, null);

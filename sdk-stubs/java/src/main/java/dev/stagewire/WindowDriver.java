@@ -95,8 +95,8 @@ final class WindowDriver implements Driver, Panes.Owner {
         long now = System.nanoTime();
         panes.tick(now);
         long until = panes.nextTick();
-        if (session.inputEnded && !panes.isEmpty() && !panes.endAll(now)) {
-            until = Math.min(until, panes.quietAt());
+        if (session.inputEnded) {
+            until = Math.min(until, panes.endAll(now));
         }
         settler.flush();
         inbox.await(until);
