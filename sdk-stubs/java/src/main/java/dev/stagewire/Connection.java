@@ -142,6 +142,17 @@ final class Connection implements AutoCloseable {
         }
     }
 
+    /** Reads what comes behind our Close until the end of the stream, or until somebody closes this. */
+    void discard() {
+        try {
+            do {
+                in.clear();
+            } while (channel.read(in) >= 0);
+        } catch (IOException gone) {
+            // That is an end, too.
+        }
+    }
+
     @Override
     public void close() {
         try {

@@ -6,6 +6,7 @@ import java.util.ArrayDeque;
 final class Inbox {
     private final ArrayDeque<Incoming> frames = new ArrayDeque<>();
     private boolean waiting;
+    private boolean woken;
     private boolean ended;
 
     synchronized void put(Incoming frame) {
@@ -25,7 +26,7 @@ final class Inbox {
         waiting = true;
         boolean interrupted = false;
         try {
-            while (frames.isEmpty() && !ended && waiting) {
+            while (frames.isEmpty() && !ended && !woken) {
                 if (deadline == Long.MAX_VALUE) {
                     wait();
                 } else {
@@ -40,15 +41,16 @@ final class Inbox {
             interrupted = true; // nobody interrupts us here; whoever did will be asked again
         } finally {
             waiting = false;
+            woken = false;
         }
         if (interrupted) {
             Thread.interrupted();
         }
     }
 
-    /** Lets `await` return although nothing came. */
+    /** Lets `await` return although nothing came, the next one if nobody waits now. */
     synchronized void wake() {
-        waiting = false;
+        woken = true;
         notifyAll();
     }
 

@@ -41,6 +41,8 @@ final class Session {
     private volatile End end;
     private volatile boolean releasing;
     private volatile boolean leaving;
+    /** We have written Close. */
+    private volatile boolean closing;
     private volatile boolean late;
     /** Whether everything has been delivered once, so that windows have to end. */
     volatile boolean inputEnded;
@@ -71,6 +73,7 @@ final class Session {
             return finish();
         } finally {
             end = end == null ? new End(End.LEFT, "") : end;
+            linger();
             connection.close();
             LockSupport.unpark(clock);
         }
@@ -136,6 +139,7 @@ final class Session {
         try {
             driver = worker.driver(this);
         } catch (Unusable unusable) {
+            closing = true;
             connection.sendClose(Codes.OK, "");
             throw unusable;
         }
@@ -182,6 +186,9 @@ final class Session {
             reason = new End(End.GONE, "the broker went away");
         }
         over(reason);
+        if (closing) {
+            connection.discard();
+        }
     }
 
     private void receive(byte[] bytes) throws InvalidProtocolBufferException {
@@ -394,6 +401,7 @@ final class Session {
 
     /** Closes with a code of ours; what went wrong is the broker's doing. */
     private End refuse(int code, String message) {
+        closing = true;
         connection.sendClose(code, message);
         return new End(code, message);
     }
@@ -411,25 +419,35 @@ final class Session {
         worker.watch(this, reason);
     }
 
-    /** The driver is done: says so if nobody has closed yet, and reads until the broker has closed, too. */
+    /** The driver is done: says so if nobody has closed yet. */
     private End finish() {
         finished = true;
         synchronized (this) {
             if (end == null) {
                 settler.flush();
+                closing = true;
                 connection.sendClose(Codes.OK, "");
                 end = new End(End.LEFT, "");
                 LockSupport.unpark(clock);
             }
         }
-        if (end.code() == End.LEFT) {
-            try {
-                reader.join(PATIENCE_MILLIS);
-            } catch (InterruptedException hurry) {
-                Thread.currentThread().interrupt();
-            }
-        }
         return end;
+    }
+
+    /** Who has written Close reads on until the other side has closed, too, but not for ever (EN-1). */
+    private void linger() {
+        if (!closing) {
+            return;
+        }
+        if (reader == null) {
+            reader = daemon(connection::discard, "stagewire-reader");
+            reader.start();
+        }
+        try {
+            reader.join(PATIENCE_MILLIS);
+        } catch (InterruptedException hurry) {
+            Thread.currentThread().interrupt();
+        }
     }
 
     boolean finished() {

@@ -240,6 +240,11 @@ final class FakeBroker implements AutoCloseable {
             send(Envelope.newBuilder().setPong(Pong.newBuilder().setNonce(ping.getPing().getNonce())));
         }
 
+        /** Reads the Ping behind a verdict that gives back, and answers it. */
+        void answer() throws IOException {
+            pong(next(Envelope::hasPing));
+        }
+
         void ping(long nonce) throws IOException {
             send(Envelope.newBuilder().setPing(Ping.newBuilder().setNonce(nonce)));
         }

@@ -39,7 +39,7 @@ public class TransformTest {
 
     @Test
     public void saysWhoItIsAndPassesARecordOn() throws Exception {
-        try (FakeBroker broker = broker(Ordering.ORDERING_KEY).start(Stage.transform(OBEYING).version("1.4"))) {
+        try (FakeBroker broker = broker(Ordering.ORDERING_KEY).start(Stage.transform((record, out) -> out.emit(record.output())).version("1.4"))) {
             FakeBroker.Peer peer = broker.attach();
             assertEquals("stage", peer.hello.getStage());
             assertEquals("1.4", peer.hello.getStageVersion());
@@ -54,8 +54,6 @@ public class TransformTest {
             assertEquals("", broker.errors());
         }
     }
-
-    private static final Transform OBEYING = (record, out) -> out.emit(record.output());
 
     @Test
     public void settlesWhatIsFilteredInRanges() throws Exception {
@@ -177,7 +175,6 @@ public class TransformTest {
 
     @Test
     public void grantsWhatItHasTaken() throws Exception {
-        broker(Ordering.ORDERING_KEY).close();
         try (FakeBroker broker = broker(Ordering.ORDERING_KEY).start(OBEY)) {
             FakeBroker.Peer peer = broker.attach();
             peer.deliver(record("k", "x".repeat(900_000)));
