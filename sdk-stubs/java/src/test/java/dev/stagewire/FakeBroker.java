@@ -13,7 +13,6 @@ import dev.stagewire.v1.Hello;
 import dev.stagewire.v1.Input;
 import dev.stagewire.v1.Ordering;
 import dev.stagewire.v1.Outcome;
-import dev.stagewire.v1.OutcomeKind;
 import dev.stagewire.v1.Ping;
 import dev.stagewire.v1.Pong;
 import dev.stagewire.v1.Welcome;
@@ -327,16 +326,41 @@ final class FakeBroker implements AutoCloseable {
         }
     }
 
-    /** `1 ACCEPTED, 2-4 RELEASED`: outcomes in short. */
+    /**
+     * `1 ACCEPTED, 2-4 RELEASED`: outcomes in short. Neighbours that could have been one outcome are shown as one, for how
+     * much of them a frame has is a matter of time.
+     */
     static String shown(List<Outcome> outcomes) {
-        return String.join(", ", outcomes.stream().map(each -> {
-            StringBuilder text = new StringBuilder().append(each.getFirst());
-            text.append(each.getLast() > each.getFirst() ? "-" + each.getLast() : "");
-            each.getMoreList().forEach(more -> text.append('+').append(more.getFirst())
-                    .append(more.getLast() > more.getFirst() ? "-" + more.getLast() : ""));
-            text.append(' ').append(each.getKind().name().replace("OUTCOME_KIND_", ""));
-            return text.append(each.getEmissionsCount() > 0 ? "*" + each.getEmissionsCount() : "").toString();
-        }).toList());
+        List<Outcome> joined = new ArrayList<>();
+        for (Outcome each : outcomes) {
+            Outcome last = joined.isEmpty() ? null : joined.get(joined.size() - 1);
+            boolean plain = each.getEmissionsCount() == 0 && each.getMoreCount() == 0 && !each.hasError();
+            if (last != null && plain && last.getKind() == each.getKind() && last.getEmissionsCount() == 0
+                    && last.getMoreCount() == 0 && !last.hasError()
+                    && Math.max(last.getFirst(), last.getLast()) + 1 == each.getFirst()) {
+                long end = Math.max(each.getFirst(), each.getLast());
+                joined.set(joined.size() - 1, last.toBuilder().setLast(end).build());
+            } else {
+                joined.add(each);
+            }
+        }
+        return String.join(", ", joined.stream().map(FakeBroker::shown).toList());
+    }
+
+    private static String shown(Outcome each) {
+        StringBuilder text = new StringBuilder().append(each.getFirst());
+        text.append(each.getLast() > each.getFirst() ? "-" + each.getLast() : "");
+        each.getMoreList().forEach(more -> text.append('+').append(more.getFirst())
+                .append(more.getLast() > more.getFirst() ? "-" + more.getLast() : ""));
+        text.append(' ').append(each.getKind().name().replace("OUTCOME_KIND_", ""));
+        return text.append(each.getEmissionsCount() > 0 ? "*" + each.getEmissionsCount() : "").toString();
+    }
+
+    /** The same in the order of the deliveries, for handlers that run at once. */
+    static String shownById(List<Outcome> outcomes) {
+        List<Outcome> sorted = new ArrayList<>(outcomes);
+        sorted.sort(java.util.Comparator.comparingLong(Outcome::getFirst));
+        return shown(sorted);
     }
 
     static dev.stagewire.v1.Record record(String key, String payload) {
@@ -358,9 +382,5 @@ final class FakeBroker implements AutoCloseable {
 
     static String payload(Outcome outcome, int emission) {
         return outcome.getEmissions(emission).getOutput().getPayload().toStringUtf8();
-    }
-
-    static boolean is(Outcome outcome, OutcomeKind kind) {
-        return outcome.getKind() == kind;
     }
 }

@@ -56,7 +56,7 @@ public class TransformTest {
     }
 
     @Test
-    public void settlesWhatIsFilteredInRanges() throws Exception {
+    public void settlesWhatIsFiltered() throws Exception {
         try (FakeBroker broker = broker(Ordering.ORDERING_KEY).start(OBEY)) {
             FakeBroker.Peer peer = broker.attach();
             peer.deliver(record("k", ""), record("k", ""), record("k", "echo"), record("", ""), record("k", ""));
@@ -122,7 +122,7 @@ public class TransformTest {
         try (FakeBroker broker = broker(Ordering.ORDERING_TOTAL).start(OBEY)) {
             FakeBroker.Peer peer = broker.attach();
             peer.deliver(record("a", "release"), record("b", "echo"), record("", "echo"));
-            assertEquals("1-3 RELEASED", shown(peer.outcomes(3)).replace("1 RELEASED, 2-3", "1-3"));
+            assertEquals("1-3 RELEASED", shown(peer.outcomes(3)));
         }
     }
 

@@ -81,6 +81,27 @@ public class VectorsTest {
         assertArrayEquals(vector("05-settle"), written);
     }
 
+    /** Neighbours without emissions share an outcome, and all of it goes in one frame. */
+    @Test
+    public void settlesInRanges() throws IOException {
+        Ports ports = ports("02-welcome");
+        byte[] written = written(connection -> {
+            Settler settler = new Settler(connection, ports, 1 << 20);
+            Step nothing = new Step(ports, 4);
+            for (long id : new long[] {1, 2, 3, 7, 8}) {
+                settler.accept(id, nothing, 1);
+            }
+            Ids rejected = new Ids();
+            rejected.add(9);
+            settler.refuse(rejected, Verdict.reject(1001, "no"), 1);
+            settler.accept(10, nothing, 1);
+            settler.flush();
+        });
+        var settle = dev.stagewire.v1.Envelope.parser().parseFrom(written, 4, written.length - 4).getSettle();
+        assertEquals(List.of("1-3", "7-8", "9-0", "10-0"), settle.getOutcomesList().stream()
+                .map(each -> each.getFirst() + "-" + each.getLast()).toList());
+    }
+
     @Test
     public void writesAnEmit() throws IOException {
         Ports ports = ports("02-welcome");
