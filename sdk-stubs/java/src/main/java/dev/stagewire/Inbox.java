@@ -21,6 +21,11 @@ final class Inbox {
         return ended ? null : frames.poll();
     }
 
+    /** The next frame if it has at most so many records. */
+    synchronized Incoming poll(int most) {
+        return ended || frames.isEmpty() || frames.peek().count > most ? null : frames.poll();
+    }
+
     /** Waits for a frame until `deadline` (System.nanoTime; Long.MAX_VALUE: for ever), for a wake, or for the end. */
     synchronized void await(long deadline) {
         waiting = true;

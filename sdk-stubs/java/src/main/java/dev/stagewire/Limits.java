@@ -3,14 +3,11 @@ package dev.stagewire;
 /** The limits of PROTOCOL.md, "Limits", that a worker keeps, and the sizes that this library has chosen itself. */
 final class Limits {
     static final int PREFIX = 4;
-    static final int HANDSHAKE_FRAME = 16 * 1024;
-    static final int DEFAULT_FRAME = 4 * 1024 * 1024;
-    /** What a frame may have beyond its byte credit (LM-4). */
-    static final int CONTROL_ALLOWANCE = 256 * 1024;
+    /** The largest frame that may be agreed on. Credit bounds memory, and a smaller one would refuse large records. */
+    static final int CEILING_FRAME = 64 * 1024 * 1024;
     static final int HEADER = 16 * 1024;
     static final int KEY = 1024;
     static final int ATTRIBUTES = 64;
-    static final int NAME = 128;
     static final int PARTITION = 255;
     static final int TEXT = 8 * 1024;
     static final int CHECKPOINT = 64 * 1024;

@@ -5,7 +5,7 @@ import java.util.List;
 
 /** A transform or sink with one handler at a time, or a batch sink. */
 final class Serial implements Driver {
-    private static final int BATCH_RECORDS = 4096;
+    static final int BATCH_RECORDS = 4096;
     private final Session session;
     private final Inbox inbox = new Inbox();
     private final Lanes lanes = new Lanes();
@@ -87,8 +87,7 @@ final class Serial implements Driver {
                     records.add(record);
                 }
             }
-            // A frame has at most 4,096 records, and 256 KiB unless it is a single large one.
-            frame = records.size() >= BATCH_RECORDS / 2 ? null : inbox.poll();
+            frame = inbox.poll(BATCH_RECORDS - records.size());
         }
         return records;
     }

@@ -85,14 +85,14 @@ final class Session {
         Environment environment = worker.environment;
         Hello.Builder hello = Hello.newBuilder().setMinVersion(1000).setMaxVersion(1000).setStage(worker.stageName())
                 .setInstance(environment.instance()).setStageVersion(stage.version).addAllRequired(stage.features())
-                .setSdk("stagewire-java/0.1.0").setLanguage("java");
+                .setMaxFrame(Limits.CEILING_FRAME).setSdk("stagewire-java/0.1.0").setLanguage("java");
         if (environment.spawned()) {
             hello.setToken(ByteString.copyFrom(environment.token()));
         }
         connection.send(Envelope.newBuilder().setHello(hello));
         try {
             while (true) {
-                byte[] bytes = connection.read(Limits.DEFAULT_FRAME);
+                byte[] bytes = connection.read(Limits.CEILING_FRAME);
                 if (bytes == null) {
                     return new End(End.GONE, "the broker went away during the handshake");
                 }
@@ -138,7 +138,7 @@ final class Session {
         settler = new Settler(connection, ports, (int) Math.min(Integer.MAX_VALUE, welcome.getMaxFrame()));
         try {
             driver = worker.driver(this);
-        } catch (Unusable unusable) {
+        } catch (RuntimeException unusable) {
             closing = true;
             connection.sendClose(Codes.OK, "");
             throw unusable;
@@ -237,8 +237,11 @@ final class Session {
             case PING -> connection.send(Envelope.newBuilder().setPong(
                     Pong.newBuilder().setNonce(envelope.getPing().getNonce())));
             case PONG -> {
-                epoch = Math.max(epoch, envelope.getPong().getNonce());
-                driver.pong(epoch);
+                long nonce = envelope.getPong().getNonce();
+                if (nonce > epoch && settler.hasPinged(nonce)) {
+                    epoch = nonce;
+                    driver.pong(epoch);
+                }
             }
             case CREDIT -> {
                 var credit = envelope.getCredit();

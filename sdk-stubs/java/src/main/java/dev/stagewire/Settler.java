@@ -228,6 +228,16 @@ final class Settler {
         }
     }
 
+    /** Whether a Ping with this number was sent: a Pong without is to be ignored (LV-1). */
+    boolean hasPinged(long number) {
+        lock.lock();
+        try {
+            return number > 0 && number <= nonce;
+        } finally {
+            lock.unlock();
+        }
+    }
+
     void flush() {
         lock.lock();
         try {

@@ -44,6 +44,7 @@ final class SourceRunner implements SourceOutlet {
     private boolean stopping;
     private boolean anew;
     private boolean done;
+    private SourceHandler handler;
     private boolean failed;
     private boolean pending;
     private long flushed;
@@ -172,7 +173,7 @@ final class SourceRunner implements SourceOutlet {
 
     // ---- The handler's thread ----
 
-    private void handle(SourceHandler handler) {
+    private void handle() {
         synchronized (this) {
             hand = new Hand();
         }
@@ -225,6 +226,7 @@ final class SourceRunner implements SourceOutlet {
     /** A new session: it knows nothing of what was claimed (EN-6). */
     synchronized void attach(Session within, SourceHandler handler) {
         session = within;
+        this.handler = handler;
         instance = within.welcome.getInstance();
         if (ports != null && !ports.alike(within.ports)) {
             beginAnew(); // what is encoded has the numbers of other outputs
@@ -238,9 +240,13 @@ final class SourceRunner implements SourceOutlet {
         }
         notifyAll();
         if (thread == null) {
-            thread = Session.daemon(() -> handle(handler), "stagewire-source");
-            thread.start();
+            begin();
         }
+    }
+
+    private void begin() {
+        thread = Session.daemon(this::handle, "stagewire-source");
+        thread.start();
     }
 
     synchronized void detach() {
@@ -329,10 +335,10 @@ final class SourceRunner implements SourceOutlet {
                 hand.interrupt();
             }
             if (done && !failed && !stopping) {
-                done = false;
+                done = false; // it had come to its end with the broker that was
                 anew = false;
                 partitions.clear();
-                thread = null;
+                begin();
             }
             notifyAll();
         }

@@ -181,6 +181,15 @@ public final class Stage {
         }
     }
 
+    /** The bounds of a window, null for other kinds. Bounds that make no sense come from the configuration. */
+    Bounds boundsOf(Object configuration) {
+        try {
+            return bounds == null ? null : bounds.apply(configuration);
+        } catch (IllegalArgumentException senseless) {
+            throw new Unusable("config: " + senseless.getMessage());
+        }
+    }
+
     static Transform asTransform(Sink sink) {
         return (record, out) -> sink.handle(record);
     }

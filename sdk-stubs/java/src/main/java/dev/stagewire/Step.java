@@ -1,6 +1,5 @@
 package dev.stagewire;
 
-import java.util.Collection;
 import java.util.Collections;
 import java.util.IdentityHashMap;
 import java.util.List;
@@ -17,7 +16,8 @@ final class Step implements Emitter {
     private long charge;
     /** Why the pipeline cannot take this step; null when it can. */
     Verdict refusal;
-    private Collection<StageRecord> members = List.of();
+    private List<StageRecord> members = List.of();
+    private final Set<StageRecord> memberSet = Collections.newSetFromMap(new IdentityHashMap<>());
     private final Set<StageRecord> named = Collections.newSetFromMap(new IdentityHashMap<>());
     private final int field;
     private final Buffer header = new Buffer(256);
@@ -112,7 +112,7 @@ final class Step implements Emitter {
     private void encodeParents(Output output) {
         parents.clear();
         for (StageRecord each : output.parents) {
-            if (!members.contains(each)) {
+            if (!isMember(each)) {
                 throw new IllegalArgumentException("a parent that is not of what is being handled");
             }
             parents.varint(each.delivery);
@@ -126,9 +126,20 @@ final class Step implements Emitter {
     }
 
     /** Before a handler runs: what may be a parent. */
-    void begin(Collection<StageRecord> records) {
+    void begin(List<StageRecord> records) {
         clear();
         members = records;
+        if (!memberSet.isEmpty()) {
+            memberSet.clear();
+        }
+    }
+
+    /** Parents are rare: nothing is prepared for them. */
+    private boolean isMember(StageRecord record) {
+        if (memberSet.isEmpty()) {
+            memberSet.addAll(members);
+        }
+        return memberSet.contains(record);
     }
 
     /** Remembers why, for the case that the handler catches what is thrown. */

@@ -50,7 +50,7 @@ final class Trial {
                 return new TrialSource(options.limit(), step, this::print, err).run((SourceHandler) handler);
             }
             if (stage.kind == Stage.Kind.WINDOW) {
-                panes = new Panes(stage.bounds.apply(configuration), new Windows((WindowHandler) handler));
+                panes = new Panes(stage.boundsOf(configuration), new Windows((WindowHandler) handler));
             }
             records(handler);
         } finally {
@@ -74,7 +74,12 @@ final class Trial {
                 numbers.put(record, ++read);
                 switch (stage.kind) {
                     case WINDOW -> panes.add(record, 0);
-                    case BATCH_SINK -> batch.add(record);
+                    case BATCH_SINK -> {
+                        batch.add(record);
+                        if (batch.size() == Serial.BATCH_RECORDS) {
+                            batch(batch, (BatchSink) handler);
+                        }
+                    }
                     case SINK -> one(record, Stage.asTransform((Sink) handler));
                     default -> one(record, (Transform) handler);
                 }
@@ -89,8 +94,14 @@ final class Trial {
             panes.finish();
         }
         if (!batch.isEmpty()) {
-            settle(batch, attempt(batch, () -> ((BatchSink) handler).handle(batch)));
+            batch(batch, (BatchSink) handler);
         }
+    }
+
+    private void batch(List<StageRecord> records, BatchSink handler) {
+        settle(records, attempt(records, () -> handler.handle(List.copyOf(records))));
+        records.forEach(numbers::remove);
+        records.clear();
     }
 
     private BufferedReader open() throws IOException {

@@ -1,12 +1,9 @@
 package dev.stagewire;
 
 import java.util.ArrayList;
-import java.util.Collections;
 import java.util.HashMap;
-import java.util.IdentityHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Set;
 
 /** A window stage: holds its deliveries in panes until they end, and settles each pane as one step. */
 final class WindowDriver implements Driver, Panes.Owner {
@@ -172,9 +169,7 @@ final class WindowDriver implements Driver, Panes.Owner {
     @Override
     public void ended(Pane pane) {
         Window window = new Window(pane, panes.byEventTime());
-        Set<StageRecord> members = Collections.newSetFromMap(new IdentityHashMap<>());
-        members.addAll(pane.records);
-        step.begin(members);
+        step.begin(pane.records);
         Throwable thrown = null;
         hand.begin(System.nanoTime());
         try {

@@ -42,6 +42,18 @@ final class Worker {
         } catch (Unusable unusable) {
             say(unusable.getMessage());
             return 2;
+        } catch (SetUpFailed failed) {
+            say(failed.getMessage());
+            return 1;
+        }
+    }
+
+    /** What the handler needs is not there now; it may be at the next attempt. */
+    private static final class SetUpFailed extends RuntimeException {
+        private static final long serialVersionUID = 1;
+
+        SetUpFailed(String message) {
+            super(message);
         }
     }
 
@@ -135,9 +147,7 @@ final class Worker {
     Driver driver(Session within) {
         String text = within.welcome.getConfig().toStringUtf8();
         if (handler == null || stage.kind != Stage.Kind.SOURCE && !text.equals(configuration)) {
-            Object value = stage.configuration(text);
-            handler = stage.handler.apply(value);
-            bounds = stage.bounds == null ? null : stage.bounds.apply(value);
+            setUp(stage.configuration(text));
             configuration = text;
         }
         return switch (stage.kind) {
@@ -147,6 +157,16 @@ final class Worker {
             case WINDOW -> new WindowDriver(within, bounds, (WindowHandler) handler);
             case SOURCE -> source.driver(within, (SourceHandler) handler);
         };
+    }
+
+    private void setUp(Object value) {
+        bounds = stage.boundsOf(value);
+        try {
+            handler = stage.handler.apply(value);
+        } catch (RuntimeException failure) {
+            report(failure);
+            throw new SetUpFailed("the stage could not be set up: " + failure);
+        }
     }
 
     private Driver plain(Session within, Transform transform) {

@@ -116,6 +116,30 @@ public class EndingTest {
     }
 
     @Test
+    public void aStageThatCannotBeSetUpMayBeTriedAgain() throws Exception {
+        try (FakeBroker broker = broker().start(Stage.sink(Object.class, config -> {
+            throw new IllegalStateException("no database");
+        }))) {
+            FakeBroker.Peer peer = broker.attach();
+            assertEquals(0, peer.next(Envelope::hasClose).getClose().getCode());
+            peer.channel.close();
+            assertEquals(1, broker.exitCode());
+            assertTrue(broker.errors(), broker.errors().contains("no database"));
+        }
+    }
+
+    @Test
+    public void boundsThatMakeNoSenseAreTheConfigurations() throws Exception {
+        try (FakeBroker broker = broker().start(Stage.window(Object.class, config -> Bounds.ofRecords(-1), config -> (window, out) -> { }))) {
+            FakeBroker.Peer peer = broker.attach();
+            peer.next(Envelope::hasClose);
+            peer.channel.close();
+            assertEquals(2, broker.exitCode());
+            assertEquals("stagewire: config: a bound below zero\n", broker.errors());
+        }
+    }
+
+    @Test
     public void aConfigurationReachesItsHandler() throws Exception {
         try (FakeBroker broker = broker()) {
             broker.welcome.setConfig(ByteString.copyFromUtf8("{\"threshold\": 2}"));

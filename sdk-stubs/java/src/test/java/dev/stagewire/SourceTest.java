@@ -121,6 +121,25 @@ public class SourceTest {
     }
 
     @Test
+    public void beginsAnewEvenWhenItHadFinished() throws Exception {
+        try (FakeBroker broker = broker(count(2, false), null)) {
+            FakeBroker.Peer peer = broker.attach();
+            claimed(peer, 0, "");
+            emit(peer);
+            peer.next(Envelope::hasFinished);
+            committed(peer, 1);
+            peer.ping(1);
+            peer.next(Envelope::hasPong);
+            peer.channel.close();
+            peer = broker.attach();
+            claimed(peer, 0, "");
+            claimed(peer, 0, "");
+            assertEquals("1: 0 1 @2", emit(peer));
+            peer.next(Envelope::hasFinished);
+        }
+    }
+
+    @Test
     public void aPartitionIsFinishedAgainAfterAReconnect() throws Exception {
         try (FakeBroker broker = broker(count(2, false), null)) {
             FakeBroker.Peer peer = broker.attach();
