@@ -87,6 +87,33 @@ public class PipelineTest {
         return Files.exists(file) ? Files.readString(file).lines().count() : 0;
     }
 
+    /** Windows by event time that are given back again and again: none of their records is late, lost or handled twice. */
+    @Test
+    public void windowsThatAreTriedAgainLoseNothing() throws Exception {
+        int count = 20_000;
+        Path output = folder.getRoot().toPath().resolve("out");
+        List<Process> processes = new ArrayList<>();
+        Path log = start(processes,
+                "  ticks: {run: " + java("tests", "dev.stagewire.FlakyStages") + ", source: true, config: {count: " + count + "}}",
+                "  window: {run: " + java("tests", "dev.stagewire.FlakyStages") + ", from: ticks,"
+                        + " retry: {attempts: 50, backoff: 10ms..50ms, max_age: 10m}}",
+                sink(output).replace("from: shout", "from: window"));
+        waitFor(processes.get(0), log);
+        List<Integer> seen = new ArrayList<>();
+        java.util.Set<String> windows = new java.util.HashSet<>();
+        int parts = 0;
+        for (String line : Files.readAllLines(output)) {
+            String[] words = line.split(" ");
+            parts += windows.add(words[0] + words[1]) ? 0 : 1;
+            for (String each : words[2].split("\\+")) {
+                seen.add(Integer.valueOf(each));
+            }
+        }
+        seen.sort(null);
+        assertEquals(Files.readString(log), IntStream.range(0, count).boxed().toList(), seen);
+        assertEquals("windows that came in parts", 0, parts);
+    }
+
     /** What the conformance stage does, under a broker that judges it. */
     @Test
     public void verdictsWindowsAndTheTokenUnderABroker() throws Exception {
