@@ -179,7 +179,7 @@ test-node: setup
 
 .PHONY: test-java
 test-java: build
-	@STAGEWIRE_BROKER=$(CURDIR)/$(BIN)/stagewire sdk-stubs/java/test.sh
+	@STAGEWIRE_STRICT=1 STAGEWIRE_BROKER=$(CURDIR)/$(BIN)/stagewire sdk-stubs/java/test.sh
 
 .PHONY: test-docs
 test-docs: setup

@@ -67,13 +67,24 @@ public class WindowTest {
     }
 
     @Test
-    public void endsByTheClockAndExtendsMeanwhile() throws Exception {
-        try (FakeBroker broker = new FakeBroker().transform(Ordering.ORDERING_KEY)) {
-            broker.welcome.setLeaseMs(100);
-            broker.start(Stage.window(Bounds.ofDuration(Duration.ofMillis(300)), WindowTest::join));
+    public void endsByTheClock() throws Exception {
+        try (FakeBroker broker = broker(Bounds.ofDuration(Duration.ofMillis(100)).records(9))) {
             FakeBroker.Peer peer = broker.attach();
             peer.deliver(record("", "1"), record("", "2"));
+            assertEquals("1-2 ACCEPTED*1", shown(peer.outcomes(2)));
+        }
+    }
+
+    @Test
+    public void extendsWhileItHolds() throws Exception {
+        try (FakeBroker broker = new FakeBroker().transform(Ordering.ORDERING_KEY)) {
+            broker.welcome.setLeaseMs(100);
+            broker.start(Stage.window(Bounds.ofRecords(2), WindowTest::join));
+            FakeBroker.Peer peer = broker.attach();
+            peer.deliver(record("", "1"));
             peer.next(Envelope::hasExtend);
+            peer.next(Envelope::hasExtend);
+            peer.deliver(record("", "2"));
             assertEquals("1-2 ACCEPTED*1", shown(peer.outcomes(2)));
         }
     }
