@@ -22,6 +22,7 @@ PACKAGES := \
 	librust-serde-path-to-error-dev librust-base64-dev librust-signal-hook-dev \
 	python3 python3-venv \
 	nodejs node-typescript jq \
+	default-jdk-headless libprotobuf-java junit4 \
 	gcc libc6-dev git ca-certificates
 
 # Offline and online builds use the same manifests: Debian's copies of the libraries stand in for the network, and its
@@ -176,6 +177,10 @@ test-node: setup
 	@if [ -d $(NODE_TYPES)/node ]; then cd sdk-stubs/node && tsc -p . --typeRoots $(NODE_TYPES); \
 		else echo "types: not checked, for they need Debian's nodejs ($(NODE_TYPES)/node)"; fi
 
+.PHONY: test-java
+test-java: build
+	@STAGEWIRE_STRICT=1 STAGEWIRE_BROKER=$(CURDIR)/$(BIN)/stagewire sdk-stubs/java/test.sh
+
 .PHONY: test-docs
 test-docs: setup
 	@$(PYTHON) Tests/ProtocolDoc/check.py
@@ -211,13 +216,15 @@ test-demo: demo
 # ---- generated code, format ----
 
 .PHONY: proto
-proto: setup ## Generate the code of proto/ for C, Go, Python and Rust
+proto: setup ## Generate the code of proto/ for C, Go, Java, Python and Rust
 	@mkdir -p $(BIN)
 	@protoc-c -Iproto --c_out=Sources/CEnvelope proto/stagewire/v1/*.proto
 	@mv Sources/CEnvelope/stagewire/v1/*.h Sources/CEnvelope/include/stagewire/v1/
 	@sdk-stubs/python/generate.sh
 	@cd $(BUILD)/go/protobuf && GOWORK=off go build -buildvcs=false -o $(CURDIR)/$(BIN)/protoc-gen-go ./cmd/protoc-gen-go
 	@PATH="$(CURDIR)/$(BIN):$$PATH" protoc -Iproto --go_out=sdk-stubs/go --go_opt=module=stagewire.dev/sdk/go proto/stagewire/v1/*.proto
+	@rm -rf sdk-stubs/java/src/generated/java && mkdir -p sdk-stubs/java/src/generated/java
+	@protoc -Iproto --java_out=sdk-stubs/java/src/generated/java proto/stagewire/v1/*.proto
 	@$(CARGO) run --quiet --manifest-path sdk-stubs/rust/generate/Cargo.toml -- proto sdk-stubs/rust/src/pb.rs
 
 .PHONY: check-proto
