@@ -36,6 +36,13 @@ bool swi_has_more(swi_worker *worker) {
     return has_more;
 }
 
+bool swi_has_finished(swi_worker *worker) {
+    pthread_mutex_lock(&worker->mutex);
+    bool has_finished = worker->finished;
+    pthread_mutex_unlock(&worker->mutex);
+    return has_finished;
+}
+
 void swi_recycle(swi_worker *worker, swi_item *item) {
     pthread_mutex_lock(&worker->mutex);
     if (item->event == SWI_DELIVER && worker->recycled_count < MOST_RECYCLED) {

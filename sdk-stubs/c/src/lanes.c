@@ -56,6 +56,7 @@ void swi_lane_close(swi_lanes *lanes, const swi_session *session, sw_record *rec
     swi_lane *lane = swi_lane_of(lanes, session, record, true);
     if (lane == NULL) return;
     if (lane->closed_until == 0) lanes->closed++;
+    if (lane->closed_until == 0 || record->id < lane->from) lane->from = record->id;
     lane->closed_until = nonce;
 }
 

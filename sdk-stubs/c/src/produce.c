@@ -1,5 +1,6 @@
 /* The handler's side of a source. */
 #include "producer.h"
+#include "trial.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -28,6 +29,11 @@ static void claim(swi_producer *producer, const sw_partition *partition) {
     pthread_mutex_unlock(&producer->sending);
 }
 
+static void begin_step(sw_partition *partition) {
+    swi_producer *producer = partition->producer;
+    swi_emitter_begin(&partition->step, producer->is_trial ? SWI_TRIAL : SWI_PRODUCER, &producer->limits, NULL, 0);
+}
+
 sw_partition *sw_claim(sw_source *source, const char *name) {
     swi_producer *producer = source->producer;
     swi_worker *worker = producer->worker;
@@ -44,13 +50,14 @@ sw_partition *sw_claim(sw_source *source, const char *name) {
     bool again = is_new || partition->is_finished; /* a finished one is opened by a Claim */
     partition->is_finished = partition->finish_is_sent = false;
     pthread_mutex_unlock(&worker->mutex);
-    if (again) claim(producer, partition);
+    if (producer->is_trial) partition->was_claimed = true;
+    else if (again) claim(producer, partition);
 
     pthread_mutex_lock(&worker->mutex);
     while (!partition->was_claimed && !is_leaving(worker)) pthread_cond_wait(&worker->changed, &worker->mutex);
     bool is_claimed = partition->was_claimed && !is_leaving(worker);
     pthread_mutex_unlock(&worker->mutex);
-    if (is_claimed) swi_emitter_begin(&partition->step, SWI_PRODUCER, &producer->limits, NULL, 0);
+    if (is_claimed) begin_step(partition);
     return is_claimed ? partition : NULL;
 }
 
@@ -86,7 +93,8 @@ static const char *check(sw_partition *partition, size_t checkpoint) {
     swi_emitter_end(step);
     if (step->kind != SWI_ACCEPTED) return step->message ? step->message : "it has a verdict";
     if (checkpoint > SWI_CHECKPOINT) return "its checkpoint is larger than 65,536 bytes";
-    if (step->step.size + 2 * SWI_CHECKPOINT > partition->producer->limits.max_frame) return "it does not fit a frame";
+    if (!partition->producer->is_trial && step->step.size + 2 * SWI_CHECKPOINT > partition->producer->limits.max_frame)
+        return "it does not fit a frame";
     if (partition->is_finished) return "the partition is finished";
     return NULL;
 }
@@ -132,32 +140,45 @@ static bool wait_until_sent(sw_partition *partition, uint64_t id) {
     return is_sent;
 }
 
+/* Keeps the step and sends it; false when the source is to stop before there is room. */
+static bool send_step(sw_partition *partition, const void *checkpoint, size_t size) {
+    swi_producer *producer = partition->producer;
+    const sw_emitter *step = &partition->step;
+    swi_emit *emit = swi_allocate_zeroed(1, sizeof *emit);
+    emit->need = swi_allocate_zeroed(step->need_count, sizeof *emit->need);
+    if (step->need_count > 0) memcpy(emit->need, step->need, step->need_count * sizeof *emit->need);
+    pthread_mutex_lock(&producer->worker->mutex);
+    uint64_t id = emit->id = ++partition->last_id;
+    encode(emit, partition, checkpoint, size);
+    append(partition, emit);
+    pthread_mutex_unlock(&producer->worker->mutex);
+    swi_pump(producer);
+    return wait_until_sent(partition, id);
+}
+
+static bool print_step(sw_partition *partition) {
+    swi_producer *producer = partition->producer;
+    producer->printed += swi_print_emissions(&partition->step, producer->limit - producer->printed);
+    if (producer->printed == producer->limit) atomic_store(&producer->worker->stopping, true);
+    return true;
+}
+
 int sw_commit(sw_partition *partition, const void *checkpoint, size_t size) {
     swi_producer *producer = partition->producer;
-    swi_worker *worker = producer->worker;
-    sw_emitter *step = &partition->step;
     const char *wrong = check(partition, size);
     int result = SW_STOPPED;
     if (wrong != NULL) {
         swi_say("partition %s: a step cannot be sent: %s", partition->name, wrong);
         result = SW_REFUSED;
     } else if (!sw_stopping(&producer->source)) {
-        swi_emit *emit = swi_allocate_zeroed(1, sizeof *emit);
-        emit->need = swi_allocate_zeroed(step->need_count, sizeof *emit->need);
-        if (step->need_count > 0) memcpy(emit->need, step->need, step->need_count * sizeof *emit->need);
-        pthread_mutex_lock(&worker->mutex);
-        uint64_t id = emit->id = ++partition->last_id;
-        encode(emit, partition, checkpoint, size);
-        append(partition, emit);
-        pthread_mutex_unlock(&worker->mutex);
-        swi_pump(producer);
-        if (wait_until_sent(partition, id)) {
+        bool is_sent = producer->is_trial ? print_step(partition) : send_step(partition, checkpoint, size);
+        if (is_sent) {
             result = 0;
             partition->checkpoint.size = 0;
             swi_buffer_add(&partition->checkpoint, checkpoint, size);
         }
     }
-    swi_emitter_begin(step, SWI_PRODUCER, &producer->limits, NULL, 0);
+    begin_step(partition);
     return result;
 }
 
@@ -166,14 +187,13 @@ void sw_finish(sw_partition *partition) {
     pthread_mutex_lock(&worker->mutex);
     partition->is_finished = true;
     pthread_mutex_unlock(&worker->mutex);
-    swi_pump(partition->producer);
+    if (!partition->producer->is_trial) swi_pump(partition->producer);
 }
 
 /* ---- The source ---- */
 
 bool sw_stopping(const sw_source *source) {
     swi_worker *worker = source->producer->worker;
-    if (worker->producer == NULL) return false;
     pthread_mutex_lock(&worker->mutex);
     bool is_stopping = is_leaving(worker);
     pthread_mutex_unlock(&worker->mutex);
@@ -192,7 +212,9 @@ bool sw_sleep(sw_source *source, double seconds) {
     return goes_on;
 }
 
-const char *sw_instance(const sw_source *source) { return source->producer->worker->given_instance; }
+const char *sw_instance(const sw_source *source) {
+    return source->producer->is_trial ? "test" : source->producer->worker->given_instance;
+}
 
 /* Finishes everything. A source without work does so for a partition of its own name (SO-7). */
 static void finish_all(swi_producer *producer) {
@@ -233,4 +255,19 @@ int swi_produce(swi_worker *worker, void *user) {
     pthread_mutex_unlock(&worker->mutex);
     if (leaves) leave(worker, 0); /* it had finished, and the pipeline shuts down before it has ended */
     return result;
+}
+
+int swi_try_source(const sw_stage *stage, void *user, uint64_t limit, uint64_t *printed) {
+    swi_worker *worker = swi_worker_make(stage);
+    if (worker == NULL) return 2;
+    swi_producer *producer = worker->producer;
+    producer->is_trial = true;
+    producer->limit = limit;
+    if (limit == 0) atomic_store(&worker->stopping, true);
+    int result = stage->source(&producer->source, user);
+    bool is_good = result == 0 || sw_stopping(&producer->source);
+    if (!is_good) swi_say("the source failed: its handler returned %d", result);
+    *printed = producer->printed;
+    swi_worker_free(worker);
+    return is_good ? 0 : 1;
 }

@@ -17,6 +17,8 @@ void swi_producer_detach(swi_worker *worker);                       /* nothing u
 void swi_producer_credit(swi_worker *worker, const Stagewire__V1__Credit *credit);
 void swi_claimed(swi_worker *worker, const Stagewire__V1__Claimed *claimed);
 void swi_committed(swi_worker *worker, const Stagewire__V1__Committed *committed);
+/* Runs the source without a broker until it has printed `limit` records; the exit code. */
+int swi_try_source(const sw_stage *stage, void *user, uint64_t limit, uint64_t *printed);
 /* Whether everything that was sent is committed. */
 bool swi_is_committed(swi_worker *worker);
 

@@ -45,6 +45,8 @@ struct swi_producer {
     swi_session *session; /* under `sending`: NULL while there is none */
     swi_limits limits;    /* those of the first session, with the credit of this one */
     bool has_limits;
+    bool is_trial; /* --test: there is no session, and steps are printed */
+    uint64_t limit, printed;
 };
 
 /* Writes what is claimed, unsent and within credit, and Finished behind it. Any thread, without locks. */

@@ -32,3 +32,33 @@ int64_t swi_now_ms(void) {
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
+
+/* Days since 1970 as a date of the Gregorian calendar, counted in eras of 400 years that begin on March 1st. */
+static void date_of(int64_t days, int64_t *year, int *month, int *day) {
+    days += 719468; /* from 0000-03-01 to 1970-01-01 */
+    int64_t era = (days >= 0 ? days : days - 146096) / 146097;
+    int64_t of_era = days - era * 146097;
+    int64_t year_of_era = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
+    int64_t of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    int shifted = (int)((5 * of_year + 2) / 153);
+    *day = (int)(of_year - (153 * shifted + 2) / 5) + 1;
+    *month = shifted < 10 ? shifted + 3 : shifted - 9;
+    *year = year_of_era + era * 400 + (*month <= 2);
+}
+
+void swi_format_time(int64_t microseconds, char text[32]) {
+    int64_t day_us = INT64_C(86400000000), days = microseconds / day_us, rest = microseconds % day_us, year;
+    int month, day;
+    if (rest < 0) {
+        rest += day_us;
+        days--;
+    }
+    date_of(days, &year, &month, &day);
+    if (year < 1 || year > 9999) {
+        snprintf(text, 32, "%lld", (long long)microseconds);
+        return;
+    }
+    int seconds = (int)(rest / 1000000);
+    snprintf(text, 32, "%04d-%02d-%02dT%02d:%02d:%02d.%06dZ", (int)year % 10000, month % 100, day % 100, seconds / 3600 % 100,
+             seconds / 60 % 60, seconds % 60, (int)(rest % 1000000));
+}

@@ -115,7 +115,8 @@ static void take_signals(const swi_worker *worker) {
 
 /* ---- Running ---- */
 
-static bool worker_make(swi_worker *worker, const sw_stage *stage) {
+swi_worker *swi_worker_make(const sw_stage *stage) {
+    swi_worker *worker = swi_allocate_zeroed(1, sizeof *worker);
     pthread_condattr_t monotonic;
     double timeout = stage->timeout == 0 ? 300 : stage->timeout;
     worker->stage = stage;
@@ -131,14 +132,15 @@ static bool worker_make(swi_worker *worker, const sw_stage *stage) {
     pthread_mutex_init(&worker->mutex, NULL);
     if (pipe2(worker->wake, O_CLOEXEC | O_NONBLOCK) != 0) {
         swi_say("cannot make a pipe: %s", strerror(errno));
-        return false;
+        swi_worker_free(worker);
+        return NULL;
     }
     if (worker->is_source) worker->producer = swi_producer_make(worker);
     else worker->settler = swi_settler_make(worker);
-    return true;
+    return worker;
 }
 
-static void worker_free(swi_worker *worker) {
+void swi_worker_free(swi_worker *worker) {
     while (worker->first != NULL || worker->recycled != NULL) {
         swi_item **list = worker->first ? &worker->first : &worker->recycled, *item = *list;
         *list = item->next;
@@ -147,7 +149,6 @@ static void worker_free(swi_worker *worker) {
     if (worker->producer != NULL) swi_producer_free(worker->producer);
     if (worker->settler != NULL) swi_settler_free(worker->settler);
     if (worker->wake[1] > 0) {
-        signal(SIGTERM, SIG_DFL);
         close(worker->wake[0]);
         close(worker->wake[1]);
     }
@@ -200,14 +201,16 @@ static int run_connected(swi_worker *worker) {
 }
 
 static int run_worker(const sw_stage *stage) {
-    swi_worker *worker = swi_allocate_zeroed(1, sizeof *worker);
+    swi_worker *worker = swi_worker_make(stage);
     int exit_code = USELESS;
-    if (worker_make(worker, stage) && (worker->stage = stage, take_environment(worker))) {
+    if (worker == NULL) return exit_code;
+    if (take_environment(worker)) {
         take_signals(worker);
         if (pthread_create(&worker->link, NULL, swi_link_run, worker) == 0) exit_code = run_connected(worker);
         else swi_say("cannot start a thread");
     }
-    worker_free(worker);
+    signal(SIGTERM, SIG_DFL); /* before the pipe is closed that the handler writes to */
+    swi_worker_free(worker);
     return exit_code;
 }
 

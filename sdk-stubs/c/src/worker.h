@@ -89,6 +89,11 @@ struct swi_worker {
 
 int64_t swi_now_ms(void); /* monotonic */
 
+/* ---- run.c ---- */
+
+swi_worker *swi_worker_make(const sw_stage *stage); /* NULL: a sentence was written */
+void swi_worker_free(swi_worker *worker);
+
 /* ---- link.c ---- */
 
 void *swi_link_run(void *worker);
@@ -96,6 +101,7 @@ void swi_wake(swi_worker *worker, char reason);
 /* Takes the next event; waits until `deadline_ms` (-1: for ever). NULL: none came, or the link has ended. */
 swi_item *swi_take(swi_worker *worker, int64_t deadline_ms);
 bool swi_has_more(swi_worker *worker);
+bool swi_has_finished(swi_worker *worker); /* the link has ended */
 void swi_recycle(swi_worker *worker, swi_item *item);
 /* Counts a Deliver as taken and grants anew when half of the window is free (CR-6). */
 void swi_taken(swi_worker *worker, swi_session *session, swi_item *item);
@@ -131,6 +137,9 @@ swi_outcome swi_connect(swi_worker *worker, swi_frames *frames, swi_session **se
 
 /* A sentence on standard error, control characters escaped. */
 void swi_say(const char *format, ...) SW_PRINTF(1, 2);
+
+/* RFC 3339 in UTC with six fractional digits, or the number of microseconds outside of the years 1 to 9999; at most 31 bytes. */
+void swi_format_time(int64_t microseconds, char text[32]);
 
 /* ---- kinds of stages: each runs until the link has ended ---- */
 
