@@ -230,7 +230,7 @@ typedef struct sw_stage {
     void *(*setup)(sw_config *config); /* called once, before the first handler; what it returns is handed to handlers */
     void (*teardown)(void *user);      /* called at the end, unless a handler does not return */
 
-    sw_bounds bounds;   /* window */
+    sw_bounds bounds;   /* window; `setup` may still set them, in a sw_stage that is not const */
     unsigned workers;   /* transform and sink: handlers at once, in threads; 0: 1; at most 256. One key's records stay in order */
     size_t batch_limit; /* batch_sink: most records in one call; 0: 1,000 */
     double timeout;     /* seconds that a handler may take; 0: 300; SW_NEVER: no limit. Then the broker takes the record back */
