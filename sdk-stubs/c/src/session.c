@@ -71,8 +71,8 @@ void swi_close(swi_worker *worker, swi_session *session, uint32_t code, int exit
     if (!session->closed) {
         session->closed = true;
         atomic_store(&worker->own_exit, exit_code);
+        atomic_store(&session->closing, true); /* before the peer can answer it with EOF */
         if (!atomic_load(&session->over)) write_locked(session, frame, size);
-        atomic_store(&session->closing, true);
     }
     pthread_mutex_unlock(&session->writing);
     free(frame);

@@ -7,7 +7,6 @@ import struct
 import subprocess
 import sys
 import tempfile
-import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent.parent
@@ -16,12 +15,14 @@ BUILD = pathlib.Path(os.environ.get("STAGEWIRE_C_BUILD", HERE.parent / "build" /
 
 def _messages():
     """protoc's code for proto/, made anew for this run."""
-    out = tempfile.mkdtemp(prefix="stagewire-c-proto-")
+    directory = tempfile.TemporaryDirectory(prefix="stagewire-c-proto-")
+    out = directory.name
     files = sorted(str(p) for p in (ROOT / "proto").rglob("*.proto"))
     subprocess.run(["protoc", f"-I{ROOT / 'proto'}", f"--python_out={out}", *files], check=True)
     sys.path.insert(0, out)
     from stagewire.v1 import envelope_pb2
 
+    directory.cleanup()
     return envelope_pb2
 
 
@@ -227,6 +228,7 @@ class Broker:
     def __init__(self, program, stage, spawned=False, arguments=(), environment=None):
         self.directory = tempfile.TemporaryDirectory(prefix="swc-")
         self.path = os.path.join(self.directory.name, "s")
+        self.sessions = []
         self.listen()
         env = dict(os.environ, STAGEWIRE_SOCKET=self.path, STAGEWIRE_STAGE=stage, ASAN_OPTIONS="detect_leaks=1",
                    **(environment or {}))
@@ -247,13 +249,12 @@ class Broker:
         os.unlink(self.path)
 
     def accept(self, **limits):
-        return Session(self.listener.accept()[0], **limits)
+        self.sessions.append(Session(self.listener.accept()[0], **limits))
+        return self.sessions[-1]
 
     def end(self):
         """Waits for the worker: its exit code and what it wrote to standard error."""
         _, err = self.process.communicate(timeout=LONG)
-        self.listener.close()
-        self.directory.cleanup()
         err = err.decode()
         assert "Sanitizer" not in err and "runtime error" not in err, err
         return self.process.returncode, err
@@ -261,12 +262,10 @@ class Broker:
     def abandon(self):
         if self.process.poll() is None:
             self.process.kill()
-        self.process.communicate()
+        if not self.process.stderr.closed:
+            self.process.communicate()
+        for session in self.sessions:
+            session.socket.close()
         self.listener.close()
+        self.directory.cleanup()
 
-
-def eventually(condition):
-    deadline = time.monotonic() + LONG
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)

@@ -357,7 +357,6 @@ class Ending(Case):
         broker.process.send_signal(signal.SIGTERM)
         broker.process.communicate(timeout=20)
         self.assertEqual(broker.process.returncode, 0)
-        broker.listen()
 
     def test_a_wrong_configuration(self):
         broker, session = self.attached("source", {"inputs": (), "config": b'{"recrods": 3}'})
