@@ -81,8 +81,11 @@ class Pipeline(unittest.TestCase):
             try:
                 output, _ = process.communicate(timeout=120)
             finally:
-                process.poll() is None and process.kill()
-                kill and killer.join()
+                if process.poll() is None:
+                    process.kill()
+                    process.communicate()
+                if kill:
+                    killer.join()
             self.assertEqual(process.returncode, 0, output)
             out = path / "out.jsonl"
             return [json.loads(line) for line in out.read_text().splitlines()] if out.exists() else [], output
@@ -145,7 +148,7 @@ stages:
   window:
     run: [BUILD/conformance-stage]
     from: source
-    config: {records: 3, by_key: true}
+    config: {records: 3, by_key: true, seconds: 0.5}
 """ + self.TAIL % "window", kill="conformance-stage")
         numbers = [int(n) for record in records for n in record["text"].split(",")]
         self.assertEqual(sorted(numbers), list(range(1, 301)), output)
