@@ -61,8 +61,9 @@ void swi_taken(swi_worker *worker, swi_session *session, swi_item *item) {
     input->taken_bytes += item->bytes;
     uint64_t records = input->taken_records + session->window_records - atomic_load(&input->granted_records);
     uint64_t bytes = input->taken_bytes + session->window_bytes - atomic_load(&input->granted_bytes);
-    if (records >= session->window_records / 2 || bytes >= session->window_bytes / 2 || !swi_has_more(worker))
-        if (records >= session->window_records / 8 || bytes >= session->window_bytes / 8) swi_grant(session, input);
+    /* Earlier when nothing waits: then the broker may be short of credit, and this thread is about to sleep. */
+    uint64_t part = swi_has_more(worker) ? 2 : 8;
+    if (records >= session->window_records / part || bytes >= session->window_bytes / part) swi_grant(session, input);
 }
 
 void swi_let_go(swi_worker *worker) {

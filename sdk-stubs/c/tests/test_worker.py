@@ -308,6 +308,78 @@ class Source(Case):
         self.assertIn("begin anew", err)
 
 
+class Kinds(Case):
+    def of(self, stage, welcome=None, limits=None):
+        return self.attached(stage, welcome, limits, program="kinds")
+
+    def test_a_handler_beyond_its_timeout_loses_its_lease(self):
+        broker, session = self.of("hang", limits={"lease": 90})
+        session.deliver("hang")
+        extends = 0
+        session.socket.settimeout(0.5)
+        try:
+            while True:
+                extends += session.receive().WhichOneof("message") == "extend"
+        except TimeoutError:
+            pass  # no further Extend: the broker would take the record back
+        self.assertGreater(extends, 1)
+        session.socket.settimeout(20)
+        session.close(207, "the lease has expired")
+        code, err = broker.end()
+        self.assertEqual(code, 1)
+        self.assertIn("timeout", err)
+
+    def test_batches(self):
+        broker, session = self.of("batch")
+        session.deliver("a", "bad", "c", "d", "e")
+        outcomes = session.outcomes(5)
+        self.assertEqual([(o.kind, session.covered(o)) for o in outcomes],
+                         [(ACCEPTED, [1]), (REJECTED, [2]), (ACCEPTED, [3, 4, 5])])
+        self.assertEqual(outcomes[1].error.message, "bad in a batch of 4")
+        session.deliver("a", "again", "c", "d", "e", key=b"k")
+        by = {i: o for o in session.outcomes(5) for i in session.covered(o)}
+        self.assertEqual([by[i].kind for i in range(6, 11)], [RETRY] * 4 + [RELEASED])
+        self.assertEqual(by[6].delay_ms, 500)
+        self.finish(broker, session)
+
+    def test_a_sink_that_emits(self):
+        broker, session = self.of("emitting")
+        session.deliver("a")
+        self.assertEqual(session.outcomes(1)[0].error.code, 306)
+        self.finish(broker, session)
+
+    def test_parents_and_single_rejections(self):
+        broker, session = self.of("pairs")
+        session.deliver("a", "b", "bad", "d")
+        accepted, rejected = session.outcomes(4)
+        self.assertEqual(session.covered(accepted), [1, 2, 4])
+        self.assertEqual([list(e.parents) for e in accepted.emissions], [[1, 2]])
+        self.assertEqual((rejected.first, rejected.error.code), (3, 1002))
+        self.finish(broker, session)
+
+    def test_a_source_that_fails(self):
+        broker, session = self.of("failing", {"inputs": ()})
+        session.until("claim")
+        session.send(claimed=pb.Claimed(partition="p", epoch=1))
+        self.assertEqual(session.until("close").code, 0)
+        session.socket.close()
+        code, err = broker.end()
+        self.assertEqual(code, 1)
+        self.assertIn("returned 7", err)
+
+    def test_a_source_without_work(self):
+        broker, session = self.of("nothing", {"inputs": ()})
+        claim = session.until("claim")
+        self.assertEqual(claim.partition, "one")  # its instance's name
+        session.send(claimed=pb.Claimed(partition="one", epoch=1))
+        self.assertEqual(session.until("finished").partition, "one")
+        self.finish(broker, session)
+
+    def test_two_handlers(self):
+        broker = self.start("both", program="kinds")
+        self.assertEqual(broker.end()[0], 2)
+
+
 class Ending(Case):
     def test_codes(self):
         for code, spawned, expected in ((0, True, 0), (200, True, 2), (211, True, 1), (999, False, 2), (208, False, 2)):
