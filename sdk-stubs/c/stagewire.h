@@ -165,7 +165,8 @@ bool sw_window_complete(const sw_window *window); /* false: it ended early for w
 /* Takes a partition (name of 1 to 255 bytes) of this stage; waits for the broker. The partition is the library's. NULL:
  * the source is to stop. A partition of another worker is taken from it, which ends that worker. */
 sw_partition *sw_claim(sw_source *source, const char *name);
-/* The last checkpoint that was committed; empty in the beginning. Valid until the next sw_commit. */
+/* Where to go on: the checkpoint of the last step, this worker's or an earlier one's; empty in the beginning. Valid until the
+ * next sw_commit. */
 sw_bytes sw_checkpoint(const sw_partition *partition);
 /* Where the next step's emissions go. */
 sw_emitter *sw_step(sw_partition *partition);

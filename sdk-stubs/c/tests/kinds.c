@@ -51,6 +51,14 @@ static void pairs(sw_window *window, sw_emitter *out, void *user) {
     }
 }
 
+/* Gives every fifth record back at its first attempt; the others of its key have to wait for it. */
+static void flaky(sw_record *record, sw_emitter *out, void *user) {
+    (void)user;
+    sw_bytes payload = sw_payload(record);
+    if (sw_attempt(record) == 1 && payload.size > 0 && payload.data[payload.size - 1] % 5 == 0) sw_retry(out, 0, "not yet");
+    else sw_emit(out, &(sw_output){.base = record});
+}
+
 int main(int argc, char **argv) {
     const char *name = getenv("STAGEWIRE_STAGE");
     sw_stage stage = {.transform = hang, .timeout = 0.3};
@@ -59,6 +67,8 @@ int main(int argc, char **argv) {
     if (strcmp(name, "failing") == 0) stage = (sw_stage){.source = failing};
     if (strcmp(name, "nothing") == 0) stage = (sw_stage){.source = nothing};
     if (strcmp(name, "pairs") == 0) stage = (sw_stage){.window = pairs, .bounds = {.records = 4}};
+    if (strcmp(name, "flaky") == 0) stage = (sw_stage){.transform = flaky};
+    if (strcmp(name, "flaky-pool") == 0) stage = (sw_stage){.transform = flaky, .workers = 4};
     if (strcmp(name, "both") == 0) stage = (sw_stage){.transform = hang, .sink = emitting_sink};
     return sw_run(argc, argv, &stage);
 }

@@ -143,6 +143,22 @@ stages:
         for numbers in by_key.values():
             self.assertEqual(numbers, sorted(numbers))
 
+    def test_order_per_key_survives_retries(self):
+        for stage in ("flaky", "flaky-pool"):
+            records, output = self.pipeline(self.HEAD % (400, 10, 0) + f"""
+  {stage}:
+    run: [BUILD/kinds]
+    from: source
+    workers: 2
+    retry: {{backoff: 5ms..20ms}}
+""" + self.TAIL % stage)
+            by_key = collections.defaultdict(list)
+            for record in records:
+                by_key[record["key"]].append(int(record["text"]))
+            self.assertEqual(sorted(n for numbers in by_key.values() for n in numbers), list(range(1, 401)), output)
+            for numbers in by_key.values():
+                self.assertEqual(numbers, sorted(numbers))
+
     def test_killed_workers_lose_nothing(self):
         records, output = self.pipeline(self.HEAD % (300, 2, 15) + """
   window:
