@@ -23,7 +23,7 @@ PACKAGES := \
 	python3 python3-venv \
 	nodejs node-typescript jq \
 	default-jdk-headless libprotobuf-java junit4 \
-	gcc libc6-dev git ca-certificates
+	gcc make libc6-dev git ca-certificates
 
 # Offline and online builds use the same manifests: Debian's copies of the libraries stand in for the network, and its
 # Rust is the oldest that the stubs support. Set ONLINE=1 to fetch Go modules and Rust crates in the ordinary way.
@@ -167,6 +167,11 @@ test-swift-stub: setup
 test-shell: build
 	@STAGEWIRE=$(CURDIR)/$(BIN)/stagewire sdk-stubs/shell/test.sh
 
+# The library under sanitizers, against a scripted broker and a real one.
+.PHONY: test-c
+test-c: build
+	@$(MAKE) --no-print-directory -C sdk-stubs/c test BUILD=$(CURDIR)/$(BUILD)/c PYTHON=$(CURDIR)/$(PYTHON) STAGEWIRE_BROKER=$(CURDIR)/$(BIN)/stagewire
+
 # Debian's compiler and Debian's @types/node, which comes with its nodejs: Node of another origin has no types.
 NODE_TYPES := /usr/share/nodejs/@types
 NODE := node
@@ -220,6 +225,7 @@ proto: setup ## Generate the code of proto/ for C, Go, Java, Python and Rust
 	@mkdir -p $(BIN)
 	@protoc-c -Iproto --c_out=Sources/CEnvelope proto/stagewire/v1/*.proto
 	@mv Sources/CEnvelope/stagewire/v1/*.h Sources/CEnvelope/include/stagewire/v1/
+	@protoc-c -Iproto --c_out=sdk-stubs/c/generated proto/stagewire/v1/*.proto
 	@sdk-stubs/python/generate.sh
 	@cd $(BUILD)/go/protobuf && GOWORK=off go build -buildvcs=false -o $(CURDIR)/$(BIN)/protoc-gen-go ./cmd/protoc-gen-go
 	@PATH="$(CURDIR)/$(BIN):$$PATH" protoc -Iproto --go_out=sdk-stubs/go --go_opt=module=stagewire.dev/sdk/go proto/stagewire/v1/*.proto
