@@ -146,7 +146,7 @@ if (process.env.BENCH_STAGE) {
     const { userCPUTime, systemCPUTime, maxRSS } = process.resourceUsage();
     console.log(JSON.stringify({ cpu: userCPUTime + systemCPUTime, rss: maxRSS }));
   });
-  await run(STAGES[process.env.BENCH_STAGE]);
+  await run(STAGES[process.env.BENCH_STAGE], { name: process.env.BENCH_STAGE });
 } else {
   const count = Number(process.argv[2] ?? 1_000_000);
   const flags = process.argv.includes('--prof') ? ['--cpu-prof'] : [];
