@@ -34,6 +34,8 @@ export class Window {
     this.complete = pane.complete;
     /** The key of all its records, with `byKey`. */
     this.key = byKey ? pane.key.toString() : undefined;
+    /** Its bytes, for keys that are no text. */
+    this.keyBytes = byKey ? pane.key : undefined;
     /** Microseconds since 1970, by event time: from here, */
     this.start = byTime ? pane.start : undefined;
     /** and up to but not including here. */
@@ -75,8 +77,8 @@ export class Windowing extends Consumer {
    */
   constructor(stage, session, shared) {
     super(stage, session, shared);
-    this.bounds = stage.bounds;
-    this.set = new WindowSet(stage.bounds);
+    this.bounds = shared.bounds;
+    this.set = new WindowSet(shared.bounds);
     /** @type {import('./windowset.js').Pane[]} ended, and not yet handled */
     this.ready = [];
     /** @type {{ window: Window, step: import('./credit.js').Step } | null} handled, but there is no credit */
