@@ -39,7 +39,7 @@ export class ClosedLanes {
   /** @param {import('./session.js').Session} session */
   constructor(session) {
     this.session = session;
-    /** Whether any lane is closed. A field, since every record asks. */
+    /** Whether any lane is closed: to be asked first, for finding a record's lane costs something. */
     this.isAny = false;
   }
 
@@ -61,7 +61,7 @@ export class ClosedLanes {
    * @param {import('./record.js').Record} record
    */
   has(record) {
-    return this.isAny && this.#due.has(laneOf(this.session.inputs, record));
+    return this.#due.has(laneOf(this.session.inputs, record));
   }
 
   /**

@@ -88,7 +88,8 @@ export class Outbox {
    * @param {number} delivery
    */
   filter(delivery) {
-    this.#run(delivery, false);
+    if (this.runLast + 1 === delivery && this.runLast >= 0 && !this.runIsReleased) this.runLast = delivery;
+    else this.#beginRun(delivery, false);
   }
 
   /**
@@ -96,18 +97,15 @@ export class Outbox {
    * @param {number} delivery
    */
   releaseOne(delivery) {
-    this.#run(delivery, true);
+    if (this.runLast + 1 === delivery && this.runLast >= 0 && this.runIsReleased) this.runLast = delivery;
+    else this.#beginRun(delivery, true);
   }
 
   /**
    * @param {number} delivery
    * @param {boolean} isReleased
    */
-  #run(delivery, isReleased) {
-    if (this.runLast + 1 === delivery && this.runLast >= 0 && this.runIsReleased === isReleased) {
-      this.runLast = delivery;
-      return;
-    }
+  #beginRun(delivery, isReleased) {
     this.#closeRun();
     this.runFirst = this.runLast = delivery;
     this.runIsReleased = isReleased;

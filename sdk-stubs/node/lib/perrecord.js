@@ -74,7 +74,7 @@ export class PerRecord extends Consumer {
 
   /** @param {Record} record */
   #begin(record) {
-    if (this.closed.has(record)) return this.outbox.releaseOne(record.delivery);
+    if (this.closed.isAny && this.closed.has(record)) return this.outbox.releaseOne(record.delivery);
     if (this.lanes === null) return this.#call(record, '');
     const lane = laneOf(this.session.inputs, record);
     const waiting = lane === '' ? undefined : this.lanes.get(lane);
