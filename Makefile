@@ -87,6 +87,8 @@ ROOT = $(DESTDIR)$(PREFIX)
 # Where each of these goes, below PREFIX. The completions have the names under which shells look for them.
 INSTALLED := bin/stagewire share/man/man1/stagewire.1 share/bash-completion/completions/stagewire \
 	share/zsh/site-functions/_stagewire share/fish/vendor_completions.d/stagewire.fish
+# The cases of the conformance suite and the rules they name.
+SUITE := share/stagewire/conformance
 
 # Installing may run as root, building need not.
 $(PROGRAM):
@@ -104,11 +106,13 @@ install: completions ## Install program, manual and completions (PREFIX, /usr/lo
 	@install -D -m 644 $(BUILD)/completions/bash $(ROOT)/share/bash-completion/completions/stagewire
 	@install -D -m 644 $(BUILD)/completions/zsh $(ROOT)/share/zsh/site-functions/_stagewire
 	@install -D -m 644 $(BUILD)/completions/fish $(ROOT)/share/fish/vendor_completions.d/stagewire.fish
-	@printf '$(ROOT)/%s\n' $(INSTALLED)
+	@mkdir -p $(ROOT)/$(SUITE) && cp -R conformance/cases conformance/rules.yaml docs/PROTOCOL.md $(ROOT)/$(SUITE)/
+	@printf '$(ROOT)/%s\n' $(INSTALLED) $(SUITE)
 
 .PHONY: uninstall
 uninstall: ## Remove what `make install` installed
 	@rm -f $(addprefix $(ROOT)/,$(INSTALLED))
+	@rm -rf $(ROOT)/$(SUITE)
 
 # ---- use ----
 
@@ -217,6 +221,17 @@ fuzz-short: setup
 .PHONY: test-demo
 test-demo: demo
 	@$(PYTHON) Tests/Polyglot/nab.py
+
+# ---- conformance ----
+
+# Every SDK, every profile that it claims, and the broker; the table goes into docs/CONFORMANCE.md.
+.PHONY: conformance
+conformance: conformance-workers ## Run the conformance suite against every SDK and the broker, and write docs/CONFORMANCE.md
+	@$(PYTHON) Tests/Conformance/matrix.py $(PROGRAM) --write
+
+.PHONY: test-conformance
+test-conformance: conformance-workers
+	@$(PYTHON) Tests/Conformance/matrix.py $(PROGRAM)
 
 # ---- generated code, format ----
 
