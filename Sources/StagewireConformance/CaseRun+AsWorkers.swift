@@ -4,7 +4,7 @@ import StagewireWire
 
 /// A broker is tested: the suite plays its workers.
 extension CaseRun {
-    private var brokerSocket: String {
+    var brokerSocket: String {
         if case .runningBroker(let socket) = target { socket } else { "\(directory)/broker.sock" }
     }
 
@@ -175,6 +175,7 @@ extension CaseRun {
             let through = step.argument.number ?? 0
             try waitFor("Settled through \(through)", step) { link.broker.settledThrough >= through || link.isDone }
             guard link.broker.settledThrough >= through else { throw .fail("no Settled through \(through): \(ending(link))") }
+        case .control: try control(step)
         case .fuzz:
             var damage = FuzzBrokerCase(self, step)
             try damage.play()
@@ -195,6 +196,9 @@ extension CaseRun {
     private func claim(_ partition: String, _ link: Link, _ step: Step) throws(Stop) {
         let before = link.received.count
         try send("claim", [.init("partition", .text(partition))], to: link)
+        for number in 1..<max(1, step.argument["times"]?.number ?? 1) {
+            try send("claim", [.init("partition", .text("\(partition)\(number)"))], to: link)
+        }
         try waitFor("Claimed of \(partition)", step) { () throws(Stop) in
             let isHere = link.received[before...].contains {
                 $0.kind == "claimed" && $0.message["partition"]?.text == partition
