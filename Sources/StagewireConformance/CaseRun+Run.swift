@@ -49,6 +49,9 @@ extension CaseRun {
         if case .runningBroker = target, item.setup.pipeline != nil {
             throw Stop(verdict: .skip, message: "it needs a pipeline of its own, and the broker runs already")
         }
+        if !options.hasControl, item.steps.contains(where: { $0.verb == .control }) {
+            throw Stop(verdict: .skip, message: "it asks the control API (--control)")
+        }
         if let declared = options.features?[item.setup.stage] { try checkFeatures(declared) }
     }
 

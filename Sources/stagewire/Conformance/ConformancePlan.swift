@@ -17,6 +17,8 @@ struct ConformancePlan {
         options.seed = arguments.seed
         options.features = try Self.features(arguments.features) ?? manifest?.features
         target = try Self.target(arguments, manifest)
+        // Only where another broker is named may the control API be missing.
+        options.hasControl = arguments.control || arguments.command.isEmpty
         var profiles = try ProfileSelection.profiles(arguments.profile)
         if profiles.isEmpty { profiles = manifest?.profiles ?? [] }
         if profiles.isEmpty { profiles = target.role == .worker ? [.core] : Set(Profile.allCases) }
