@@ -151,7 +151,7 @@ func TestConformanceTransform(t *testing.T) {
 		{"echo;", rejected, "", 1999, ""},
 		{"emit 1 2000000", rejected, "", uint32(OutputTooLarge), ""},
 		{"emit 4097", rejected, "", uint32(StepTooLarge), ""},
-		{"emit 1 1 nowhere", rejected, "", uint32(UnknownPort), "nowhere"},
+		{"emit 1 1 nowhere", rejected, "", uint32(InvalidOutput), "nowhere"},
 	}
 	header := &pb.Header{Schema: "s", SchemaVersion: 2, EventTime: 7, ContentType: "text/plain", Attributes: []*pb.Attribute{
 		{Name: "a", Value: &pb.Attribute_Flag{}}, {Name: "a", Value: &pb.Attribute_Number{Number: 0.5}}}}

@@ -16,7 +16,7 @@ func (w *worker) serve(s *session) error {
 			return w.finish(s)
 		}
 		if s.isVoid(record) {
-			s.settler.release(record.delivery)
+			s.releaseVoid(record)
 			continue
 		}
 		if s.stopping.Load() {
@@ -80,7 +80,7 @@ func (s *session) sortOut(batch []Record) []*Record {
 	records := make([]*Record, 0, len(batch))
 	for i := range batch {
 		if s.isVoid(&batch[i]) {
-			s.settler.release(batch[i].delivery)
+			s.releaseVoid(&batch[i])
 		} else {
 			records = append(records, &batch[i])
 		}

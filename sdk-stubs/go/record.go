@@ -301,7 +301,7 @@ func decodeDeliver(b []byte, s *session) (records []Record, input uint32, err er
 		}
 		b = b[n:]
 	}
-	if first == 0 || first > math.MaxUint64-uint64(len(records)) || (len(attempts) != 0 && len(attempts) != len(records)) {
+	if first == 0 || first-1 > math.MaxUint64-uint64(len(records)) || (len(attempts) != 0 && len(attempts) != len(records)) {
 		return nil, 0, &closeError{code: MalformedFrame, message: "a Deliver's delivery ids or attempts do not fit its records"}
 	}
 	for i := range records {

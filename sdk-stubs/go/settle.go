@@ -49,15 +49,30 @@ func newSettler(write func([]byte), maxFrame uint64) *settler {
 // is a few bytes however many records it covers.
 func (s *settler) accept(delivery uint64) { s.join(delivery, pb.OutcomeKind_OUTCOME_KIND_ACCEPTED) }
 
-// release settles one delivery that is taken to be void. It asks for no Ping: whoever gave back what is
-// before it has.
-func (s *settler) release(delivery uint64) { s.join(delivery, pb.OutcomeKind_OUTCOME_KIND_RELEASED) }
+// release settles one delivery that is taken to be void, and returns the nonce of the Ping that is to be
+// behind it: should it not be void, this gives it back.
+func (s *settler) release(delivery uint64) (ping uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.joinLocked(delivery, pb.OutcomeKind_OUTCOME_KIND_RELEASED)
+	s.isAsking = true // for what is gathered, the run included: see joinLocked
+	return s.pings + 1
+}
 
 func (s *settler) join(delivery uint64, kind pb.OutcomeKind) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.joinLocked(delivery, kind)
+}
+
+// joinLocked adds to the run. One that begins finds room in the frame: none is written between its
+// deliveries and their Ping.
+func (s *settler) joinLocked(delivery uint64, kind pb.OutcomeKind) {
 	if s.run.first == 0 || delivery != s.run.last+1 || kind != s.runKind {
 		s.closeRun()
+		if len(s.buffer) >= settleTarget {
+			s.writeGathered()
+		}
 		s.run.first, s.runKind = delivery, kind
 	}
 	s.run.last = delivery

@@ -72,7 +72,7 @@ func (s *session) nextUntil(deadline time.Time) (batch []Record, drain pb.DrainR
 // hold puts a record into its window. Windows that this ends are handled at once.
 func (h *holder) hold(r *Record, now time.Time) {
 	if h.session.isVoid(r) {
-		h.session.settler.release(r.delivery)
+		h.session.releaseVoid(r)
 		return
 	}
 	if h.session.stopping.Load() {
@@ -184,7 +184,7 @@ func (h *holder) settleAll(w *Window, why *verdict) {
 	sort.Slice(void, func(i, j int) bool { return void[i].delivery < void[j].delivery })
 	for _, record := range void {
 		h.forget(record)
-		h.session.settler.release(record.delivery)
+		h.session.releaseVoid(record)
 	}
 }
 
