@@ -29,6 +29,7 @@ type Record struct {
 	eventTime                int64
 
 	session *session // resolves inputs and runs; nil in records made by NewRecord
+	caller  *caller  // whose handler has it; nil: the session's main one
 }
 
 // Payload is what the author of the upstream stage wrote; it may be empty.
@@ -65,7 +66,7 @@ func (r *Record) Context() context.Context {
 	if r.session == nil {
 		return context.Background()
 	}
-	return r.session.callContext()
+	return r.session.callContext(r.caller)
 }
 
 // Input names the upstream stage and its port.

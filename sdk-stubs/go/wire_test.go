@@ -117,7 +117,7 @@ func TestOneOutcomeOverManyDeliveries(t *testing.T) {
 	}
 	expected := &pb.Settle{Outcomes: []*pb.Outcome{
 		{First: 3, Last: 5, Kind: 1, More: []*pb.Range{{First: 9}, {First: 11, Last: 12}}, Emissions: []*pb.Emission{{Output: &pb.Record{Payload: []byte("mean")}}}},
-		{First: 6, Last: 7, Kind: 1}, {First: 10, Kind: 1}}}
+		{First: 6, Last: 7, Kind: 1, More: []*pb.Range{{First: 10}}}}}
 	if !proto.Equal(envelope.GetSettle(), expected) || s.settledCount() != 9 {
 		t.Fatalf("%v, settled %d", envelope.GetSettle(), s.settledCount())
 	}
