@@ -41,7 +41,7 @@ func (o orderings) laneOf(r *Record) (lane, bool) {
 //	worker:  Settle(RETRY 1) Ping(7)         Settle(RELEASED 2, 3) Ping(8)
 //	broker:                  2   3   Pong(7)                       Pong(8)   4 (1 anew)   5 (2 anew) ...: handled
 //
-// Who handles the records has it to itself: a Pong counts where it stands among the Delivers, which is
+// Who handles the records has it to itself, or with Workers behind the session's lock: a Pong counts where it stands among the Delivers, which is
 // told with each of them (see arrival).
 type closedLanes struct {
 	opensAt  map[lane]uint64 // the Ping whose Pong opens it

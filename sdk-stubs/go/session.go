@@ -52,13 +52,13 @@ type session struct {
 	claims        [][]charge // of outcomes that wait for credit, the longest first
 	ended         error
 
-	// The batch at hand; the main goroutine's own.
+	// The batch at hand; the main goroutine's own, or behind the lock with Workers.
 	batch  []Record
 	at     int
 	window *inputWindow // of the batch's input
 
 	ordering orderings
-	closed   closedLanes // the main goroutine's own
+	closed   closedLanes // the same
 }
 
 // arrival is what one Deliver brought.
