@@ -226,21 +226,41 @@ func TestWhoWaitsForCreditHoldsNoOtherOutputBack(t *testing.T) {
 	if got := l.outcomes(2); got[3] == nil || got[4] == nil {
 		t.Fatalf("%v", got)
 	}
-	// What needs less of the same output does not overtake what has waited longer, or that might wait for ever.
-	l.deliverAt(at{payload: "x", key: "d"}, at{payload: "xy", key: "e"})
 	credit(0, 2)
+	l.deliverAt(at{payload: "", key: "a"})
 	l.barrier()
 	if len(l.outcomes(2)) != 2 {
 		t.Fatalf("%v", l.settledOutcomes)
 	}
-	credit(1, 2)
-	credit(0, 4)
-	if got := l.outcomes(5); got[1] == nil || got[2] == nil || (got[5] == nil) == (got[6] == nil) {
-		t.Fatalf("%v", got)
+	// Many wait for both, in whatever order: what there is suffices for all of them.
+	for i := 0; i < 10; i++ {
+		l.deliverAt(at{payload: "xy", key: "d"}, at{payload: "x", key: "e"}, at{payload: "yyy"})
+		credit(1, uint64(5+4*i))
+		credit(0, uint64(5+2*i))
 	}
-	credit(0, 5)
-	l.outcomes(6)
+	l.outcomes(35)
 	b.end(l)
+}
+
+// What needs less of the same output does not overtake what has waited longer, or that might wait for ever.
+func TestCreditIsTakenInTheOrderOfWaiting(t *testing.T) {
+	large, small, other := []charge{{records: 3}, {}}, []charge{{records: 1}, {}}, []charge{{}, {records: 1}}
+	both := []charge{{records: 1}, {records: 1}}
+	w := newWorker(nil, nil, nil)
+	s := &session{mu: &w.mu, cond: w.cond, claims: [][]charge{large, small, other, both}}
+	for i, isFirst := range []bool{true, false, true, false} {
+		if s.isFirst(s.claims[i]) != isFirst {
+			t.Fatalf("claim %d", i)
+		}
+	}
+	s.withdraw(large)
+	if !s.isFirst(small) || !s.isFirst(other) || s.isFirst(both) {
+		t.Fatal("the large one is gone")
+	}
+	s.withdraw(other)
+	if s.withdraw(small); !s.isFirst(both) || len(s.claims) != 1 {
+		t.Fatal("all others are gone")
+	}
 }
 
 func TestAnOverdueHandlerIsWhatTheBrokerCharges(t *testing.T) {

@@ -50,7 +50,7 @@ pub struct State {
 
 /// What an outcome waits for.
 pub struct Claim {
-    pub ticket: u64,
+    ticket: u64,
     charges: Vec<Charge>,
 }
 
@@ -162,6 +162,11 @@ impl State {
         let ticket = self.claims.last().map_or(0, |claim| claim.ticket + 1);
         self.claims.push(Claim { ticket, charges: charges.to_vec() });
         ticket
+    }
+
+    /// It waits no longer; others may go then.
+    pub fn withdraw(&mut self, ticket: u64) {
+        self.claims.retain(|claim| claim.ticket != ticket);
     }
 
     /// Whether there is credit for it, and none that has waited longer wants credit of the same output.

@@ -172,7 +172,7 @@ impl Session {
         if can_emit {
             state.use_up(charges);
         }
-        state.claims.retain(|claim| claim.ticket != ticket);
+        state.withdraw(ticket);
         let is_awaited = !state.claims.is_empty();
         drop(state);
         if is_awaited {
