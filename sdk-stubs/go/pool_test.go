@@ -206,12 +206,13 @@ func TestWhatWaitsBehindARetryIsReleasedInOrder(t *testing.T) {
 }
 
 func TestWhoWaitsForCreditHoldsNoOtherOutputBack(t *testing.T) {
-	b := newFakeBroker(t, newWorker(func(r *Record, out *Emitter) error {
+	w := newWorker(func(r *Record, out *Emitter) error {
 		for i := 0; i < len(r.Payload()); i++ {
 			out.Emit(Output{Port: string(r.Payload()[i])})
 		}
 		return nil
-	}, nil, []Option{Workers(4)}), "")
+	}, nil, []Option{Workers(4)})
+	b := newFakeBroker(t, w, "")
 	welcome := welcomeMessage()
 	welcome.Outputs = []*pb.Output{{Number: 0, Port: "x"}, {Number: 1, Port: "y"}}
 	l := b.welcome(welcome)
@@ -239,7 +240,39 @@ func TestWhoWaitsForCreditHoldsNoOtherOutputBack(t *testing.T) {
 		credit(0, uint64(5+2*i))
 	}
 	l.outcomes(35)
+	// One that needs less does not overtake what has waited longer.
+	used := uint64(23)
+	l.deliverAt(at{payload: "xxx", key: "a"})
+	w.awaitClaims(t, 1)
+	l.deliverAt(at{payload: "x", key: "b"})
+	w.awaitClaims(t, 2)
+	credit(0, used+2)
+	for i := 0; i < 100; i++ {
+		l.barrier()
+	}
+	credit(0, used+3)
+	if got := l.outcomes(36); got[36] == nil {
+		t.Fatalf("%v", got)
+	}
+	credit(0, used+4)
+	l.outcomes(37)
 	b.end(l)
+}
+
+// awaitClaims waits until so many outcomes wait for credit.
+func (w *worker) awaitClaims(t *testing.T, n int) {
+	t.Helper()
+	for limit := time.Now().Add(patience); ; runtime.Gosched() {
+		w.mu.Lock()
+		claims := len(w.session.claims)
+		w.mu.Unlock()
+		if claims == n {
+			return
+		}
+		if time.Now().After(limit) {
+			t.Fatalf("%d outcomes wait, not %d", claims, n)
+		}
+	}
 }
 
 // What needs less of the same output does not overtake what has waited longer, or that might wait for ever.
@@ -269,24 +302,35 @@ func TestAnOverdueHandlerIsWhatTheBrokerCharges(t *testing.T) {
 		if string(r.Payload()) == "older" {
 			<-r.session.overdueSeen(t)
 		}
-		return g.handle(r, out)
+		err := g.handle(r, out)
+		if string(r.Payload()) == "slow" {
+			g.add(NewRecord(Output{Payload: []byte("slow has returned")}))
+		}
+		return err
 	}, nil, []Option{Workers(3), Timeout(20 * time.Millisecond)})
 	b := newFakeBroker(t, w, "")
 	welcome := welcomeMessage()
 	welcome.LeaseMs = 30
 	l := b.welcome(welcome)
 	// 1 is overdue as well, but returns; then 3 may go, for it is older than 4.
-	l.deliverAt(at{payload: "older", key: "a"}, at{payload: "before", key: "b"}, at{payload: "behind", key: "a"}, at{payload: "slow", key: "c"})
+	l.deliverAt(at{payload: "older", key: "a"}, at{payload: "before", key: "b"}, at{payload: "behind", key: "a"}, at{payload: "slow", key: "c"},
+		at{payload: "last", key: "a"})
 	if got := l.outcomes(3); got[1] == nil || got[2] == nil || got[3] == nil {
 		t.Fatalf("%v", got)
 	}
 	l.deliverAt(at{payload: "younger", key: "d"})
-	l.barrierBetween()
-	if len(l.outcomes(3)) != 3 {
-		t.Fatalf("what came later keeps the lease alive: %v", l.settledOutcomes)
+	for i := 0; i < 100; i++ { // whoever was to begin it would have
+		l.barrierBetween()
 	}
 	g.held["slow"] <- nil
-	l.outcomes(5)
+	l.outcomes(6)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for i, payload := range g.payloads {
+		if isLater := payload == "last" || payload == "younger"; isLater && i < len(g.payloads)-2 {
+			t.Fatalf("what came later keeps the lease alive: %q", g.payloads)
+		}
+	}
 	b.end(l)
 }
 

@@ -244,7 +244,7 @@ fn an_overdue_handler_is_what_the_broker_charges() {
     welcome.lease_ms = 30;
     let stage = Stage::new().timeout(Duration::from_millis(20));
     let (broker, mut link, gates) = Gates::start_as(stage, welcome, "", &["older", "slow"]);
-    link.deliver_keyed(&[("a", 0, "older"), ("b", 0, "before"), ("a", 0, "behind"), ("c", 0, "slow")]);
+    link.deliver_keyed(&[("a", 0, "older"), ("b", 0, "before"), ("a", 0, "behind"), ("c", 0, "slow"), ("a", 0, "last")]);
     gates.await_calls(3);
     // Both are overdue: no more Extend can come, and nothing later is begun.
     let mut extends = 0;
@@ -266,8 +266,10 @@ fn an_overdue_handler_is_what_the_broker_charges() {
     gates.open("older", Ok(()));
     assert_eq!(kinds(&link.settled(3)), [(1, Accepted), (2, Accepted), (3, Accepted)]);
     assert_eq!(gates.await_calls(1), ["behind"]);
+    (0..100).for_each(|_| barrier(&mut link)); // whoever was to begin what is later would have
+    assert!(gates.entered.try_recv().is_err(), "what came later keeps the lease alive");
     gates.open("slow", Ok(()));
-    link.settled(5);
+    link.settled(6);
     end(&broker, link);
 }
 
