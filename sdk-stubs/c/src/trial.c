@@ -254,10 +254,12 @@ static int run_trial(const options_state *options, const sw_stage *stage, void *
     int exit_code;
     if (stage->source != NULL) {
         exit_code = swi_try_source(stage, user, options->limit, &trial.tally.emitted);
-    } else {
-        if (!try_file(&trial, options->file)) return 2;
-        exit_code = trial.tally.accepted == trial.tally.records ? 0 : 1;
+        fflush(stdout);
+        fprintf(stderr, "%llu emitted\n", (unsigned long long)trial.tally.emitted);
+        return exit_code;
     }
+    if (!try_file(&trial, options->file)) return 2;
+    exit_code = trial.tally.accepted == trial.tally.records ? 0 : 1;
     say_tally(&trial.tally);
     return exit_code;
 }

@@ -30,6 +30,11 @@ static void emitting_sink(sw_record *record, sw_emitter *out, void *user) {
     sw_emit(out, &(sw_output){.base = record});
 }
 
+static void astray(sw_record *record, sw_emitter *out, void *user) {
+    (void)user;
+    sw_emit(out, &(sw_output){.base = record, .port = "nowhere"});
+}
+
 static int failing(sw_source *source, void *user) {
     (void)user;
     return sw_claim(source, "p") != NULL ? 7 : SW_STOPPED;
@@ -64,6 +69,7 @@ int main(int argc, char **argv) {
     sw_stage stage = {.transform = hang, .timeout = 0.3};
     if (strcmp(name, "batch") == 0) stage = (sw_stage){.batch_sink = batch, .batch_limit = 4};
     if (strcmp(name, "emitting") == 0) stage = (sw_stage){.sink = emitting_sink};
+    if (strcmp(name, "astray") == 0) stage = (sw_stage){.transform = astray};
     if (strcmp(name, "failing") == 0) stage = (sw_stage){.source = failing};
     if (strcmp(name, "nothing") == 0) stage = (sw_stage){.source = nothing};
     if (strcmp(name, "pairs") == 0) stage = (sw_stage){.window = pairs, .bounds = {.records = 4}};

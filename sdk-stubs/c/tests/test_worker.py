@@ -36,7 +36,7 @@ class Transform(Case):
         self.assertEqual((hello.token, hello.language), (b"\x00\xff\x10\xef", "C"))
         session.welcome()
         session.deliver("env STAGEWIRE_TOKEN")
-        self.assertEqual(session.outcomes(1)[0].emissions[0].output.payload, b"")
+        self.assertEqual(len(session.outcomes(1)[0].emissions), 0)
         self.finish(broker, session)
 
     def test_emissions_carry_the_header_and_name_ports_by_number(self):
@@ -111,8 +111,14 @@ class Transform(Case):
         broker, session = self.attached("transform", limits=limits)
         session.deliver("emit 1 1990", "emit 4", "emit 3 1500", "emit 1 1 nowhere", "emit 3")
         by = {o.first: o for o in session.outcomes(5)}
-        self.assertEqual([by[i].error.code for i in range(1, 5)], [304, 305, 305, 306])
+        self.assertEqual([by[i].error.code for i in range(1, 5)], [304, 305, 305, 1999])
         self.assertEqual(len(by[5].emissions), 3)
+        self.finish(broker, session)
+
+    def test_a_port_that_is_not_there(self):
+        broker, session = self.attached("astray", program="kinds")
+        session.deliver("x")
+        self.assertEqual(session.outcomes(1)[0].error.code, 306)
         self.finish(broker, session)
 
     def test_extends_while_a_handler_works_and_stops_after_the_timeout(self):
