@@ -56,6 +56,14 @@ static void pairs(sw_window *window, sw_emitter *out, void *user) {
     }
 }
 
+/* Gives a window back that has "again". */
+static void timed(sw_window *window, sw_emitter *out, void *user) {
+    (void)user;
+    for (size_t i = 0; i < sw_window_count(window); i++) {
+        if (says(sw_window_record(window, i), "again")) sw_retry(out, 0, "again");
+    }
+}
+
 /* Gives every fifth record back at its first attempt; the others of its key have to wait for it. */
 static void flaky(sw_record *record, sw_emitter *out, void *user) {
     (void)user;
@@ -73,6 +81,7 @@ int main(int argc, char **argv) {
     if (strcmp(name, "failing") == 0) stage = (sw_stage){.source = failing};
     if (strcmp(name, "nothing") == 0) stage = (sw_stage){.source = nothing};
     if (strcmp(name, "pairs") == 0) stage = (sw_stage){.window = pairs, .bounds = {.records = 4}};
+    if (strcmp(name, "timed") == 0) stage = (sw_stage){.window = timed, .bounds = {.size = 10, .lateness = 2, .by_key = true, .idle = SW_NEVER}};
     if (strcmp(name, "flaky") == 0) stage = (sw_stage){.transform = flaky};
     if (strcmp(name, "flaky-pool") == 0) stage = (sw_stage){.transform = flaky, .workers = 4};
     if (strcmp(name, "both") == 0) stage = (sw_stage){.transform = hang, .sink = emitting_sink};
