@@ -217,7 +217,7 @@ fuzz-short: setup
 	@sh Tests/Fuzz/run.sh 15
 
 # Of every SDK that has one, by its own manifest; SDKS="go node" of some.
-SDKS := $(patsubst sdk-stubs/%/conformance/conformance.yaml,%,$(wildcard sdk-stubs/*/conformance/conformance.yaml))
+SDKS ?= $(patsubst sdk-stubs/%/conformance/conformance.yaml,%,$(wildcard sdk-stubs/*/conformance/conformance.yaml))
 BUILD_LINE := import sys, yaml; print(yaml.safe_load(open(sys.argv[1])).get("build") or ":")
 
 .PHONY: conformance-workers
@@ -229,6 +229,7 @@ conformance-workers: setup ## Build the SDKs' workers for the conformance suite 
 
 .PHONY: test-kills
 test-kills: build conformance-workers
+	@$(PYTHON) Tests/Kills/test_verify.py --quiet
 	@SDKS="$(SDKS)" $(PYTHON) Tests/Kills/kills.py $(BIN)/stagewire
 
 .PHONY: test-demo
