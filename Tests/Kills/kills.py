@@ -43,7 +43,7 @@ def pipeline(stagewire: str, manifest: pathlib.Path, here: pathlib.Path) -> dict
         return {"run": [stagewire, "stage", name], "config": {"path": str(path), "format": "json-lines"}, **more}
 
     # Short streams: a source is not at its end long before its readers are.
-    return {"pipeline": "kills", "limits": {"window_records": 8192}, "stages": {
+    return {"pipeline": f"kills-{os.getpid()}", "limits": {"window_records": 8192}, "stages": {
         "lines": built_in("file-source", OUTPUT / "lines.jsonl", source=True),
         "transform": {**reader, "workers": 2, "from": "lines", "ordering": "key"},
         "transformed": built_in("file-sink", here / "transformed.jsonl", **{"from": "transform"}),
@@ -76,6 +76,15 @@ class Progress:
         return self.lines / self.expected
 
 
+def draw(chance: random.Random, count: int) -> list[float]:
+    """Shares of a flow, in descending order. Some follow closely: then a worker dies with what another one has left."""
+    points: list[float] = []
+    while len(points) < count:
+        follows = points and chance.random() < 0.4
+        points.append(points[-1] + chance.uniform(0, 0.01) if follows else chance.uniform(0.01, 0.98))
+    return sorted(points, reverse=True)
+
+
 class Killer:
     """Kills at points of the flows' progress, which are drawn at random; so a slow machine is no other test."""
 
@@ -84,10 +93,7 @@ class Killer:
         transformed = Progress(here / "transformed.jsonl", RECORDS)
         windows = Progress(here / "windows.jsonl", RECORDS // WINDOW)
         self.flows = [(transformed, ["transform"]), (windows, ["source", "window"])]
-        # In ascending order, the next one last.
-        self.points = {
-            stage: sorted((chance.uniform(0.01, 0.9) for _ in range(count)), reverse=True) for stage, count in KILLS.items()
-        }
+        self.points = {stage: draw(chance, count) for stage, count in KILLS.items()}
         self.kills: dict[tuple[str, str], int] = {}
         self.seen: set[int] = set()  # processes killed, some of which may not be gone yet
 
@@ -181,7 +187,7 @@ def trial(stagewire: str, sdk: str, seed: int) -> bool:
         seconds = time.monotonic() - begin
         verify(here, summary, killer)
     except Wrong as wrong:
-        died = ", ".join(f"{instance} {count} times" for (_, instance), count in sorted(killer.kills.items()))
+        died = ", ".join(f"{stage} {instance}: {count}" for (stage, instance), count in sorted(killer.kills.items()))
         print((here / "log").read_text()[-5_000:])
         print(f"not ok: {sdk}, SEED={seed}: {wrong} (killed: {died or 'none'}; see {here.relative_to(ROOT)})", flush=True)
         return False
