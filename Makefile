@@ -221,7 +221,7 @@ SDKS ?= $(patsubst sdk-stubs/%/conformance/conformance.yaml,%,$(wildcard sdk-stu
 BUILD_LINE := import sys, yaml; print(yaml.safe_load(open(sys.argv[1])).get("build") or ":")
 
 .PHONY: conformance-workers
-conformance-workers: setup ## Build the SDKs' workers for the conformance suite (SDKS="go node": some)
+conformance-workers: setup
 	@for sdk in $(SDKS); do \
 		line=$$($(PYTHON) -c '$(BUILD_LINE)' sdk-stubs/$$sdk/conformance/conformance.yaml); \
 		(cd sdk-stubs/$$sdk/conformance && env $(GO_SETTINGS) CARGO="$(CARGO)" sh -c "$$line") || { echo "$$sdk: its conformance worker does not build"; exit 1; }; \

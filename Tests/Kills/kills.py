@@ -77,11 +77,11 @@ class Progress:
 
 
 def draw(chance: random.Random, count: int) -> list[float]:
-    """Shares of a flow, in descending order. Some follow closely: then a worker dies with what another one has left."""
-    points: list[float] = []
+    """Shares of a flow, in descending order. The first is early, so that it is reached whatever happens; some follow
+    closely, so that a worker dies with what another one has left."""
+    points = [chance.uniform(0.01, 0.3)]
     while len(points) < count:
-        follows = points and chance.random() < 0.4
-        points.append(points[-1] + chance.uniform(0, 0.01) if follows else chance.uniform(0.01, 0.98))
+        points.append(points[-1] + chance.uniform(0, 0.01) if chance.random() < 0.4 else chance.uniform(0.01, 0.98))
     return sorted(points, reverse=True)
 
 
