@@ -28,10 +28,12 @@ PACKAGES := \
 # Offline and online builds use the same manifests: Debian's copies of the libraries stand in for the network, and its
 # Rust is the oldest that the stubs support. Set ONLINE=1 to fetch Go modules and Rust crates in the ordinary way.
 ifdef ONLINE
+GO_SETTINGS :=
 GO := go
 CARGO := cargo
 else
-GO := GOWORK=$(CURDIR)/$(BUILD)/go/go.work GOFLAGS= GOPROXY=off go
+GO_SETTINGS := GOWORK=$(CURDIR)/$(BUILD)/go/go.work GOFLAGS= GOPROXY=off
+GO := $(GO_SETTINGS) go
 CARGO := CARGO=/usr/bin/cargo RUSTC=/usr/bin/rustc RUSTDOC=/usr/bin/rustdoc $(CURDIR)/sdk-stubs/rust/cargo-offline.sh
 endif
 export CARGO_TARGET_DIR := $(CURDIR)/$(BUILD)/cargo
@@ -217,6 +219,22 @@ fuzz: setup ## Fuzz frames and records under AddressSanitizer (FUZZ_SECONDS=n, 6
 .PHONY: fuzz-short
 fuzz-short: setup
 	@sh Tests/Fuzz/run.sh 15
+
+# Of every SDK that has one, by its own manifest; SDKS="go node" of some.
+SDKS ?= $(patsubst sdk-stubs/%/conformance/conformance.yaml,%,$(wildcard sdk-stubs/*/conformance/conformance.yaml))
+BUILD_LINE := import sys, yaml; print(yaml.safe_load(open(sys.argv[1])).get("build") or ":")
+
+.PHONY: conformance-workers
+conformance-workers: setup
+	@for sdk in $(SDKS); do \
+		line=$$($(PYTHON) -c '$(BUILD_LINE)' sdk-stubs/$$sdk/conformance/conformance.yaml); \
+		(cd sdk-stubs/$$sdk/conformance && env $(GO_SETTINGS) CARGO="$(CARGO)" sh -c "$$line") || { echo "$$sdk: its conformance worker does not build"; exit 1; }; \
+	done
+
+.PHONY: test-kills
+test-kills: build conformance-workers
+	@$(PYTHON) Tests/Kills/test_verify.py --quiet
+	@SDKS="$(SDKS)" $(PYTHON) Tests/Kills/kills.py $(BIN)/stagewire
 
 .PHONY: test-demo
 test-demo: demo
