@@ -10,6 +10,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import stagewire  # noqa: E402
 
 UNKNOWN_DIRECTIVE = 1999
+PORTS = {"out", "side"}
 POLL_SECONDS = 0.05  # a shorter pause of the source is slept through
 
 
@@ -36,19 +37,19 @@ def carry_out(directive: str, record, config):
     name, *words = directive.split(" ")
     match name, words:
         case "echo", []:
-            yield record.emit()
-        case "emit", [count, *rest] if len(rest) <= 2:
+            yield record.emit(port="out")
+        case "emit", [count, *rest] if len(rest) <= 2 and set(rest[1:]) <= PORTS:
             yield from emit(record, number(count), number(rest[0]) if rest else 0, *rest[1:])
         case "attempt", []:
-            yield record.emit(payload=b"%d" % record.attempt, keep_header=True)
+            yield record.emit(payload=b"%d" % record.attempt, port="out", keep_header=True)
         case "id", []:
-            yield record.emit(payload=record.id.encode(), keep_header=True)
+            yield record.emit(payload=record.id.encode(), port="out", keep_header=True)
         case "config", []:
-            yield record.emit(json=config, keep_header=True)
+            yield record.emit(json=config, port="out", keep_header=True)
         case "env", [variable]:
             value = os.environ.get(variable)
             if value is not None:
-                yield record.emit(payload=os.fsencode(value), keep_header=True)
+                yield record.emit(payload=os.fsencode(value), port="out", keep_header=True)
         case _:
             obey(name, words)
 
@@ -123,7 +124,7 @@ def source(partition, config: Numbers):
 
 
 def numbered(n: int, config: Numbers):
-    return stagewire.emission(payload=b"%d" % n + b" " * (config.size - len(str(n))), key=f"k{n % config.keys}")
+    return stagewire.emission(payload=b"%d" % n + b" " * (config.size - len(str(n))), key=f"k{n % config.keys}", port="out")
 
 
 def pause(seconds: float):
@@ -161,7 +162,7 @@ def window(given, config: Gathering):
                 name, *words = directive.split(" ")
                 obey(name, words)
             break
-    yield stagewire.emission(payload=b",".join([each.payload for each in given]), key=given.key)
+    yield stagewire.emission(payload=b",".join([each.payload for each in given]), key=given.key, port="out")
 
 
 STAGES = {"transform": transform, "source": source, "window": window}

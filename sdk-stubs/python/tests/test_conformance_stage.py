@@ -34,7 +34,8 @@ class Stage(unittest.TestCase):
 
     def play(self, body, code: int = 0, **welcome):
         def script(peer):
-            peer.hello = peer.welcome(outputs=[pb.Output(number=0, port="out"), pb.Output(number=1, port="side")], **welcome)
+            # `out` is not the first: what is emitted there names it.
+            peer.hello = peer.welcome(outputs=[pb.Output(number=1, port="side"), pb.Output(number=0, port="out")], **welcome)
             peer.grant()
             body(peer)
             peer.close()
@@ -105,6 +106,7 @@ class Transform(Stage):
             (b"nonsense", REJECTED, 1999, "no such directive: nonsense", 0),
             (b"emit", REJECTED, 1999, "no such directive: emit", 0),
             (b"emit x", REJECTED, 1999, "no such directive: x", 0),
+            (b"emit 1 2 nowhere", REJECTED, 1999, "no such directive: emit 1 2 nowhere", 0),
             (b"emit 1 2 out more", REJECTED, 1999, "no such directive: emit 1 2 out more", 0),
             (b"echo ", REJECTED, 1999, "no such directive: echo ", 0),
             (b"\xff", REJECTED, 1999, "the payload is not text", 0),
