@@ -94,6 +94,24 @@ class Transforms(Scripted):
                 self.play(body)
                 self.assertEqual(self.handled, ["a", verdict, "c", "d", "h", "again", "b", "e"])
 
+    def test_each_release_is_an_outcome_of_its_own(self):
+        """In one with others it would count for each of them, should none be void."""
+        def body(peer):
+            self.deliver(peer, "retry/k", "b/k", "c/k", "d", "e/k")
+            self.assertEqual([ids_of(each) for each in peer.outcomes(5)], [[1], [2], [3], [4], [5]])
+
+        self.play(body)
+
+        @stagewire.window(records=2, by_key=True)
+        def window(given):
+            raise stagewire.Retry
+
+        def windows(peer):
+            self.deliver(peer, "a/k", "b/k", "c/k", "d/k")
+            self.assertEqual([ids_of(each) for each in peer.outcomes(4)], [[1, 2], [3], [4]])
+
+        self.play(windows, window)
+
     def test_what_was_given_up_frees_nothing_until_the_release_is_known(self):
         """The broker has made the first one a dead letter: then the release of those behind it is what voids."""
         def body(peer):
