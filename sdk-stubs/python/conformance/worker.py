@@ -14,14 +14,17 @@ PORTS = {"out", "side"}
 POLL_SECONDS = 0.05  # a shorter pause of the source is slept through
 
 
-# ---- transform ----
+# ---- transform, ordered ----
 
 
-@stagewire.transform
-def transform(record, config):
+def follow(record, config):
     """Carries out the payload's directives, from left to right."""
     for directive in directives_of(record):
         yield from carry_out(directive, record, config)
+
+
+transform = stagewire.transform(follow)
+ordered = stagewire.transform(follow, workers=4)
 
 
 def directives_of(record) -> list[str]:
@@ -165,17 +168,13 @@ def window(given, config: Gathering):
     yield stagewire.emission(payload=b",".join([each.payload for each in given]), key=given.key, port="out")
 
 
-STAGES = {"transform": transform, "source": source, "window": window}
+STAGES = {"transform": transform, "ordered": ordered, "source": source, "window": window}
 
 
 def main() -> None:
     name = os.environ.get("STAGEWIRE_STAGE", "")
     if name not in STAGES:
-        print(
-            f"STAGEWIRE_STAGE is {name!r}: this worker implements {', '.join(STAGES)}; a Python stage has one handler "
-            "at a time, so there is no `ordered`",
-            file=sys.stderr,
-        )
+        print(f"STAGEWIRE_STAGE is {name!r}: this worker implements {', '.join(STAGES)}", file=sys.stderr)
         sys.exit(2)
     stagewire.run(STAGES[name])
 

@@ -139,6 +139,10 @@ class Outbox:
         """One outcome over `count` deliveries. Refused, TypeError or ValueError: nothing was recorded."""
         encoded, charge = self.credit.encode(emissions, known)
         self._await_credit(charge)
+        self.put(ranges, count, encoded, charge)
+
+    def put(self, ranges: Ranges, count: int, encoded: list[bytes], charge: Charge) -> None:
+        """As `accept`, of what `credit.encode` gave: credit is enough for it."""
         self.credit.spend(charge)
         self._close_run()
         self._add(frames.accepted(ranges, encoded), count)

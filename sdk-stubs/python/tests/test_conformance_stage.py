@@ -118,6 +118,14 @@ class Transform(Stage):
                     (kind, code, message, delay, 0))
 
 
+class Ordered(Transform):
+    """The same with several handlers."""
+    name = "ordered"
+
+    def test_several(self):
+        self.assertGreaterEqual(WORKER.STAGES["ordered"].workers, 4)
+
+
 class Source(Stage):
     name = "source"
 
@@ -206,12 +214,12 @@ class Window(Stage):
 
 class Program(unittest.TestCase):
     def test_what_is_not_implemented(self):
-        for stage in ("ordered", "", "nonsense"):
+        for stage in ("", "nonsense"):
             ran = subprocess.run(
                 [sys.executable, "worker.py"], cwd=DIRECTORY, env={**os.environ, "STAGEWIRE_STAGE": stage},
                 capture_output=True, text=True)
             self.assertEqual(ran.returncode, 2)
-            self.assertIn(f"{stage!r}: this worker implements transform, source, window", ran.stderr)
+            self.assertIn(f"{stage!r}: this worker implements transform, ordered, source, window", ran.stderr)
 
     def test_exit(self):
         """Through its command line, and at once: the broker hears nothing of it."""
