@@ -52,6 +52,9 @@ struct BrokerLedger {
             }
             let chosen = frame.kind == "welcome" ? frame.message["version"]?.number ?? 0 : frame.version
             try FrameRules.check(frame, from: .broker, version: welcome == nil ? chosen : version)
+            guard frame.version / 1000 == 1 else {
+                throw .fail("the frame's version is \(frame.version), of another major", rules: ["VR-1"])
+            }
         }
         switch frame.kind {
         case "welcome": open(frame.message)

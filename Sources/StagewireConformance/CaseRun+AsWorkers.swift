@@ -157,8 +157,7 @@ extension CaseRun {
         case .grant:
             let link = try link(step.link)
             let input = step.argument["input"]?.number ?? link.broker.inputs.keys.sorted().first ?? 0
-            try grant(
-                input, step.argument["records"]?.number ?? 0, step.argument["bytes"]?.number ?? 1 << 40, link)
+            try grant(input, step.argument["records"]?.number ?? 0, try grantedBytes(step, input, link), link)
         case .claim: try claim(step.argument.text ?? "p", try link(step.link), step)
         case .emit: try emit(step, try link(step.link))
         case .committed: try committed(step, try link(step.link))
@@ -181,6 +180,16 @@ extension CaseRun {
             try damage.play()
         case _: preconditionFailure("\(step.verb) is not a worker's")
         }
+    }
+
+    /// `bytes: N`, or `like: ID`: enough for one more record of that delivery's size and not a byte more, `less: N` fewer.
+    private func grantedBytes(_ step: Step, _ input: UInt64, _ link: Link) throws(Stop) -> UInt64 {
+        guard let id = step.argument["like"]?.number else { return step.argument["bytes"]?.number ?? 1 << 40 }
+        guard let delivery = link.broker.deliveries.first(where: { $0.id == id }) else {
+            throw .fail("the case names delivery \(id), which has not come")
+        }
+        let used = link.broker.inputs[input]?.used.bytes ?? 0
+        return used + delivery.size - min(delivery.size, step.argument["less"]?.number ?? 0)
     }
 
     private func claim(_ partition: String, _ link: Link, _ step: Step) throws(Stop) {

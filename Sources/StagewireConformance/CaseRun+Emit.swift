@@ -33,7 +33,7 @@ extension CaseRun {
         let force = step.argument["force"]?.flag ?? false
         let list = step.argument["outcomes"]?.elements ?? step.argument.elements
         var outcomes: [FrameLiteral] = []
-        for element in list {
+        for element in list.flatMap(Self.each) {
             let given: FrameLiteral = element.number.map { .object([.init("first", FrameLiteral($0))]) } ?? element
             var outcome = FrameLiteral.object([.init("kind", "ACCEPTED")]).overridden(by: given)
             if let emitted = given["emissions"] {
@@ -46,6 +46,15 @@ extension CaseRun {
         if !force { try spend(fields.flatMap { $0.inner.all("emissions") }, step, link) }
         for field in fields { note(field, frame.content, link) }
         write(FrameForge.framed(frame.content), Transcript.describe(frame.dump), to: link)
+    }
+
+    /// `{first: 1, last: 3, each: true, ...}`: an outcome for each of these deliveries.
+    private static func each(_ outcome: FrameLiteral) -> [FrameLiteral] {
+        guard outcome["each"]?.flag == true, let first = outcome["first"]?.number, let last = outcome["last"]?.number,
+            first <= last
+        else { return [outcome] }
+        let rest = FrameLiteral.object(outcome.members.filter { $0.name != "each" && $0.name != "last" })
+        return (first...last).map { rest.overridden(by: .object([.init("first", FrameLiteral($0))])) }
     }
 
     /// Marks what an outcome settles, and remembers what its emissions must become.
@@ -123,12 +132,26 @@ extension CaseRun {
             .init("schema", "conformance"), .init("schema_version", 1), .init("key", element["key"] ?? .null),
         ]).overridden(by: element["header"])
         let isPlain = element.members.isEmpty || element["fill"] != nil
-        let payload = isPlain ? element : element["payload"] ?? .null
+        let payload = isPlain ? element : self.payload(element, header: header, link)
         var members: [FrameLiteral.Member] = [.init("port", port(element["port"], link))]
         if let parents = element["parents"] { members.append(.init("parents", parents)) }
         members.append(.init("output", .object([.init("header", header), .init("payload", payload)])))
         if let trace = element["trace"] { members.append(.init("trace", trace)) }
         return .object(members)
+    }
+
+    /// As written, or as many bytes as make the emission cost `charge` bytes (CR-3).
+    private func payload(_ element: FrameLiteral, header: FrameLiteral, _ link: Link) -> FrameLiteral {
+        guard let charge = element["charge"]?.number else { return element["payload"] ?? .null }
+        let wanted = Int(charge) - Int(link.broker.reserve)
+        let head = (try? FrameForge.message("Record", .object([.init("header", header)]))) ?? []
+        // Tag, length, payload: the length takes 1 to 4 bytes, and some sums cannot be met exactly.
+        for width in 1...4 {
+            let size = wanted - head.count - 1 - width
+            guard size > 0, (70 - UInt64(size).leadingZeroBitCount) / 7 == width else { continue }
+            return .object([.init("fill", "x"), .init("size", FrameLiteral(size))])
+        }
+        return .null
     }
 
     /// By name, or by number for ports that are not there.

@@ -20,7 +20,7 @@ extension CaseRun {
                 link.received[index].isConsumed = true
             }
         case .barrier: try barrier(link, step)
-        case .closed: try awaitClose(step, link)
+        case .closed: try awaitClose(step, try closing(step) ?? link)
         case .ended:
             try waitFor("the end of the connection", step) { link.isDone }
             if step.argument["close"]?.flag == false, link.received.contains(where: { $0.kind == "close" }) {
@@ -96,13 +96,22 @@ extension CaseRun {
         if let found { throw .fail("\(kind) \(Pattern.shown(found.message)) came, which must not") }
     }
 
+    /// `among: [a, b]`: the first of these connections that ends, where it is the other side's choice.
+    private func closing(_ step: Step) throws(Stop) -> Link? {
+        var links: [Link] = []
+        for name in step.argument["among"]?.elements ?? [] { links.append(try link(name.text ?? "")) }
+        guard !links.isEmpty else { return nil }
+        try waitFor("the end of a connection", step) { links.contains(where: \.isDone) }
+        return links.first(where: \.isDone)
+    }
+
     /// `closed: {code: 100}`, or `closed: MALFORMED_FRAME`; the end of the connection follows.
     private func awaitClose(_ step: Step, _ link: Link) throws(Stop) {
         let pattern: FrameLiteral
         switch step.argument {
         case .integer, .unsigned, .text: pattern = .object([.init("code", try Codes.number(step.argument))])
         case .object(let members):
-            var named = members
+            var named = members.filter { $0.name != "among" }
             for index in named.indices where named[index].name == "code" {
                 named[index].value = try Codes.number(named[index].value)
             }

@@ -88,7 +88,7 @@ struct FuzzBrokerCase {
         let names = step.argument["through"]?.elements.compactMap(\.text) ?? ["s", "k"]
         let payload = FrameLiteral.text("probe \(round)")
         let emit = Step(verb: .emit, argument: .object([.init("records", [payload])]), like: step)
-        try run.emit(emit, try run.link(names[0]))
+        try run.performAsWorkers(emit, on: try run.link(names[0]))
         let sink = try run.link(names[names.count - 1])
         let deliver = Step(verb: .delivered, argument: .list([payload]), like: step)
         try run.performAsWorkers(deliver, on: sink)

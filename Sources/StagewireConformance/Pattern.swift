@@ -168,13 +168,19 @@ enum Pattern {
             case .integer(let number): "\(number)"
             case .unsigned(let number): "\(number)"
             case .real(let number): "\(number)"
-            case .text(let text): "\"\(text)\""
+            case .text(let text): "\"\(escaped(text))\""
             case .bytes(let bytes): shown(bytes)
             case .list(let list): "[" + list.prefix(8).map { shown($0) }.joined(separator: ", ") + "]"
             case .object(let members):
                 "{" + members.prefix(12).map { "\($0.name): \(shown($0.value))" }.joined(separator: ", ") + "}"
             }
         return text.count > 300 ? "\(text.prefix(300))..." : text
+    }
+
+    /// What a peer wrote may not steer the terminal (LM-5).
+    private static func escaped(_ text: String) -> String {
+        text.unicodeScalars.map { $0.properties.generalCategory == .control ? $0.escaped(asASCII: true) : String($0) }
+            .joined()
     }
 
     private static func shown(_ bytes: [UInt8]) -> String {

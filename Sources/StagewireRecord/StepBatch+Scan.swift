@@ -12,6 +12,14 @@ enum ScanFailure: Error {
 
     init(_ malformed: Malformed) { self = .malformed(malformed) }
 
+    /// Well-formed, but an outcome that cannot be meant.
+    var isMeaning: Bool {
+        switch self {
+        case .kind, .emissionsWithoutAcceptance, .emptyRange, .ranges: true
+        case .malformed, .entries, .partition: false
+        }
+    }
+
     /// The reason to close the connection with.
     func reason(_ message: String) -> CloseReason {
         switch self {
@@ -76,6 +84,8 @@ extension StepBatch {
 
     private mutating func scanSettle(_ bytes: RawSpan, _ start: FieldCursor) throws(ScanFailure) {
         var cursor = start
+        // The form of the whole frame is judged before what its outcomes say (ST-5).
+        var verdict: ScanFailure?
         while !cursor.isAtEnd {
             let offset = cursor.position
             let outcome: Range<Int>
@@ -88,8 +98,14 @@ extension StepBatch {
                 outcome = try cursor.delimited(bytes)
             } catch { throw ScanFailure(error) }
             guard outcomes.count < Self.entryLimit else { throw .entries(offset) }
-            try scanOutcome(bytes, outcome)
+            do throws(ScanFailure) {
+                try scanOutcome(bytes, outcome)
+            } catch {
+                guard error.isMeaning else { throw error }
+                verdict = verdict ?? error
+            }
         }
+        if let verdict { throw verdict }
     }
 
     private mutating func scanOutcome(_ bytes: RawSpan, _ content: Range<Int>) throws(ScanFailure) {

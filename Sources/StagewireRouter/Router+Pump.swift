@@ -214,6 +214,9 @@ extension Router {
     ) {
         let input = subscriptions[index].input
         let bytes = record.recordLength
+        // A frame that the worker accepts holds one record of any size, not always as many as one Deliver may (LM-1).
+        let room = sessions[slot].maxFrame - Limits.frameOverhead
+        if !sessions[slot].batch.isEmpty, sessions[slot].batch.bytes + record.wireLength > room { flush(slot) }
         let isBatchFull: Bool
         do {
             sessions[slot].inputs[input].credit.spend(bytes: bytes)

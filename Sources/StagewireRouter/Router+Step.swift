@@ -64,6 +64,8 @@ extension Router {
     ) throws(CloseReason) -> DeliveryError? {
         let outcome = batch.outcomes[index]
         let hasVoided = try gather(outcome, batch, slot)
+        // Before anything can be refused or void: a wrong parent ends the session either way (ST-5).
+        for emission in outcome.emissions { try checkParents(batch.emissions[emission], batch) }
         if hasVoided {
             if !outcome.emissions.isEmpty {
                 discard(slot, at: now)
@@ -77,7 +79,7 @@ extension Router {
                 buryAll(slot, fault.code, fault.error, at: now)
                 return fault.error
             }
-            try emitAll(outcome.emissions, of: batch, frame: frame, slot: slot, at: now)
+            emitAll(outcome.emissions, of: batch, frame: frame, slot: slot, at: now)
             acceptAll(slot, isFiltered: outcome.emissions.isEmpty && stages[sessions[slot].stage].isRead, at: now)
         case .rejected:
             buryAll(slot, .rejected, error(of: outcome, batch, "Rejected without a reason."), at: now)
@@ -237,9 +239,8 @@ extension Router {
 
     private mutating func emitAll(
         _ emissions: Range<Int>, of batch: borrowing StepBatch, frame: RawSpan, slot: Int, at now: Moment
-    ) throws(CloseReason) {
+    ) {
         guard !emissions.isEmpty else { return }
-        for index in emissions { try checkParents(batch.emissions[index], batch) }
         scratch.portOrdinals.removeAll(keepingCapacity: true)
         for _ in 0..<sessions[slot].outputs.count { scratch.portOrdinals.append(0) }
         scratch.ordinals.removeAll(keepingCapacity: true)

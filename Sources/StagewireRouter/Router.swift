@@ -211,7 +211,11 @@ public struct Router {
         for (stream, end) in group.ends { streams[stream].visibleEnd = end }
         for confirmation in group.confirmations {
             guard let connection = confirmation.connection, slot(of: connection) != nil else { continue }
-            effects.append(.send(connection, confirmation.message))
+            guard let portions = confirmation.message.portions else {
+                effects.append(.send(connection, confirmation.message))
+                continue
+            }
+            for portion in portions { effects.append(.send(connection, portion)) }
         }
     }
 }
@@ -219,6 +223,29 @@ public struct Router {
 /// A closed group of steps that is not durable yet.
 public struct CommitTicket: Equatable, Sendable {
     let number: UInt64
+}
+
+extension ControlMessage {
+    /// Refusals of one frame: with the sentences that the broker writes, well under the least frame limit.
+    private static var refusalPortion: Int { 256 }
+
+    /// A confirmation with many refusals as several of the same reach, so that each fits a worker's frame limit (LM-1);
+    /// nil when it fits as it is.
+    fileprivate var portions: [ControlMessage]? {
+        switch self {
+        case .committed(let partition, let through, let refused) where refused.count > Self.refusalPortion:
+            Self.portions(refused).map { .committed(partition: partition, through: through, refused: $0) }
+        case .settled(let through, let refused) where refused.count > Self.refusalPortion:
+            Self.portions(refused).map { .settled(through: through, refused: $0) }
+        case _: nil
+        }
+    }
+
+    private static func portions(_ refused: [Refusal]) -> [[Refusal]] {
+        stride(from: 0, to: refused.count, by: refusalPortion).map {
+            Array(refused[$0..<min(refused.count, $0 + refusalPortion)])
+        }
+    }
 }
 
 /// What one group of steps makes visible once it is durable.

@@ -67,6 +67,13 @@ import Testing
         #expect(Array(frame[emission.output.range]) == output.bytes)
     }
 
+    @Test func theFormOfTheWholeFrameIsJudgedFirst() {
+        let cut = Message().text(1, "a")
+        #expect(code(settle: Message.settle([.outcome(first: 1, kind: 7), .outcome(first: 2)])) == invalid)
+        #expect(code(settle: Message.settle([.outcome(first: 1, kind: 7), cut])) == malformed)
+        #expect(code(settle: Message.settle([.outcome(first: 3, last: 2), cut])) == malformed)
+    }
+
     @Test func aBatchStartsAnewWithEveryFrame() {
         var batch = StepBatch()
         #expect(emit(partition.number(2, 4).message(3, .emission()).data(4, [1]), into: &batch) == nil)

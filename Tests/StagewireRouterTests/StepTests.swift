@@ -134,6 +134,26 @@ import Testing
         }
     }
 
+    @Test func aWrongParentClosesWhateverElseIsWrong() {
+        let rig = rig()
+        let all = attachAll(rig)
+        rig.emit(all.source, "p", 1, [output("a"), output("b")])
+        var emission = output("sum")
+        emission.parents = [2]
+        rig.settle(all.middle, [TestOutcome(1, .accepted, [TestEmission(output: [0x0a, 0]), emission])])
+        #expect(all.middle.closed?.code == Code.invalidOutcome.rawValue)
+        #expect(rig.router.deadLetters(stage: 1).isEmpty, "the outcome was not refused")
+    }
+
+    @Test func manyRefusalsComeInSeveralConfirmations() {
+        let rig = rig { $0.limits.windowBytes = 1 << 20 }
+        let all = attachAll(rig, features: [Feature.settleConfirm])
+        for id in UInt64(1)...30 { rig.emit(all.source, "p", id, (0..<10).map { output("\(id).\($0)") }) }
+        rig.settle(all.middle, (1...300).map { TestOutcome($0, .accepted, [TestEmission(output: [0x0a, 0])]) })
+        #expect(all.middle.refused.map(\.id) == Array(1...300), "each one once")
+        #expect(all.middle.settledThrough == 300)
+    }
+
     @Test func aRefusedOutcomeIsADeadLetterWithItsReason() {
         let cases: [(Code, [TestEmission])] = [
             (.outputTooLarge, [output(String(repeating: "x", count: 8000))]),
