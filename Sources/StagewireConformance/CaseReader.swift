@@ -102,6 +102,16 @@ public struct CaseReader {
 
     // MARK: Values
 
+    /// JSON, which is YAML as well, as cases write values.
+    static func value(_ json: String, file: String) throws(CaseFault) -> FrameLiteral {
+        let reader = CaseReader(file: file)
+        let node: Node?
+        do { node = try Yams.compose(yaml: json) } catch {
+            throw CaseFault(place: Place(file: file, line: 1, column: 1), message: "not JSON: \(error)")
+        }
+        return try node.map { (node) throws(CaseFault) in try reader.literal(node) } ?? .null
+    }
+
     private func texts(_ node: Node?) throws(CaseFault) -> [String] {
         guard let node else { return [] }
         if node.scalar != nil { return [try scalar(node)] }

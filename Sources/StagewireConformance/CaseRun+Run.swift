@@ -107,7 +107,7 @@ extension CaseRun {
             .listening, .random:
             try performAsBroker(step)
         case .connect, .hello, .attach, .grant, .claim, .emit, .committed, .finish, .delivered, .undelivered, .settle,
-            .confirmed, .fuzz:
+            .confirmed, .fuzz, .control:
             try performAsWorkers(step)
         }
     }

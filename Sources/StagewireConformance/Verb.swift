@@ -55,6 +55,7 @@ public enum Verb: String, Sendable, CaseIterable {
     case confirmed
     case stop
     case fuzz
+    case control
 
     /// Whose cases may use it; nil: both.
     public var role: Role? {
@@ -66,7 +67,7 @@ public enum Verb: String, Sendable, CaseIterable {
             .listening, .random:
             .worker
         case .connect, .hello, .attach, .grant, .claim, .emit, .committed, .finish, .delivered, .undelivered, .settle,
-            .confirmed, .stop, .fuzz:
+            .confirmed, .stop, .fuzz, .control:
             .broker
         }
     }
