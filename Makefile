@@ -22,7 +22,8 @@ PACKAGES := \
 	librust-serde-path-to-error-dev librust-base64-dev librust-signal-hook-dev \
 	python3 python3-venv \
 	nodejs node-typescript jq \
-	gcc libc6-dev git ca-certificates
+	default-jdk-headless libprotobuf-java junit4 \
+	gcc make libc6-dev git ca-certificates
 
 # Offline and online builds use the same manifests: Debian's copies of the libraries stand in for the network, and its
 # Rust is the oldest that the stubs support. Set ONLINE=1 to fetch Go modules and Rust crates in the ordinary way.
@@ -166,6 +167,11 @@ test-swift-stub: setup
 test-shell: build
 	@STAGEWIRE=$(CURDIR)/$(BIN)/stagewire sdk-stubs/shell/test.sh
 
+# The library under sanitizers, against a scripted broker and a real one.
+.PHONY: test-c
+test-c: build
+	@$(MAKE) --no-print-directory -C sdk-stubs/c test BUILD=$(CURDIR)/$(BUILD)/c PYTHON=$(CURDIR)/$(PYTHON) STAGEWIRE_BROKER=$(CURDIR)/$(BIN)/stagewire
+
 # Debian's compiler and Debian's @types/node, which comes with its nodejs: Node of another origin has no types.
 NODE_TYPES := /usr/share/nodejs/@types
 NODE := node
@@ -175,6 +181,10 @@ test-node: setup
 	@cd sdk-stubs/node && STAGEWIRE_PYTHON=$(CURDIR)/$(PYTHON) STAGEWIRE_REQUIRE_ORACLES=1 $(NODE) --test tests/*.test.js
 	@if [ -d $(NODE_TYPES)/node ]; then cd sdk-stubs/node && tsc -p . --typeRoots $(NODE_TYPES); \
 		else echo "types: not checked, for they need Debian's nodejs ($(NODE_TYPES)/node)"; fi
+
+.PHONY: test-java
+test-java: build
+	@STAGEWIRE_STRICT=1 STAGEWIRE_BROKER=$(CURDIR)/$(BIN)/stagewire sdk-stubs/java/test.sh
 
 .PHONY: test-docs
 test-docs: setup
@@ -211,13 +221,16 @@ test-demo: demo
 # ---- generated code, format ----
 
 .PHONY: proto
-proto: setup ## Generate the code of proto/ for C, Go, Python and Rust
+proto: setup ## Generate the code of proto/ for C, Go, Java, Python and Rust
 	@mkdir -p $(BIN)
 	@protoc-c -Iproto --c_out=Sources/CEnvelope proto/stagewire/v1/*.proto
 	@mv Sources/CEnvelope/stagewire/v1/*.h Sources/CEnvelope/include/stagewire/v1/
+	@protoc-c -Iproto --c_out=sdk-stubs/c/generated proto/stagewire/v1/*.proto
 	@sdk-stubs/python/generate.sh
 	@cd $(BUILD)/go/protobuf && GOWORK=off go build -buildvcs=false -o $(CURDIR)/$(BIN)/protoc-gen-go ./cmd/protoc-gen-go
 	@PATH="$(CURDIR)/$(BIN):$$PATH" protoc -Iproto --go_out=sdk-stubs/go --go_opt=module=stagewire.dev/sdk/go proto/stagewire/v1/*.proto
+	@rm -rf sdk-stubs/java/src/generated/java && mkdir -p sdk-stubs/java/src/generated/java
+	@protoc -Iproto --java_out=sdk-stubs/java/src/generated/java proto/stagewire/v1/*.proto
 	@$(CARGO) run --quiet --manifest-path sdk-stubs/rust/generate/Cargo.toml -- proto sdk-stubs/rust/src/pb.rs
 
 .PHONY: check-proto

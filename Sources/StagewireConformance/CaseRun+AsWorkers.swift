@@ -183,7 +183,7 @@ extension CaseRun {
         }
     }
 
-    /// `bytes: N`, or `like: ID`: enough for one more record of that delivery's size and not a byte more, `less: N` fewer.
+    /// `bytes: N`, or `like: ID`: enough for one more record of that delivery's size, exactly; `less: N` fewer.
     private func grantedBytes(_ step: Step, _ input: UInt64, _ link: Link) throws(Stop) -> UInt64 {
         guard let id = step.argument["like"]?.number else { return step.argument["bytes"]?.number ?? 1 << 40 }
         guard let delivery = link.broker.deliveries.first(where: { $0.id == id }) else {

@@ -144,7 +144,7 @@ enum Pattern {
     }
 
     private static func isEqual(_ pattern: FrameLiteral, _ value: FrameLiteral?) -> Bool {
-        guard let value else { return isZero(pattern) }
+        guard let value, value != .null else { return isZero(pattern) }
         switch (pattern, value) {
         case (.text(let short), .text(let full)) where full == short || full.hasSuffix("_\(short)"): return true
         case (.real(let left), .real(let right)): return left == right

@@ -49,6 +49,9 @@ struct GrantWindow: Equatable {
     var outstandingRecords: Int { Int(grantedRecords - usedRecords) }
     var outstandingBytes: Int { Int(grantedBytes - usedBytes) }
 
+    /// Nothing was ever granted.
+    var isNew: Bool { grantedRecords == 0 && grantedBytes == 0 }
+
     /// Takes an emission's charge; false when it exceeds what was granted (nothing is taken then).
     mutating func charge(records: Int, bytes: Int) -> Bool {
         guard records <= outstandingRecords, bytes <= outstandingBytes else { return false }
@@ -94,6 +97,15 @@ struct GrantPolicy: Equatable {
         guard outstanding < step || target - outstanding >= target / 2 else { return 0 }
         let room = capacity - occupied - reserved - outstanding
         return max(0, min(target - outstanding, room))
+    }
+
+    /// A new session's own step. It was kept free while the session was absent, so it is there whatever the others have
+    /// filled, their own steps included; less only where sessions that have left filled theirs.
+    /// - Parameters:
+    ///   - others: what all other attached sessions may still send
+    ///   - absent: sessions that may exist and do not
+    func first(occupied: Int, others: Int, absent: Int) -> Int {
+        max(0, min(step, capacity - occupied - others - absent * step))
     }
 
     /// What a session keeps from the others.

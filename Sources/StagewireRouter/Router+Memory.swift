@@ -137,21 +137,36 @@ extension Router {
         let recordPolicy = streams[stream].records
         let occupiedBytes = streams[stream].log.bytes
         let occupiedRecords = streams[stream].log.count
+        let absent = bytePolicy.sessions - attached
         var reserved = reserves(stream)
         for slot in stages[stage].sessions {
             let old = sessions[slot].outputs[port]
             reserved.bytes -= bytePolicy.reserve(outstanding: old.outstandingBytes)
             reserved.records -= recordPolicy.reserve(outstanding: old.outstandingRecords)
-            let bytes = bytePolicy.increase(
+            var bytes = bytePolicy.increase(
                 outstanding: old.outstandingBytes, occupied: occupiedBytes, reserved: reserved.bytes, attached: attached
             )
-            let records = recordPolicy.increase(
+            var records = recordPolicy.increase(
                 outstanding: old.outstandingRecords, occupied: occupiedRecords, reserved: reserved.records,
                 attached: attached)
+            if old.isNew {
+                let others = outstanding(stage, port: port)
+                bytes = max(bytes, bytePolicy.first(occupied: occupiedBytes, others: others.bytes, absent: absent))
+                records = max(
+                    records, recordPolicy.first(occupied: occupiedRecords, others: others.records, absent: absent))
+            }
             if bytes > 0 || records > 0 { extend(slot, port: port, records: records, bytes: bytes, at: now) }
             let new = sessions[slot].outputs[port]
             reserved.bytes += bytePolicy.reserve(outstanding: new.outstandingBytes)
             reserved.records += recordPolicy.reserve(outstanding: new.outstandingRecords)
+        }
+    }
+
+    /// What the sessions of a stage may still send on a port.
+    private func outstanding(_ stage: Int, port: Int) -> (bytes: Int, records: Int) {
+        stages[stage].sessions.reduce((0, 0)) { sum, slot in
+            let grant = sessions[slot].outputs[port]
+            return (sum.0 + grant.outstandingBytes, sum.1 + grant.outstandingRecords)
         }
     }
 

@@ -148,6 +148,8 @@ extension Router {
         // A group may be of several inputs, a delivery is of one.
         if sessions[slot].batch.input != subscriptions[subscription].input { flush(slot) }
         hand(record, member.sequence, key: key, attempt: parked.attempt, to: slot, subscription, at: now)
+        // What waits behind it follows without its being settled: a window may need that to close (RT-8).
+        if key != 0, stages[sessions[slot].stage].suspects[0].isWhole { wake(key, subscription, at: now) }
         return true
     }
 }

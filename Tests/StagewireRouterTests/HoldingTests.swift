@@ -54,6 +54,23 @@ import Testing
         #expect(rig.router.subscriptions[0].parking.isEmpty && rig.router.subscriptions[0].parking.bytes == 0)
     }
 
+    /// A worker with windows dies while records wait behind those it held: these follow, for a window may need them.
+    @Test func whatWaitsBehindAHeldKeyFollowsAfterACrash() {
+        let rig = rig()
+        let source = source(rig)
+        let first = rig.attach("sink", name: "k", features: [Feature.holds])
+        rig.grant(first, records: 4)
+        rig.emit(source, "p", 1, (0..<8).map { emission("\($0)", key: "k\($0 % 2)") })
+        #expect(first.held.map(\.payload) == ["0", "1", "2", "3"])
+        rig.kill(first)
+        // Looked at while their keys are held: they wait behind them.
+        let second = rig.attach("sink", name: "l", features: [Feature.holds])
+        rig.grant(second, records: 100)
+        #expect(second.held.map(\.payload).prefix(4) == ["0", "1", "2", "3"])
+        #expect(second.held.map(\.payload).filter { Int($0)! % 2 == 0 } == ["0", "2", "4", "6"])
+        #expect(second.held.map(\.payload).filter { Int($0)! % 2 == 1 } == ["1", "3", "5", "7"])
+    }
+
     @Test func releasingForEverCountsAsTrying() {
         let rig = rig { stage, _ in stage.retry.attempts = 1 }
         let source = source(rig)

@@ -152,6 +152,18 @@ import Testing
         if occupied > 0 && depth > 0 { exploreGrants(policy, sessions, occupied: 0, depth: depth - 1) }
     }
 
+    /// One session filled window and step; the other comes, and gets its own step all the same.
+    @Test func aNewSessionHasItsStep() {
+        let policy = GrantPolicy(window: 8, step: 4, sessions: 2)
+        #expect(policy.first(occupied: 12, others: 0, absent: 0) == 4)
+        #expect(policy.first(occupied: 8, others: 4, absent: 0) == 4)
+        // Nobody takes what a third session would need.
+        #expect(GrantPolicy(window: 8, step: 4, sessions: 3).first(occupied: 12, others: 0, absent: 1) == 4)
+        // Sessions that have left filled their steps: what is left of the budget.
+        #expect(policy.first(occupied: 14, others: 0, absent: 0) == 2)
+        #expect(policy.first(occupied: 16, others: 0, absent: 1) == 0)
+    }
+
     @Test func budgetHoldsAndNobodyStarves() {
         for window in [0, 1, 3, 5] {
             for step in 1...2 {

@@ -148,6 +148,8 @@ export interface Window extends Iterable<Record> {
   readonly complete: boolean;
   /** With `byKey`. */
   readonly key: string | undefined;
+  /** Its bytes, for keys that are no text. */
+  readonly keyBytes: Buffer | undefined;
   /** With `eventTime`: microseconds since 1970. */
   readonly start: number | undefined;
   readonly end: number | undefined;
@@ -194,6 +196,8 @@ export class Release extends Error {
 /** Beside the record, for one call. */
 export interface Context<C = any> {
   readonly config: C;
+  /** The same as it came, JSON: for numbers that JavaScript's do not hold. */
+  readonly configText: string;
   /** What `setup` made. */
   readonly state: any;
   readonly stage: string;
@@ -250,6 +254,11 @@ export interface Bounds {
   late?: 'reject' | 'accept';
 }
 
+/** Bounds that depend on the stage's configuration; what makes no sense ends the worker like a wrong configuration. */
+export interface BoundsOf<S> {
+  bounds: (config: ConfigOf<S>) => Bounds;
+}
+
 /** A handler and how it is called. */
 export interface Stage { readonly name: string }
 
@@ -260,7 +269,7 @@ export function sink<S = any>(
 export function sink<S = any>(
   handler: (record: Record, context: Context<ConfigOf<S>>) => unknown, options?: ConcurrentOptions<S> & { batch?: false }): Stage;
 export function window<S = any>(
-  handler: (window: Window, context: Context<ConfigOf<S>>) => Emissions, options: HandlerOptions<S> & Bounds): Stage;
+  handler: (window: Window, context: Context<ConfigOf<S>>) => Emissions, options: HandlerOptions<S> & (Bounds | BoundsOf<S>)): Stage;
 export function source<S = any>(
   handler: (partition: Partition, context: Context<ConfigOf<S>>) => Steps,
   options?: Options<S> & { partitions?: readonly string[] | ((config: ConfigOf<S>) => readonly string[]) }): Stage;

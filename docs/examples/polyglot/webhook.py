@@ -35,7 +35,7 @@ class Receiver(ThreadingHTTPServer):
     def fault(self) -> str:
         with self.lock:
             roll = self.chance.random() if self.chance else 1
-        return "error" if roll < 0.015 else "stall" if roll < 0.018 else "reset" if roll < 0.024 else "lost" if roll < 0.03 else ""
+        return "error" if roll < 0.05 else "stall" if roll < 0.06 else "reset" if roll < 0.09 else "lost" if roll < 0.12 else ""
 
     def handle_error(self, request, client_address):
         """A client that went away is no news."""

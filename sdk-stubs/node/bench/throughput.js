@@ -1,6 +1,6 @@
 // Records per second of this SDK alone: a worker process against a broker that does nothing.
 //
-//     node bench/throughput.js [RECORDS] [--prof]
+//     node bench/throughput.js [RECORDS] [STAGE...] [--prof]
 //
 // The broker runs in a process of its own and only copies prepared bytes, so the worker is what is measured. Records
 // have 100 bytes of payload, a header (schema, key, event time) and two hops of lineage, as behind two stages.
@@ -146,9 +146,10 @@ if (process.env.BENCH_STAGE) {
     const { userCPUTime, systemCPUTime, maxRSS } = process.resourceUsage();
     console.log(JSON.stringify({ cpu: userCPUTime + systemCPUTime, rss: maxRSS }));
   });
-  await run(STAGES[process.env.BENCH_STAGE]);
+  await run(STAGES[process.env.BENCH_STAGE], { name: process.env.BENCH_STAGE });
 } else {
   const count = Number(process.argv[2] ?? 1_000_000);
   const flags = process.argv.includes('--prof') ? ['--cpu-prof'] : [];
-  for (const name of Object.keys(STAGES)) await measure(name, Math.floor(count / BATCH) * BATCH, flags);
+  const chosen = process.argv.slice(3).filter((each) => each in STAGES);
+  for (const name of chosen.length > 0 ? chosen : Object.keys(STAGES)) await measure(name, Math.floor(count / BATCH) * BATCH, flags);
 }

@@ -1,6 +1,7 @@
 // What consumers of all kinds share: the queue of Deliver frames, slices of the event loop's time, the ending.
 
 import { Calls } from './context.js';
+import { ClosedLanes } from './lanes.js';
 import { judge, Outbox } from './outbox.js';
 import { showTrace } from './report.js';
 
@@ -23,7 +24,11 @@ export class Consumer {
     this.shared = shared;
     this.outbox = new Outbox(session);
     this.calls = new Calls(stage.timeout);
-    /** @type {import('./wire/deliver.js').Batch[]} */
+    this.closed = new ClosedLanes(session);
+    /**
+     * Delivers in the order in which they were read, and what opens lanes where their Pong was.
+     * @type {Array<import('./wire/deliver.js').Batch | (() => void)>}
+     */
     this.queue = [];
     this.sliceEnd = 0;
     this.pumping = false;
@@ -105,7 +110,11 @@ export class Consumer {
 
   /** Takes a whole batch out of the buffer, and grants as much again. */
   takeBatch() {
-    const batch = this.queue.shift();
+    let batch = this.queue.shift();
+    while (typeof batch === 'function') {
+      batch();
+      batch = this.queue.shift();
+    }
     if (batch === undefined) return null;
     const window = this.session.windows.get(batch.input);
     if (window) this.session.granted(window, batch.count, batch.bytes);
@@ -160,13 +169,18 @@ export class Consumer {
   // Outcomes of a handler that never waits leave at the end of each slice; those of calls in flight are collected
   // until the event loop comes round, so that calls which end together share a frame.
   #flush() {
-    if (this.outbox.isEmpty) return;
-    if (this.calls.running.size === 0) return this.outbox.flush();
+    if (this.outbox.isEmpty && !this.closed.isUnsaid) return;
+    if (this.calls.running.size === 0) return this.#send();
     if (this.flushing) return;
     this.flushing = true;
     setImmediate(() => {
       this.flushing = false;
-      if (!this.done) this.outbox.flush();
+      if (!this.done) this.#send();
     });
+  }
+
+  #send() {
+    this.outbox.flush();
+    this.closed.ask((open) => this.queue.push(open));
   }
 }

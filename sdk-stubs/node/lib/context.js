@@ -4,6 +4,8 @@
  * What all calls of one session have in common.
  * @typedef {object} Shared
  * @property {any} config
+ * @property {string} configText
+ * @property {any} bounds of windows
  * @property {any} state what `setup` made
  * @property {string} stage
  * @property {string} instance
@@ -35,6 +37,11 @@ export class Context {
   /** The stage's configuration, as its schema gives it. */
   get config() {
     return this._shared.config;
+  }
+
+  /** The same as it came, JSON. */
+  get configText() {
+    return this._shared.configText;
   }
 
   /** What `setup` made; undefined without one. */

@@ -45,6 +45,21 @@ export function describe(error) {
   return error instanceof Error ? `${error.name}: ${error.message}` : `thrown: ${String(error)}`;
 }
 
+/**
+ * Records as ranges of consecutive delivery ids.
+ * @param {readonly import('./record.js').Record[]} records
+ * @returns {Ranges}
+ */
+export function rangesOf(records) {
+  const ids = records.map((each) => each.delivery).sort((a, b) => a - b);
+  const ranges = [];
+  for (const id of ids) {
+    if (ranges.length > 0 && ranges[ranges.length - 1] === id - 1) ranges[ranges.length - 1] = id;
+    else ranges.push(id, id);
+  }
+  return ranges;
+}
+
 /** Collects outcomes; sends them as Settle frames. */
 export class Outbox {
   /** @param {import('./session.js').Session} session */
@@ -57,10 +72,11 @@ export class Outbox {
     this.frame = new DataFrame(this.limit);
     this.outcomes = 0;
     this.deliveries = 0;
-    // Accepted without emissions and not yet written: neighbours share an outcome. That is allowed where some may be
-    // void: an outcome without emissions still applies to the rest (OR-4).
+    // Accepted without emissions, or released, and not yet written: neighbours share an outcome. That is allowed where
+    // some may be void: an outcome without emissions still applies to the rest (OR-4).
     this.runFirst = 0;
     this.runLast = -1;
+    this.runIsReleased = false;
   }
 
   get isEmpty() {
@@ -72,12 +88,27 @@ export class Outbox {
    * @param {number} delivery
    */
   filter(delivery) {
-    if (this.runLast + 1 === delivery && this.runLast >= 0) {
-      this.runLast = delivery;
-      return;
-    }
+    if (this.runLast + 1 === delivery && this.runLast >= 0 && !this.runIsReleased) this.runLast = delivery;
+    else this.#beginRun(delivery, false);
+  }
+
+  /**
+   * RELEASED: one of many, as when a lane is closed.
+   * @param {number} delivery
+   */
+  releaseOne(delivery) {
+    if (this.runLast + 1 === delivery && this.runLast >= 0 && this.runIsReleased) this.runLast = delivery;
+    else this.#beginRun(delivery, true);
+  }
+
+  /**
+   * @param {number} delivery
+   * @param {boolean} isReleased
+   */
+  #beginRun(delivery, isReleased) {
     this.#closeRun();
     this.runFirst = this.runLast = delivery;
+    this.runIsReleased = isReleased;
   }
 
   /**
@@ -163,7 +194,8 @@ export class Outbox {
     const ranges = [this.runFirst, this.runLast];
     this.runLast = -1;
     this.#begin(64);
-    putAccepted(this.frame, ranges, [], []);
+    if (this.runIsReleased) putReleased(this.frame, ranges);
+    else putAccepted(this.frame, ranges, [], []);
     this.outcomes++;
     this.deliveries += ranges[1] - ranges[0] + 1;
   }

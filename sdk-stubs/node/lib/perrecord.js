@@ -6,17 +6,19 @@
 //
 // With several calls in flight, related deliveries go through lanes: a lane is there while a record of its key is in
 // flight, and holds those of the same key that came meanwhile. So they are handled, and settled, in order (OR-2).
+// When one is given back, those behind it are void: they are released, and so are those that are on their way (lanes.js).
 
-import { ORDERING_KEY, ORDERING_NONE } from './codes.js';
 import { Consumer } from './consumer.js';
 import { Context } from './context.js';
 import { Emission } from './emission.js';
+import { givesBack, laneOf } from './lanes.js';
+import { rangesOf } from './outbox.js';
 import { Record } from './record.js';
 import { checkSinkResult, collect, collectAsync } from './results.js';
 
 /**
  * A record whose handler is done, but whose emissions have no credit yet.
- * @typedef {{ record: Record, step: import('./credit.js').Step, lane: string | null }} Blocked
+ * @typedef {{ record: Record, step: import('./credit.js').Step, lane: string }} Blocked
  */
 
 /** One record at a time, or several calls in flight. */
@@ -72,29 +74,17 @@ export class PerRecord extends Consumer {
 
   /** @param {Record} record */
   #begin(record) {
-    if (this.lanes === null) return this.#call(record, null);
-    const lane = this.#laneOf(record);
-    const waiting = lane === null ? undefined : this.lanes.get(lane);
+    if (this.closed.isAny && this.closed.has(record)) return this.outbox.releaseOne(record.delivery);
+    if (this.lanes === null) return this.#call(record, '');
+    const lane = laneOf(this.session.inputs, record);
+    const waiting = lane === '' ? undefined : this.lanes.get(lane);
     if (waiting === undefined) this.#call(record, lane);
     else waiting.push(record);
   }
 
   /**
-   * What the record is related by (OR-1); null: it is related to none.
    * @param {Record} record
-   */
-  #laneOf(record) {
-    const { input } = this.origin;
-    const { ordering } = this.session.inputs.get(input);
-    if (ordering === ORDERING_NONE) return null;
-    if (ordering !== ORDERING_KEY) return `${input}`;
-    const key = record.keyBytes;
-    return key.length === 0 ? null : `${input}:${key.toString('latin1')}`;
-  }
-
-  /**
-   * @param {Record} record
-   * @param {string | null} lane
+   * @param {string} lane empty: related to nothing, or there is one call at a time
    */
   #call(record, lane) {
     const context = new Context(this.shared);
@@ -115,19 +105,19 @@ export class PerRecord extends Consumer {
 
   /**
    * A record of `lane` is under way.
-   * @param {string | null} lane
+   * @param {string} lane
    */
   #hold(lane) {
     this.inFlight++;
-    if (lane !== null && !this.lanes?.has(lane)) this.lanes?.set(lane, []);
+    if (lane !== '' && !this.lanes?.has(lane)) this.lanes?.set(lane, []);
   }
 
   /**
    * It is settled: the next of its lane may go.
-   * @param {string | null} lane
+   * @param {string} lane
    */
   #pass(lane) {
-    if (lane === null) return;
+    if (lane === '') return;
     const waiting = this.lanes?.get(lane);
     if (waiting === undefined) return;
     const next = waiting.shift();
@@ -137,7 +127,7 @@ export class PerRecord extends Consumer {
 
   /**
    * @param {Record} record
-   * @param {string | null} lane
+   * @param {string} lane
    * @param {Context} context
    * @param {PromiseLike<any>} promise
    */
@@ -151,7 +141,7 @@ export class PerRecord extends Consumer {
 
   /**
    * @param {Record} record
-   * @param {string | null} lane
+   * @param {string} lane
    * @param {Context} context
    * @param {() => boolean} settle false when the outcome is blocked or another promise is followed
    */
@@ -167,7 +157,7 @@ export class PerRecord extends Consumer {
 
   /**
    * @param {Record} record
-   * @param {string | null} lane
+   * @param {string} lane
    * @param {any} result
    * @param {Context} context
    */
@@ -187,7 +177,7 @@ export class PerRecord extends Consumer {
   /**
    * Records the outcome; false when it is blocked. Throws what is wrong with the result.
    * @param {Record} record
-   * @param {string | null} lane
+   * @param {string} lane
    * @param {any} result
    */
   #settle(record, lane, result) {
@@ -217,8 +207,21 @@ export class PerRecord extends Consumer {
    */
   #fail(record, error, context) {
     const { delivery } = record;
-    this.outbox.fail([delivery, delivery], 1, this.judge(error, context));
+    const judgement = this.judge(error, context);
+    this.outbox.fail([delivery, delivery], 1, judgement);
+    if (givesBack(judgement)) this.#void(record);
     return true;
+  }
+
+  /**
+   * What is related to this record and comes behind it is void.
+   * @param {Record} record
+   */
+  #void(record) {
+    const lane = laneOf(this.session.inputs, record);
+    this.closed.close(lane);
+    const waiting = this.lanes?.get(lane)?.splice(0) ?? [];
+    if (waiting.length > 0) this.outbox.release(rangesOf(waiting), waiting.length);
   }
 
   #unblock() {

@@ -7,7 +7,7 @@ import { PerRecord } from './perrecord.js';
 import { Producer, SourceFailed } from './producer.js';
 import { say, showTrace } from './report.js';
 import { attach, Closed, Lost } from './session.js';
-import { Stage } from './stages.js';
+import { boundsOf, Stage } from './stages.js';
 import { test } from './testmode.js';
 import { Windowing } from './windows.js';
 
@@ -196,9 +196,12 @@ class Worker {
    */
   async #prepare(session) {
     const { welcome } = session;
+    const configText = welcome.config.toString() || '{}';
     let config;
+    let bounds;
     try {
-      config = parseConfig(welcome.config, this.stage.config);
+      config = parseConfig(configText, this.stage.config);
+      bounds = boundsOf(this.stage, config);
     } catch (error) {
       if (!(error instanceof ConfigurationError)) throw error;
       const message = `stage ${this.hello.stage}: ${error.message}`;
@@ -209,7 +212,8 @@ class Worker {
       this.state = await this.#setUp(config, session);
       this.hasSetup = true;
     }
-    return { config, state: this.state, stage: this.hello.stage, instance: welcome.instance, pipeline: welcome.pipeline };
+    const { instance, pipeline } = welcome;
+    return { config, configText, bounds, state: this.state, stage: this.hello.stage, instance, pipeline };
   }
 
   /**

@@ -1,6 +1,6 @@
 // What a function is: transform, sink, window or source.
 
-import { checkSchema } from './config.js';
+import { checkSchema, ConfigurationError } from './config.js';
 import { checkBounds } from './windowset.js';
 
 const DEFAULT_TIMEOUT = 300;
@@ -33,7 +33,7 @@ export class Stage {
     this.setup = options.setup;
     this.timeout = positive(options.timeout ?? DEFAULT_TIMEOUT, `${kind}: timeout`, 0);
     this.concurrency = positive(options.concurrency ?? 1, `${kind}: concurrency`, 1);
-    /** @type {any} bounds of a window */
+    /** @type {any} bounds of a window, or a function of the configuration that gives them */
     this.bounds = undefined;
     /** @type {any} names of partitions, or a function of the configuration that gives them */
     this.partitions = undefined;
@@ -79,17 +79,44 @@ export function sink(handler, options = {}) {
   return new Stage(kind, handler, options, [...COMMON, 'batch', ...(options.batch ? [] : ['concurrency'])]);
 }
 
+const BOUNDS = ['records', 'bytes', 'seconds', 'eventTime', 'idle', 'byKey', 'late'];
+
 /**
- * `handler(window, context)` gets the records of one window; all that it emits is one step with them.
+ * `handler(window, context)` gets the records of one window; all that it emits is one step with them. The bounds are
+ * options themselves, or what the option `bounds` makes of the configuration.
  * @param {any} handler
- * @param {Options & import('./windowset.js').Bounds} options
+ * @param {Options & import('./windowset.js').Bounds & { bounds?: (config: any) => import('./windowset.js').Bounds }} options
  */
 export function window(handler, options) {
-  const bounds = checkBounds(options ?? {});
-  const stage = new Stage('window', handler, options,
-    [...COMMON, 'records', 'bytes', 'seconds', 'eventTime', 'idle', 'byKey', 'late']);
-  stage.bounds = bounds;
+  if (options?.bounds === undefined) {
+    const bounds = checkBounds(options ?? {});
+    const stage = new Stage('window', handler, options, [...COMMON, 'bounds', ...BOUNDS]);
+    stage.bounds = bounds;
+    return stage;
+  }
+  if (typeof options.bounds !== 'function') throw new TypeError('window: bounds is a function of the configuration');
+  const stage = new Stage('window', handler, options, [...COMMON, 'bounds']);
+  stage.bounds = options.bounds;
   return stage;
+}
+
+/**
+ * The bounds of a window stage with this configuration; ConfigurationError when they make no sense with it.
+ * @param {Stage} stage
+ * @param {any} config as handlers get it
+ * @returns {import('./windowset.js').Bounds | undefined} undefined: the stage has no windows
+ */
+export function boundsOf({ bounds }, config) {
+  if (typeof bounds !== 'function') return bounds;
+  try {
+    const given = bounds(config);
+    for (const name of Object.keys(given)) {
+      if (!BOUNDS.includes(name)) throw new TypeError(`window: no bound ${JSON.stringify(name)}; there are: ${BOUNDS.join(', ')}`);
+    }
+    return checkBounds(given);
+  } catch (error) {
+    throw new ConfigurationError(`config: ${error instanceof Error ? error.message : error}`);
+  }
 }
 
 /**

@@ -13,6 +13,7 @@ import { Record } from './record.js';
 import { readRecord, writeRecord } from './recordjson.js';
 import { say, showTrace } from './report.js';
 import { checkSinkResult, collect, collectAsync } from './results.js';
+import { boundsOf } from './stages.js';
 import { Window } from './windows.js';
 import { WindowSet } from './windowset.js';
 
@@ -32,8 +33,9 @@ export async function test(stage, argv) {
   try {
     const options = readArguments(argv, stage.kind === 'source');
     const config = parseConfig(options.config, stage.config);
+    const bounds = boundsOf(stage, config);
     const state = stage.setup ? await stage.setup(config) : undefined;
-    const shared = { config, state, stage: stage.name, instance: 'test', pipeline: 'test' };
+    const shared = { config, configText: options.config || '{}', bounds, state, stage: stage.name, instance: 'test', pipeline: 'test' };
     const trial = new Trial(stage, shared);
     if (stage.kind === 'source') await runSource(stage, shared, trial, options.limit);
     else await trial.run(options.file);
@@ -95,7 +97,7 @@ class Trial {
     this.stage = stage;
     this.shared = shared;
     this.counts = { records: 0, accepted: 0, filtered: 0, rejected: 0, retried: 0, released: 0, emitted: 0 };
-    this.windows = stage.kind === 'window' ? new WindowSet(stage.bounds) : null;
+    this.windows = stage.kind === 'window' ? new WindowSet(shared.bounds) : null;
   }
 
   get isAllAccepted() {
@@ -123,7 +125,7 @@ class Trial {
     const { verdict, windowEnd, ended } = this.windows.add(record, 0);
     for (const pane of ended) await this.#window(pane);
     if (verdict === 'held') return;
-    if (verdict === 'late' && this.stage.bounds.late === 'accept') return this.#count([record], []);
+    if (verdict === 'late' && this.shared.bounds.late === 'accept') return this.#count([record], []);
     this.#judged([record], {
       release: false, kind: REJECTED, code: 1000, message: verdict === 'untimed'
         ? 'no event time, which this stage\'s windows go by'
@@ -133,7 +135,7 @@ class Trial {
 
   /** @param {import('./windowset.js').Pane} pane */
   async #window(pane) {
-    const { byKey, eventTime } = this.stage.bounds;
+    const { byKey, eventTime } = this.shared.bounds;
     const window = new Window(pane, byKey === true, eventTime !== undefined);
     await this.#settle(window.records, (context, handler) => handler(window, context), window);
   }

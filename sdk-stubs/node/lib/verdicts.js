@@ -43,7 +43,8 @@ export class Retry extends Verdict {
     if (!(seconds >= 0)) throw new RangeError(`a retry after ${seconds} seconds`);
     super(message);
     this.name = 'Retry';
-    this.delayMs = Math.min(Math.ceil(seconds * 1000), 0xffff_ffff);
+    // Rounded to microseconds first: 0.07 * 1000 is a little more than 70.
+    this.delayMs = Math.min(Math.ceil(Math.round(seconds * 1e6) / 1e3), 0xffff_ffff);
     this.code = code;
     this.indefinite = indefinite;
   }

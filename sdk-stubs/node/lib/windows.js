@@ -4,11 +4,13 @@
 // the later deliveries of its keys that this session still holds, and delivers all of them anew. They are taken out
 // of their windows here, or each of those windows would hold every such record twice and be void as a whole.
 
-import { MAX_TEXT, ORDERING_KEY, ORDERING_NONE, REJECTED } from './codes.js';
+import { MAX_TEXT, REJECTED } from './codes.js';
 import { Consumer } from './consumer.js';
 import { Context } from './context.js';
 import { toLimit } from './credit.js';
 import { Emission, emission } from './emission.js';
+import { givesBack, laneOf } from './lanes.js';
+import { rangesOf } from './outbox.js';
 import { Record } from './record.js';
 import { collect, collectAsync } from './results.js';
 import { WindowSet } from './windowset.js';
@@ -32,6 +34,8 @@ export class Window {
     this.complete = pane.complete;
     /** The key of all its records, with `byKey`. */
     this.key = byKey ? pane.key.toString() : undefined;
+    /** Its bytes, for keys that are no text. */
+    this.keyBytes = byKey ? pane.key : undefined;
     /** Microseconds since 1970, by event time: from here, */
     this.start = byTime ? pane.start : undefined;
     /** and up to but not including here. */
@@ -73,8 +77,8 @@ export class Windowing extends Consumer {
    */
   constructor(stage, session, shared) {
     super(stage, session, shared);
-    this.bounds = stage.bounds;
-    this.set = new WindowSet(stage.bounds);
+    this.bounds = shared.bounds;
+    this.set = new WindowSet(shared.bounds);
     /** @type {import('./windowset.js').Pane[]} ended, and not yet handled */
     this.ready = [];
     /** @type {{ window: Window, step: import('./credit.js').Step } | null} handled, but there is no credit */
@@ -82,8 +86,6 @@ export class Windowing extends Consumer {
     /** @type {Map<number, { records: number, bytes: number }>} unsettled and out of the buffer, by input */
     this.held = new Map();
     for (const number of session.inputs.keys()) this.held.set(number, { records: 0, bytes: 0 });
-    /** @type {Map<string, number>} related deliveries that are on their way here are void: how many Pongs are due */
-    this.voided = new Map();
     /** @type {NodeJS.Timeout | undefined} */
     this.timer = undefined;
   }
@@ -101,8 +103,9 @@ export class Windowing extends Consumer {
         if (this.sliceIsOver()) return;
         continue;
       }
+      if (this.queue.length === 0) break;
       const batch = this.takeBatch();
-      if (batch === null) break;
+      if (batch === null) continue; // the queue held a Pong only: now windows may end that waited for it to be empty
       this.#hold(batch);
       if (this.sliceIsOver()) return;
     }
@@ -149,8 +152,9 @@ export class Windowing extends Consumer {
     const now = performance.now();
     for (let i = 0; i < batch.count; i++) {
       const record = new Record(origin, batch.first + i, batch.frame, batch.bounds[2 * i], batch.bounds[2 * i + 1]);
-      if (this.voided.size > 0 && this.voided.has(this.#relation(record))) {
-        this.#giveBackRecords([record]);
+      if (this.closed.isAny && this.closed.has(record)) {
+        this.outbox.releaseOne(record.delivery);
+        this.#expect([record]);
         continue;
       }
       this.#place(record, now);
@@ -163,7 +167,7 @@ export class Windowing extends Consumer {
    */
   #place(record, now) {
     record._detach();
-    const { verdict, windowEnd, ended } = this.set.add(record, now, this.#relation(record));
+    const { verdict, windowEnd, ended } = this.set.add(record, now, this.#lane(record));
     this.ready.push(...ended);
     if (verdict === 'held') return;
     if (verdict === 'late' && this.bounds.late === 'accept') this.outbox.filter(record.delivery);
@@ -278,24 +282,16 @@ export class Windowing extends Consumer {
     if (!judgement.release) judgement.message = judgement.message.slice(0, MAX_TEXT);
     this.outbox.fail(rangesOf(window.records), window.records.length, judgement);
     this.#let(window.records);
-    if (!judgement.release && judgement.kind === REJECTED) return;
+    if (!givesBack(judgement)) return;
     this.set.expect(window.records);
     this.#takeBackRelated(window.records);
   }
 
   // ---- What the broker voids ----
 
-  /**
-   * What a record is related by (OR-1); empty: to nothing.
-   * @param {Record} record
-   */
-  #relation(record) {
-    const { input } = record._origin;
-    const { ordering } = this.session.inputs.get(input);
-    if (ordering === ORDERING_NONE) return '';
-    if (ordering !== ORDERING_KEY) return `${input}`;
-    const key = record.keyBytes;
-    return key.length === 0 ? '' : `${input}:${key.toString('latin1')}`;
+  /** @param {Record} record */
+  #lane(record) {
+    return laneOf(this.session.inputs, record);
   }
 
   /**
@@ -306,36 +302,22 @@ export class Windowing extends Consumer {
     /** @type {Map<string, number>} */
     const first = new Map();
     for (const record of records) {
-      const relation = this.#relation(record);
-      if (relation !== '') first.set(relation, Math.min(first.get(relation) ?? Infinity, record.delivery));
+      const lane = this.#lane(record);
+      if (lane === '') continue;
+      first.set(lane, Math.min(first.get(lane) ?? Infinity, record.delivery));
+      this.set.lag(lane, record.eventTime);
     }
     if (first.size === 0) return;
-    for (const record of records) if (this.#relation(record) !== '') this.set.lag(this.#relation(record), record.eventTime);
-    const isVoid = (/** @type {Record} */ record) => record.delivery > (first.get(this.#relation(record)) ?? Infinity);
+    const isVoid = (/** @type {Record} */ record) => record.delivery > (first.get(this.#lane(record)) ?? Infinity);
     const taken = this.set.remove(isVoid);
     for (const pane of this.ready) {
       taken.push(...pane.records.filter(isVoid));
       pane.records = pane.records.filter((each) => !isVoid(each));
     }
     this.ready = this.ready.filter((each) => each.records.length > 0);
-    if (taken.length > 0) this.#giveBackRecords(taken.sort((a, b) => a.delivery - b.delivery));
-    this.#voidUntilPong([...first.keys()]);
-  }
-
-  // Whatever was on its way when the broker learned of it is void too; its Pong says that no more of that comes.
-  /** @param {string[]} relations */
-  #voidUntilPong(relations) {
-    for (const each of relations) this.voided.set(each, (this.voided.get(each) ?? 0) + 1);
-    this.outbox.flush();
-    this.session.barrier(() => {
-      // Frames are handled in order, but what came before the Pong may still be in the queue.
-      this.drainQueue();
-      for (const each of relations) {
-        const left = (this.voided.get(each) ?? 1) - 1;
-        if (left > 0) this.voided.set(each, left);
-        else this.voided.delete(each);
-      }
-    });
+    if (taken.length > 0) this.outbox.release(rangesOf(taken), taken.length);
+    this.#expect(taken);
+    for (const lane of first.keys()) this.closed.close(lane);
   }
 
   /** Takes all that has come into windows. */
@@ -343,9 +325,11 @@ export class Windowing extends Consumer {
     for (let batch = this.takeBatch(); batch !== null; batch = this.takeBatch()) this.#hold(batch);
   }
 
-  /** @param {Record[]} records ascending */
-  #giveBackRecords(records) {
-    this.outbox.release(rangesOf(records), records.length);
+  /**
+   * They are released, and come again.
+   * @param {Record[]} records
+   */
+  #expect(records) {
     this.set.expect(records);
     this.#let(records);
   }
@@ -362,26 +346,11 @@ export class Windowing extends Consumer {
     const records = [...this.ready, ...this.set.endAll()].flatMap((each) => each.records);
     this.ready = [];
     if (records.length > 0) {
-      records.sort((a, b) => a.delivery - b.delivery);
       this.outbox.release(rangesOf(records), records.length);
       this.#let(records);
     }
     return this.blocked === null;
   }
-}
-
-/**
- * Ascending ids as ranges of consecutive ones.
- * @param {readonly Record[]} records
- */
-export function rangesOf(records) {
-  const ids = records.map((each) => each.delivery).sort((a, b) => a - b);
-  const ranges = [];
-  for (const id of ids) {
-    if (ranges.length > 0 && ranges[ranges.length - 1] === id - 1) ranges[ranges.length - 1] = id;
-    else ranges.push(id, id);
-  }
-  return ranges;
 }
 
 /**

@@ -1,15 +1,14 @@
 // The examples and the README's quick start, as their authors would run them: processes of their own.
 
 import assert from 'node:assert/strict';
-import { spawn, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
-import net from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { Peer, record } from './support/broker.js';
+import { record } from './support/broker.js';
+import { against } from './support/process.js';
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 const example = (name) => here(`../examples/${name}.js`);
@@ -29,33 +28,6 @@ function inDirectory(source, use) {
   try {
     return use(program, directory);
   } finally {
-    rmSync(directory, { recursive: true });
-  }
-}
-
-/** Runs a program against a broker that plays `script`; its exit code and standard error. */
-async function against(program, script, { signal } = {}) {
-  const directory = mkdtempSync(join(tmpdir(), 'stagewire-'));
-  const path = join(directory, 'broker');
-  let worker;
-  const playing = new Promise((resolve, reject) => {
-    const server = net.createServer((socket) => script(new Peer(socket), () => worker).then(resolve, (error) => { socket.destroy(); reject(error); }).finally(() => server.close()));
-    server.listen(path, () => {
-      worker = spawn(process.execPath, [program], { env: { ...process.env, STAGEWIRE_SOCKET: path, STAGEWIRE_TOKEN: 'ff', STAGEWIRE_STAGE: '' }, stdio: ['ignore', 'ignore', 'pipe'] });
-      worker.ended = new Promise((done) => worker.on('close', done));
-      worker.text = '';
-      // One that ends without having dialled would leave the test waiting.
-      worker.ended.then((code) => { server.close(); reject(new Error(`ended with ${code}: ${worker.text}`)); });
-      worker.stderr.on('data', (chunk) => { worker.text += chunk; });
-    });
-  });
-  try {
-    await playing;
-    const code = await worker.ended;
-    if (signal) assert.equal(worker.signalCode, signal);
-    return { code, stderr: worker.text };
-  } finally {
-    worker?.kill('SIGKILL');
     rmSync(directory, { recursive: true });
   }
 }

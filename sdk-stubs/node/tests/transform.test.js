@@ -20,7 +20,7 @@ async function settle(stage, values, check, changes = {}) {
   return work(stage, async (peer) => {
     await peer.welcome(changes);
     peer.grant();
-    await peer.deliver(values.map((each, i) => record(JSON.stringify(each), { number: i, key: 'k' })));
+    await peer.deliver(values.map((each, i) => record(JSON.stringify(each), { number: i })));
     await check(await peer.outcomes(values.length));
     await peer.close();
   });

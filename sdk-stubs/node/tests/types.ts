@@ -27,6 +27,11 @@ sink((records) => { for (const each of records) each.json<{ a: number }>().a.toF
 window((readings) => readings.emit({ json: readings.size, key: readings.key, parents: [readings.records[0]!] }),
   { eventTime: { size: 10, lateness: 2 }, byKey: true, late: 'accept' });
 
+window((each, { config, configText }) => each.emit({ key: each.keyBytes ?? null, text: configText.slice(config.most) }),
+  { config: { most: 'integer' }, bounds: (config) => ({ records: config.most, byKey: true }) });
+// @ts-expect-error: bounds are bounds
+window(() => undefined, { bounds: () => ({ record: 1 }) });
+
 source(async function* (partition, { signal }) {
   for (let next: number = partition.checkpoint ?? 0; !signal.aborted; next++) {
     yield { emissions: [emission({ json: next, trace: { traceparent: '00-…' } })], checkpoint: next };

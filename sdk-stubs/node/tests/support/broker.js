@@ -54,6 +54,10 @@ export class Peer {
     this.granted = new Map();
     this.used = new Map();
     this.extends = 0;
+    /** Pings that came while `unanswered` is a list are answered by `pong()` only. */
+    this.unanswered = null;
+    this.settledBeforePing = new Set(); // deliveries that were settled when the last Ping came
+    this.settled = new Set();
     const assembler = new FrameAssembler(1 << 26);
     socket.on('error', () => {});
     socket.on('data', (data) => assembler.feed(data, data.length, (bytes) => this.#take(bytes)));
@@ -76,6 +80,7 @@ export class Peer {
 
   #check(kind, message, length) {
     if (kind === 'extend') this.extends++;
+    if (kind === 'ping') this.settledBeforePing = new Set(this.settled);
     if (kind === 'credit' && message.number === 0) this.credit = message;
     if (kind === 'settle') {
       assert.ok(length <= 512 * 1024 || message.outcomes.length === 1, `a Settle of ${length} bytes`);
@@ -92,6 +97,7 @@ export class Peer {
       assert.ok(this.keys.has(id), `delivery ${id} is settled twice, or was never made`);
       const key = this.keys.get(id);
       this.keys.delete(id);
+      this.settled.add(id);
       if (this.holds || key === '') continue;
       for (const [other, otherKey] of this.keys) {
         if (other >= id) break;
@@ -192,13 +198,29 @@ export class Peer {
     await this.until(() => {
       while (this.messages.length > 0 && passed.has(this.messages[0].kind)) {
         const { kind: each, message } = this.messages.shift();
-        if (each === 'ping') this.send({ pong: { nonce: message.nonce } });
+        if (each === 'ping') this.#pinged(message);
       }
       found = this.messages.shift();
       return found !== undefined;
     }, kind);
     assert.equal(found.kind, kind, JSON.stringify(found, (_, each) => (typeof each === 'bigint' ? String(each) : each)));
     return found.message;
+  }
+
+  #pinged({ nonce }) {
+    if (this.unanswered) this.unanswered.push(nonce);
+    else this.send({ pong: { nonce } });
+  }
+
+  /** Whether so many Pings are to be answered. */
+  hasPing(count = 1) {
+    return this.unanswered.length + this.messages.filter((each) => each.kind === 'ping').length >= count;
+  }
+
+  /** Answers the oldest of them. */
+  pong() {
+    const nonce = this.unanswered.shift() ?? this.messages.splice(this.messages.findIndex((each) => each.kind === 'ping'), 1)[0].message.nonce;
+    this.send({ pong: { nonce } });
   }
 
   /** The outcomes that settle the next so many deliveries. */
