@@ -158,7 +158,7 @@ extension CaseRun {
             let link = try link(step.link)
             let input = step.argument["input"]?.number ?? link.broker.inputs.keys.sorted().first ?? 0
             try grant(input, step.argument["records"]?.number ?? 0, try grantedBytes(step, input, link), link)
-        case .claim: try claim(step, try link(step.link))
+        case .claim: try claim(step.argument.text ?? "p", try link(step.link), step)
         case .emit: try emit(step, try link(step.link))
         case .committed: try committed(step, try link(step.link))
         case .finish:
@@ -193,14 +193,12 @@ extension CaseRun {
         return used + delivery.size - min(delivery.size, step.argument["less"]?.number ?? 0)
     }
 
-    /// `claim: p`, or `claim: {partition: p, times: 3}`: p1, p2 and p3. Waits for the last Claimed.
-    private func claim(_ step: Step, _ link: Link) throws(Stop) {
-        let name = step.argument.text ?? step.argument["partition"]?.text ?? "p"
+    private func claim(_ partition: String, _ link: Link, _ step: Step) throws(Stop) {
         let before = link.received.count
-        let times = step.argument["times"]?.number
-        let names = times.map { (1...max(1, $0)).map { "\(name)\($0)" } } ?? [name]
-        for partition in names { try send("claim", [.init("partition", .text(partition))], to: link) }
-        let partition = names[names.count - 1]
+        try send("claim", [.init("partition", .text(partition))], to: link)
+        for number in 1..<max(1, step.argument["times"]?.number ?? 1) {
+            try send("claim", [.init("partition", .text("\(partition)\(number)"))], to: link)
+        }
         try waitFor("Claimed of \(partition)", step) { () throws(Stop) in
             let isHere = link.received[before...].contains {
                 $0.kind == "claimed" && $0.message["partition"]?.text == partition

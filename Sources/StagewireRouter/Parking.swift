@@ -22,6 +22,8 @@ struct ParkedRecord {
     var releases: UInt32 = 0
     /// Crashes that are charged to it.
     var crashes: UInt32 = 0
+    /// Uptime before which it may not go, whatever stands in front of it in its key's queue; 0: none.
+    var due: UInt64 = 0
     /// Uptime in nanoseconds of its first delivery in this subscription; 0: not delivered yet.
     var firstAttempt: UInt64
     /// `nil` while the bytes are still in the stream.

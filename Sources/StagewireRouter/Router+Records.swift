@@ -87,14 +87,17 @@ extension Router {
     mutating func wait(
         _ entry: InFlight, _ subscription: Int, due: UInt64, _ change: (inout ParkedRecord) -> Void = { _ in }
     ) {
-        park(entry, subscription, as: .waiting, change)
+        park(entry, subscription, as: .waiting) {
+            $0.due = due
+            change(&$0)
+        }
         guard entry.key != 0 else {
             if due > 0 { return timers.arm(.retry(subscription: subscription, .record(entry.sequence)), at: due) }
             return subscriptions[subscription].parking.ready.append(.record(entry.sequence))
         }
         let isHead = subscriptions[subscription].parking.enqueue(entry.sequence, key: entry.key, due: due)
-        if isHead && due > 0 { timers.arm(.retry(subscription: subscription, .key(entry.key)), at: due) }
-        // Behind another one it goes when that one goes.
+        // Behind another one it goes when that one has gone, but not before its own time.
+        if due > 0 { timers.arm(.retry(subscription: subscription, .key(entry.key)), at: due) }
         if isHead && due == 0 { subscriptions[subscription].parking.makeReady(key: entry.key) }
     }
 

@@ -74,7 +74,7 @@ extension Router {
         guard key != 0, var held = subscriptions[subscription].parking.held[key] else { return }
         if held.queue.first == sequence {
             held.queue.removeFirst()
-            held.due = 0
+            held.due = held.queue.first.flatMap { subscriptions[subscription].parking[$0]?.due } ?? 0
         } else {
             held.queue.removeAll { $0 == sequence }
         }
