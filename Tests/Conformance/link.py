@@ -8,6 +8,8 @@ from fields import Frame
 
 # Beyond so many unwritten bytes nothing more is read from the other side, so that the broker feels a slow worker.
 ENOUGH = 1 << 16
+# Frames of the worker beyond this are not taken apart: mutants leave them alone.
+HANDSHAKE, LARGE = 1 << 14, 1 << 18
 
 
 class Side:
@@ -17,6 +19,7 @@ class Side:
         self.link, self.socket, self.take = link, connection, take
         connection.setblocking(False)
         self.inbound = b""
+        self.passing = 0         # bytes of a large frame that are still to come
         self.outbound = bytearray()
         self.is_at_end = False   # has said all it will say
         self.is_closing = False  # is told so when `outbound` is empty
@@ -98,7 +101,6 @@ class Link:
         self.is_mute = False      # what the worker sends goes nowhere
         self.is_severed = False   # what the broker does is not shown any more
         self.is_deaf = False      # nothing is read from the worker
-        self.is_raw = False       # what the worker sends is not cut into frames any more
         self.hello = self.welcome = None
         self.held = {}            # deliveries that are not settled, by id
         self.given = {}           # all deliveries
@@ -167,14 +169,12 @@ class Link:
         if self.is_mute:
             return
         data = self.mutant.bytes_of_worker(self, data)
-        if not self.mutant.frames_of_worker or self.is_raw:
+        if not self.mutant.frames_of_worker:
             self.broker.outbound += data
             return
-        for content in self.cut(self.worker, data, self.frame_limit):
+        for content, raw in self.cut(self.worker, data, LARGE if self.welcome else HANDSHAKE):
             if not self.is_mute:
-                self.broker.outbound += self.mutant.from_worker(self, content)
-        if self.is_raw:
-            self.broker.outbound += self.worker.inbound
+                self.broker.outbound += raw or self.mutant.from_worker(self, content)
 
     def from_broker(self, data):
         if self.is_severed:
@@ -186,26 +186,31 @@ class Link:
         if not self.mutant.frames_of_broker:
             self.worker.outbound += data
             return
-        for content in self.cut(self.broker, data, 1 << 32):
+        for content, _ in self.cut(self.broker, data, 1 << 32):
             if not self.is_severed:
                 out = self.mutant.from_broker(self, content)
                 self.worker.outbound += b"" if self.is_severed else out
 
-    @property
-    def frame_limit(self):
-        return self.welcome.get(4) if self.welcome else 16384
-
-    def cut(self, side, data, limit):
-        """Whole frames, without their prefixes. At a frame above the limit the rest is passed on as it comes, for it is
-        judged by its prefix."""
-        data, at, frames = side.inbound + data, 0, []
-        while len(data) >= at + 4:
+    @staticmethod
+    def cut(side, data, large):
+        """Whole frames as (content, None), without their prefixes. A larger one, which may be refused by its prefix, is
+        passed on as it comes: (None, bytes)."""
+        data, at, cuts = side.inbound + data, 0, []
+        while at < len(data):
+            if side.passing:
+                piece = data[at:at + side.passing]
+                cuts.append((None, piece))
+                side.passing -= len(piece)
+                at += len(piece)
+                continue
             length = int.from_bytes(data[at:at + 4], "big")
-            if length > limit:
-                self.is_raw = True
-            if length > limit or len(data) < at + 4 + length:
+            if len(data) < at + 4 or length <= large and len(data) < at + 4 + length:
                 break
-            frames.append(data[at + 4:at + 4 + length])
-            at += 4 + length
+            if length > large:
+                cuts.append((None, data[at:at + 4]))
+                side.passing, at = length, at + 4
+            else:
+                cuts.append((data[at + 4:at + 4 + length], None))
+                at += 4 + length
         side.inbound = data[at:]
-        return frames
+        return cuts

@@ -205,7 +205,6 @@ def in_retry(name, **members):
 
 
 in_retry("backoff-too-short", backoff="1ms", jitter="0%")
-in_retry("backoff-absent", backoff="1ms")
 in_retry("age-without-bound", max_age="none")
 on_outcomes("ignores-the-delay", lambda link, outcome: outcome.remove(5))
 
