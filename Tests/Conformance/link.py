@@ -148,6 +148,8 @@ class Link:
     # ---- The loop ----
 
     def prepare(self):
+        self.worker.write()
+        self.broker.write()
         self.worker.prepare(len(self.broker.outbound) < ENOUGH and not self.is_deaf)
         if not self.is_severed:
             self.broker.prepare(self.is_greedy or len(self.worker.outbound) < ENOUGH)
