@@ -77,6 +77,8 @@ class Suite:
                 claims = mutant.rule in self.rules[mutant.role, case["name"]]
                 mutant.how, mutant.case = BY_RULE if claims else BY_ANOTHER, case["name"]
                 mutant.message = case.get("message", "")
+                if options_keep := os.environ.get("KEEP"):
+                    Path(options_keep, mutant.name + ".json").write_text(json.dumps(case, indent=1))
                 break
             if mutant.case:
                 break

@@ -335,16 +335,26 @@ def _(content):
 
 @to_worker("lease-ends-behind-the-redelivery", "close")
 def _(link, frame):
-    """The session is told when others have its deliveries already, and what it settles till then counts."""
+    """What the session settles when others have its deliveries already takes effect."""
     if frame.body.get(1) == 207:
-        link.proxy.expired = (link, frame)
-        link.sever()
+        link.notes.close = frame
+        link.is_severed = True
+        link.broker.close()
         return []
 
 
-@to_worker("lease-ends-behind-the-redelivery", "deliver")
+@to_broker("lease-ends-behind-the-redelivery", "settle")
 def _(link, frame):
-    expired = link.proxy.__dict__.pop("expired", None)
-    if expired:
-        expired[0].worker.outbound += expired[1].encode()
-        expired[0].worker.end()
+    close = getattr(link.notes, "close", None)
+    if not close:
+        return [] if getattr(link.notes, "is_late", False) else None
+    name = next(iter(link.held.values())).name
+    for other in link.others():
+        for delivery in other.held.values():
+            if delivery.name == name:
+                frame.body.each(1, lambda outcome, _: outcome.set(1, delivery.id))
+                other.broker.outbound += frame.encode()
+                other.notes.is_late = True
+    link.worker.outbound += close.encode()
+    link.worker.end()
+    return []

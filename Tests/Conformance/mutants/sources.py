@@ -319,6 +319,11 @@ def _(link, frame):
     return [Frame.of("finished", (1, name)) for name in link.claims]
 
 
+@to_broker("gone-is-finished", "close")
+def _(link, frame):
+    return [Frame.of("finished", (1, name)) for name in link.claims] + [frame]
+
+
 @ending("gone-is-finished")
 def _(link):
     for name in link.claims:
