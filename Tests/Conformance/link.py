@@ -101,6 +101,7 @@ class Link:
         self.is_mute = False      # what the worker sends goes nowhere
         self.is_severed = False   # what the broker does is not shown any more
         self.is_deaf = False      # nothing is read from the worker
+        self.is_shy = False       # nor while it leaves something unread
         self.hello = self.welcome = None
         self.held = {}            # deliveries that are not settled, by id
         self.given = {}           # all deliveries
@@ -150,7 +151,7 @@ class Link:
     def prepare(self):
         self.worker.write()
         self.broker.write()
-        self.worker.prepare(len(self.broker.outbound) < ENOUGH and not self.is_deaf)
+        self.worker.prepare(len(self.broker.outbound) < ENOUGH and not self.is_deaf and not (self.is_shy and self.worker.outbound))
         if not self.is_severed:
             self.broker.prepare(self.is_greedy or len(self.worker.outbound) < ENOUGH)
         if self.worker.is_at_end and self.broker.is_at_end and (self.worker.is_shut or self.worker.is_broken):

@@ -241,10 +241,10 @@ def _(link, frame):
         link.is_deaf = True
 
 
-@to_broker("reads-from-readers-only")
+@to_broker("reads-from-readers-only", "hello")
 def _(link, frame):
     """While the worker leaves something unread, its own frames wait, too."""
-    link.is_deaf = bool(link.worker.outbound)
+    link.is_shy = True
 
 
 @to_broker("delivers-to-whoever-does-not-read", "hello")

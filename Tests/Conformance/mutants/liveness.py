@@ -110,9 +110,20 @@ def _(link, frame):
         return []
 
 
-@to_broker("buffers-without-bound", "hello")
+@to_broker("buffers-without-bound", "hello", "claim")
 def _(link, frame):
+    """Claims go one at a time, so that the broker itself never has too much to write."""
     link.is_greedy = True
+    if frame.kind == "claim":
+        link.notes.__dict__.setdefault("claims", []).append(frame)
+        return None if len(link.notes.claims) == 1 else []
+
+
+@to_worker("buffers-without-bound", "claimed")
+def _(link, frame):
+    del link.notes.claims[0]
+    if link.notes.claims:
+        link.broker.outbound += link.notes.claims[0].encode()
 
 
 # ---- Drain and Close(0) ----

@@ -343,8 +343,9 @@ def _(link, frame):
 # ---- Crashes ----
 
 @ending("crash-is-a-release")
+@ending("suspects-are-spread")
 def _(link):
-    """Whoever is gone has said Close(0)."""
+    """Whoever is gone has said Close(0): nobody is suspected, and what was held goes anywhere."""
     if link.held:
         link.tell_broker("close")
     return True
