@@ -28,10 +28,12 @@ PACKAGES := \
 # Offline and online builds use the same manifests: Debian's copies of the libraries stand in for the network, and its
 # Rust is the oldest that the stubs support. Set ONLINE=1 to fetch Go modules and Rust crates in the ordinary way.
 ifdef ONLINE
+GO_SETTINGS :=
 GO := go
 CARGO := cargo
 else
-GO := GOWORK=$(CURDIR)/$(BUILD)/go/go.work GOFLAGS= GOPROXY=off go
+GO_SETTINGS := GOWORK=$(CURDIR)/$(BUILD)/go/go.work GOFLAGS= GOPROXY=off
+GO := $(GO_SETTINGS) go
 CARGO := CARGO=/usr/bin/cargo RUSTC=/usr/bin/rustc RUSTDOC=/usr/bin/rustdoc $(CURDIR)/sdk-stubs/rust/cargo-offline.sh
 endif
 export CARGO_TARGET_DIR := $(CURDIR)/$(BUILD)/cargo
@@ -87,6 +89,8 @@ ROOT = $(DESTDIR)$(PREFIX)
 # Where each of these goes, below PREFIX. The completions have the names under which shells look for them.
 INSTALLED := bin/stagewire share/man/man1/stagewire.1 share/bash-completion/completions/stagewire \
 	share/zsh/site-functions/_stagewire share/fish/vendor_completions.d/stagewire.fish
+# The cases of the conformance suite and the rules they name.
+SUITE := share/stagewire/conformance
 
 # Installing may run as root, building need not.
 $(PROGRAM):
@@ -104,11 +108,13 @@ install: completions ## Install program, manual and completions (PREFIX, /usr/lo
 	@install -D -m 644 $(BUILD)/completions/bash $(ROOT)/share/bash-completion/completions/stagewire
 	@install -D -m 644 $(BUILD)/completions/zsh $(ROOT)/share/zsh/site-functions/_stagewire
 	@install -D -m 644 $(BUILD)/completions/fish $(ROOT)/share/fish/vendor_completions.d/stagewire.fish
-	@printf '$(ROOT)/%s\n' $(INSTALLED)
+	@mkdir -p $(ROOT)/$(SUITE) && cp -R conformance/cases conformance/rules.yaml docs/PROTOCOL.md $(ROOT)/$(SUITE)/
+	@printf '$(ROOT)/%s\n' $(INSTALLED) $(SUITE)
 
 .PHONY: uninstall
 uninstall: ## Remove what `make install` installed
 	@rm -f $(addprefix $(ROOT)/,$(INSTALLED))
+	@rm -rf $(ROOT)/$(SUITE)
 
 # ---- use ----
 
@@ -214,9 +220,36 @@ fuzz: setup ## Fuzz frames and records under AddressSanitizer (FUZZ_SECONDS=n, 6
 fuzz-short: setup
 	@sh Tests/Fuzz/run.sh 15
 
+# Of every SDK that has one, by its own manifest; SDKS="go node" of some.
+SDKS ?= $(patsubst sdk-stubs/%/conformance/conformance.yaml,%,$(wildcard sdk-stubs/*/conformance/conformance.yaml))
+BUILD_LINE := import sys, yaml; print(yaml.safe_load(open(sys.argv[1])).get("build") or ":")
+
+.PHONY: conformance-workers
+conformance-workers: setup
+	@for sdk in $(SDKS); do \
+		line=$$($(PYTHON) -c '$(BUILD_LINE)' sdk-stubs/$$sdk/conformance/conformance.yaml); \
+		(cd sdk-stubs/$$sdk/conformance && env $(GO_SETTINGS) CARGO="$(CARGO)" sh -c "$$line") || { echo "$$sdk: its conformance worker does not build"; exit 1; }; \
+	done
+
+.PHONY: test-kills
+test-kills: build conformance-workers
+	@$(PYTHON) Tests/Kills/test_verify.py --quiet
+	@SDKS="$(SDKS)" $(PYTHON) Tests/Kills/kills.py $(BIN)/stagewire
+
 .PHONY: test-demo
 test-demo: demo
 	@$(PYTHON) Tests/Polyglot/nab.py
+
+# ---- conformance ----
+
+# Every SDK, every profile that it claims, and the broker; the table goes into docs/CONFORMANCE.md.
+.PHONY: conformance
+conformance: conformance-workers ## Run the conformance suite against every SDK and the broker, and write docs/CONFORMANCE.md
+	@$(PYTHON) Tests/Conformance/matrix.py $(PROGRAM) --write
+
+.PHONY: test-conformance
+test-conformance: conformance-workers
+	@$(PYTHON) Tests/Conformance/matrix.py $(PROGRAM)
 
 # ---- generated code, format ----
 

@@ -116,13 +116,13 @@ extension CaseRun {
         if link.automatic.credit { for port in link.worker.outputs.keys.sorted() { try topUp(port, link) } }
     }
 
-    /// One step of credit beyond what was used, like the least that CR-7 asks of a broker; more when half is used.
+    /// One step of credit beyond what was used, whenever less is left: the least that CR-7 asks of a broker.
     private func topUp(_ port: UInt64, _ link: Link) throws(Stop) {
         guard let account = link.worker.outputs[port], let welcome = link.worker.welcome else { return }
         let records = welcome["max_step_records"]?.number ?? 0
         let bytes = welcome["max_step_bytes"]?.number ?? 0
         let left = account.remaining
-        guard left.records <= records / 2 || left.bytes <= bytes / 2 else { return }
+        guard left.records < records || left.bytes < bytes else { return }
         try grantOutput(port, account.used.records + records, account.used.bytes + bytes, link)
     }
 

@@ -6,6 +6,8 @@ import StagewireWire
 final class CaseRun {
     /// Milliseconds that a step may take unless it says otherwise, before `timeScale`.
     static let patience = 10_000
+    /// Frames that a connection may send in one case: no case needs more than a few thousand.
+    static let mostFrames = 100_000
 
     let item: Case
     let target: Target
@@ -111,12 +113,15 @@ final class CaseRun {
     }
 
     private func take(_ link: Link) throws(Stop) {
-        do {
+        do throws(Stop) {
             let limit = item.role == .worker ? link.worker.frameLimit : link.broker.frameLimit
             while let content = try link.nextFrame(limit: limit) {
                 let frame = Received(content, arrival: now())
                 transcript.add(seconds, link.name, "<-", Transcript.describe(frame.dump))
                 link.received.append(frame)
+                guard link.received.count <= Self.mostFrames else {
+                    throw Stop.fail("more than \(Self.mostFrames) frames came: the \(item.role.rawValue) floods")
+                }
                 if item.role == .worker {
                     try link.worker.take(frame, checks: item.setup.checks)
                     answerWorker(frame, link)

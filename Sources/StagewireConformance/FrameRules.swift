@@ -11,6 +11,9 @@ enum FrameRules {
 
     /// - Throws: the first rule that the frame breaks.
     static func check(_ frame: Received, from role: Role, version: UInt64) throws(Stop) {
+        if frame.kind != nil, frame.version != version {
+            throw .fail("the frame's version is \(frame.version), not \(version)", rules: ["VR-1"])
+        }
         if let flaw = frame.dump.flaws.first {
             throw .fail("a malformed frame came: \(flaw.problem) (byte \(flaw.offset))", rules: ["FR-2", "FR-5"])
         }
@@ -20,9 +23,6 @@ enum FrameRules {
         let allowed = role == .worker ? fromWorker : fromBroker
         guard allowed.contains(kind) else {
             throw .fail("the \(role.rawValue) sent \(kind), which only the other side sends", rules: ["HS-8"])
-        }
-        guard frame.version == version else {
-            throw .fail("the frame's version is \(frame.version), not \(version)", rules: ["VR-1"])
         }
         // A Hello of a later minor may have what that minor has added.
         if kind != "hello" || version == 1000 { try checkNumbers(frame.fields) }

@@ -135,7 +135,10 @@ final class Link {
         let length = inbound[inboundOffset..<inboundOffset + 4].reduce(0) { $0 << 8 | Int($1) }
         guard length > 0 else { throw .fail("a frame of length 0 came", rules: ["FR-2"]) }
         guard length <= limit else {
-            throw .fail("a frame of \(length) bytes was announced, at most \(limit) are allowed now", rules: ["LM-1"])
+            let swapped = Int(UInt32(truncatingIfNeeded: length).byteSwapped)
+            let hint = swapped <= limit ? " (little-endian it would be \(swapped): lengths are big-endian, FR-1)" : ""
+            throw .fail(
+                "a frame of \(length) bytes was announced, at most \(limit) are allowed now\(hint)", rules: ["LM-1"])
         }
         guard inbound.count - inboundOffset >= 4 + length else {
             compact()

@@ -160,7 +160,9 @@ enum Pattern {
     private static func named(_ path: String) -> String { path.isEmpty ? "it" : path }
 
     /// On one line and cut, for messages.
-    static func shown(_ value: FrameLiteral?) -> String {
+    ///
+    /// - Parameter limit: letters.
+    static func shown(_ value: FrameLiteral?, limit: Int = 300) -> String {
         let text =
             switch value {
             case nil, .null: "absent"
@@ -170,11 +172,13 @@ enum Pattern {
             case .real(let number): "\(number)"
             case .text(let text): "\"\(escaped(text))\""
             case .bytes(let bytes): shown(bytes)
-            case .list(let list): "[" + list.prefix(8).map { shown($0) }.joined(separator: ", ") + "]"
+            case .list(let list):
+                "[" + list.prefix(8).map { shown($0, limit: limit) }.joined(separator: ", ")
+                    + (list.count > 8 ? ", ... \(list.count) in all]" : "]")
             case .object(let members):
-                "{" + members.prefix(12).map { "\($0.name): \(shown($0.value))" }.joined(separator: ", ") + "}"
+                "{" + members.map { "\($0.name): \(shown($0.value, limit: limit))" }.joined(separator: ", ") + "}"
             }
-        return text.count > 300 ? "\(text.prefix(300))..." : text
+        return text.count > limit ? "\(text.prefix(limit))..." : text
     }
 
     /// What a peer wrote may not steer the terminal (LM-5).

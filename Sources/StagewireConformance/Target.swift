@@ -34,6 +34,9 @@ public struct RunOptions: Sendable {
     public var stopsAtFirstFailure = false
     /// Features by stage that the worker says it offers or requires; what Hello has must be the same. Nil: as in Hello.
     public var features: [String: Set<String>]?
+    /// The broker under test has Stagewire's control API (docs/CONTROL_API.md), which some cases ask for what no worker
+    /// can see, such as why a record became a dead letter.
+    public var hasControl = true
     /// In addition to the suite's own.
     public var environment: [String: String] = [:]
     /// Where each case gets a directory of its own.

@@ -32,7 +32,7 @@ struct Transcript {
     static func describe(_ frame: FrameDump) -> String {
         let literal = frame.literal
         let kinds = literal.members.filter { $0.name != "version" }
-        let body = kinds.map { "\($0.name) \(Pattern.shown($0.value))" }.joined(separator: " + ")
+        let body = kinds.map { "\($0.name) \(Pattern.shown($0.value, limit: 1200))" }.joined(separator: " + ")
         let flaws = frame.flaws.map { " MALFORMED at \($0.offset): \($0.problem)" }.joined()
         return (body.isEmpty ? "no known kind" : body) + flaws
     }

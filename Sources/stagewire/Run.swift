@@ -46,18 +46,17 @@ struct Run: AsyncParsableCommand {
         let console = Console(
             log, labelWidth: Self.labelWidth(pipeline.definition), environment: ProcessInfo.processInfo.environment)
         let reporter = RunReporter(pipeline: pipeline.definition, console: console, quiet: log.quiet)
+        let signals = SignalThread()
         let broker = try open(pipeline, reporter)
         reporter.started(broker)
-        let received = SignalThread.start { signal, count in
-            react(to: signal, count: count, broker, reporter)
-        }
+        signals.start { signal, count in react(to: signal, count: count, broker, reporter) }
         let started = ContinuousClock.now
         broker.start()
         let progress = reporter.startProgress(broker)
         let report = try await broker.finished()
         progress?.cancel()
         let summary = RunSummary(pipeline.definition, report, duration: ContinuousClock.now - started)
-        let failure = Self.failure(report.end, signal: received.last)
+        let failure = Self.failure(report.end, signal: signals.last)
         reporter.ended(summary, problem: failure?.problems.first?.message)
         if json { Output.json("run", summary, failure?.problems ?? []) }
         if let failure { throw failure.status }

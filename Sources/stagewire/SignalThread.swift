@@ -10,21 +10,30 @@ final class SignalThread: Sendable {
     private static let signals = [SIGINT, SIGTERM, SIGHUP]
 
     private let state = Mutex<(last: Int32?, count: Int)>((nil, 0))
+    /// -1 where the system has no pipe for us: then signals do what they do by default.
+    private let reading: Int32
 
     /// The latest signal received.
     var last: Int32? { state.withLock { $0.last } }
 
-    /// Calls `action` with each signal and its ordinal, from 1, on the signals' thread.
-    static func start(_ action: @escaping @Sendable (_ signal: Int32, _ count: Int) -> Void) -> SignalThread {
-        let signals = SignalThread()
+    /// From here on signals are kept for `start`. To be called before anybody can see that the process runs: a signal
+    /// in between would end it without a word.
+    init() {
         var ends: [Int32] = [-1, -1]
-        guard pipe(&ends) == 0 else { return signals }
+        guard pipe(&ends) == 0 else {
+            reading = -1
+            return
+        }
         for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
         wakePipe = ends[1]
-        let reading = ends[0]
-        Thread.detachNewThread { signals.listen(reading, action) }
-        install()
-        return signals
+        reading = ends[0]
+        Self.install()
+    }
+
+    /// Calls `action` with each signal and its ordinal, from 1, on the signals' thread. Those that came before are first.
+    func start(_ action: @escaping @Sendable (_ signal: Int32, _ count: Int) -> Void) {
+        guard reading >= 0 else { return }
+        Thread.detachNewThread { [self] in listen(reading, action) }
     }
 
     private static func install() {

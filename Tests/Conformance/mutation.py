@@ -49,7 +49,7 @@ class Suite:
         words = [self.program, "conformance", "run", "--json", *options]
         if role == "worker":
             return [*words, "--manifest", str(HERE / "worker.yaml")]
-        return [*words, "--broker", "--", sys.executable, str(HERE / "broker.py"), "{socket}", "{pipeline}", self.program]
+        return [*words, "--broker", "--control", "--", sys.executable, str(HERE / "broker.py"), "{socket}", "{pipeline}", self.program]
 
     def run(self, role, mutant, *options):
         """Results of the cases that were run, [] when none is left by the options."""

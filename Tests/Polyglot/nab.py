@@ -11,13 +11,16 @@ import os
 import pathlib
 import random
 import shutil
-import signal
 import subprocess
 import sys
 import time
 from datetime import datetime
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "Tests" / "Support"))
+
+from workers import kill, workers  # noqa: E402
+
 DATA = ROOT.parent / "shared" / "data" / "nab"
 EXAMPLE = ROOT / "docs" / "examples" / "polyglot"
 DEMO = ROOT / "build" / "demo"
@@ -145,30 +148,6 @@ def undisturbed(seed: int) -> None:
 # ---- With workers killed ----
 
 
-def workers(broker: int) -> dict[int, str]:
-    """The processes that the broker started, with stage and instance."""
-    children = {}
-    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rsplit(")", 1)[1].split()
-            if int(fields[1]) != broker or fields[0] == "Z":
-                continue
-            environ = (stat.parent / "environ").read_bytes().split(b"\0")
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        named = [v for v in environ if v.startswith((b"STAGEWIRE_STAGE=", b"STAGEWIRE_INSTANCE="))]
-        if len(named) == 2:
-            children[int(stat.parent.name)] = b" ".join(sorted(named)).decode()
-    return children
-
-
-def kill(process: int) -> None:
-    try:
-        os.kill(process, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
-
-
 def disturbed(seed: int) -> None:
     """Paced, so that there is time to kill."""
     chance = random.Random(seed)
@@ -177,7 +156,7 @@ def disturbed(seed: int) -> None:
     pipeline.write_text(slow)
     try:
         run = Run(pipeline, seed)
-        kills: dict[str, int] = {}
+        kills: dict[tuple[str, str], int] = {}
         while run.process.poll() is None and sum(kills.values()) < KILLS:
             time.sleep(chance.uniform(0.05, 0.5))
             alive = workers(run.process.pid)

@@ -223,6 +223,22 @@ func (l *link) expectPing() *pb.Ping {
 	return e.GetPing()
 }
 
+// lastPing is the worker's last Ping, behind what has been settled so far.
+func (l *link) lastPing() (last *pb.Ping) {
+	l.t.Helper()
+	l.send(&pb.Envelope{Message: &pb.Envelope_Ping{Ping: &pb.Ping{Nonce: 78}}})
+	l.expect(func(e *pb.Envelope) bool { return e.GetPong().GetNonce() == 78 })
+	for _, e := range l.skipped {
+		if ping := e.GetPing(); ping != nil {
+			last = ping
+		}
+	}
+	if last == nil {
+		l.t.Fatal("the worker has not pinged")
+	}
+	return last
+}
+
 func (l *link) pong(ping *pb.Ping) {
 	l.send(&pb.Envelope{Message: &pb.Envelope_Pong{Pong: &pb.Pong{Nonce: ping.Nonce}}})
 }

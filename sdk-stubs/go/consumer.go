@@ -16,35 +16,35 @@ func (w *worker) serve(s *session) error {
 			return w.finish(s)
 		}
 		if s.isVoid(record) {
-			s.settler.release(record.delivery)
+			s.releaseVoid(record)
 			continue
 		}
 		if s.stopping.Load() {
 			if w.isSignalled() || s.reason() != nil {
 				return w.finish(s)
 			}
-			w.settle(s, record, releaseVerdict, nil)
+			w.settle(s, &s.main, record, releaseVerdict, nil)
 			continue
 		}
-		s.working.Store(record.delivery)
+		s.main.working.Store(record.delivery)
 		emitter.reset()
-		failure := w.call(s, func() error { return w.handler(record, emitter) })
+		failure := w.call(s, &s.main, func() error { return w.handler(record, emitter) })
 		if failure == nil {
 			failure = emitter.check()
 		}
-		w.settle(s, record, failure, emitter)
+		w.settle(s, &s.main, record, failure, emitter)
 	}
 }
 
 // settle says what became of one record. Without credit for it when this process is told to end, the
 // record is not settled: Close(0) gives it back.
-func (w *worker) settle(s *session, record *Record, failure *verdict, emitter *Emitter) {
+func (w *worker) settle(s *session, c *caller, record *Record, failure *verdict, emitter *Emitter) {
 	switch {
 	case failure != nil:
 		s.settle([]*Record{record}, failure)
 	case emitter.isEmpty():
 		s.settler.accept(record.delivery)
-	case s.reserve(emitter.charges):
+	case s.reserve(c, emitter.charges):
 		s.settler.settleOne(record.delivery, emitter.body)
 	}
 }
@@ -65,9 +65,9 @@ func (w *worker) serveBatches(s *session) error {
 			s.settle(records, releaseVerdict)
 			continue
 		}
-		s.working.Store(records[0].delivery)
+		s.main.working.Store(records[0].delivery)
 		// A copy: the handler may do with its list what it likes.
-		failure := w.call(s, func() error { return w.batch(append([]*Record(nil), records...)) })
+		failure := w.call(s, &s.main, func() error { return w.batch(append([]*Record(nil), records...)) })
 		if failure == nil {
 			failure = acceptVerdict
 		}
@@ -80,7 +80,7 @@ func (s *session) sortOut(batch []Record) []*Record {
 	records := make([]*Record, 0, len(batch))
 	for i := range batch {
 		if s.isVoid(&batch[i]) {
-			s.settler.release(batch[i].delivery)
+			s.releaseVoid(&batch[i])
 		} else {
 			records = append(records, &batch[i])
 		}
@@ -106,16 +106,16 @@ func (w *worker) isSignalled() bool {
 }
 
 // call runs a handler. A panic costs the record an attempt, not the process its life.
-func (w *worker) call(s *session, handler func() error) (failure *verdict) {
+func (w *worker) call(s *session, c *caller, handler func() error) (failure *verdict) {
 	defer func() {
 		if value := recover(); value != nil {
 			failure = verdictOfPanic(value)
 			w.show(fmt.Sprintf("the handler panicked: %v\n%s", value, debug.Stack()))
-			s.endCall()
+			c.end()
 		}
 	}()
 	err := handler()
-	isStopped := s.endCall() && s.stopping.Load()
+	isStopped := c.end() && s.stopping.Load()
 	if err == nil {
 		return nil
 	}
@@ -131,11 +131,11 @@ func (w *worker) call(s *session, handler func() error) (failure *verdict) {
 
 // show writes what went wrong in a handler, as long as it is not too often.
 func (w *worker) show(message string) {
-	w.errors++
-	if w.errors <= shownErrors {
+	shown := w.errors.Add(1)
+	if shown <= shownErrors {
 		w.say(message)
 	}
-	if w.errors == shownErrors {
+	if shown == shownErrors {
 		w.say("further failures of the handler are not shown")
 	}
 }

@@ -13,6 +13,7 @@
 //
 //	reader   socket -> frames; answers Ping, books credit, queues records; never waits for a handler
 //	main     takes records one by one, calls the handler, gathers outcomes, writes Settle frames
+//	callers  with Workers: several that call the handler, in the place of main
 //	timers   write gathered outcomes that have waited too long, and Extend while records are held
 //
 // All outcomes of one record's handling are one step: what it emitted becomes visible together with

@@ -36,7 +36,7 @@ func (e *Emitter) reset() {
 func (e *Emitter) Emit(o Output) {
 	index := e.outputIndex(o.Port)
 	if index < 0 {
-		e.fail(UnknownPort, fmt.Sprintf("this stage has no output port %q; it has %s", o.Port, portNames(e.welcome)))
+		e.fail(InvalidOutput, fmt.Sprintf("this stage has no output port %q; it has %s", o.Port, portNames(e.welcome)))
 	} else if problem := o.problem(); problem != "" {
 		e.fail(InvalidOutput, "an output with "+problem)
 	}

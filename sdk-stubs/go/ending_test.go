@@ -247,6 +247,23 @@ func TestABrokerThatIsAbsentAtTheStartIsAwaited(t *testing.T) {
 	}
 }
 
+// Behind our Close the broker is heard out, so that what it sends meanwhile does not cost it our Close.
+func TestACloseInTheHandshakeIsDelivered(t *testing.T) {
+	b := newFakeBroker(t, newWorker(double, nil, nil), "aa")
+	l, _ := b.accept()
+	welcome := welcomeMessage()
+	welcome.Version = 1999
+	l.send(&pb.Envelope{Message: &pb.Envelope_Welcome{Welcome: welcome}})
+	for i := 0; i < 1000; i++ { // fails when the worker has hung up
+		l.send(&pb.Envelope{Message: &pb.Envelope_Credit{Credit: &pb.Credit{Records: 1, Bytes: 1}}})
+	}
+	if closed := l.read().GetClose(); closed == nil || Code(closed.Code) != UnsupportedVersion {
+		t.Fatalf("%v", closed)
+	}
+	l.conn.Close()
+	b.expectExit(2)
+}
+
 func TestTextThatIsNotUTF8IsRejectedHere(t *testing.T) {
 	bad := "a\xffb"
 	outputs := map[string]Output{

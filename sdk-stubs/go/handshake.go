@@ -3,6 +3,7 @@ package stagewire
 import (
 	"bufio"
 	"fmt"
+	"io"
 	"net"
 	"time"
 
@@ -33,8 +34,10 @@ func (w *worker) connect() (net.Conn, *bufio.Reader, *pb.Welcome, error) {
 		return conn, reader, welcome, nil
 	}
 	if closed := localClose(err); closed != nil {
+		_ = conn.SetDeadline(time.Now().Add(w.grace))
 		_, _ = conn.Write(encodeFrame(&pb.Envelope{Message: &pb.Envelope_Close{
 			Close: &pb.Close{Code: uint32(closed.code), Message: cutText(closed.message)}}}))
+		_, _ = io.Copy(io.Discard, reader) // a socket with unread bytes would take our Close along (EN-1)
 	}
 	_ = conn.Close()
 	return nil, nil, nil, err

@@ -34,12 +34,14 @@ func (o orderings) laneOf(r *Record) (lane, bool) {
 
 // closedLanes are the lanes of which something was given back. The broker has voided what it had delivered
 // of them behind that (OR-3) and delivers it anew: a handler that got it now would work out of order, and
-// twice. A Ping behind the Settle tells where that ends:
+// twice. So it is released; and as the broker may not have voided it (a record whose last attempt has failed
+// comes not again, and voids nothing), this gives it back as well. A Ping behind each such Settle tells where
+// that ends, with the last of their Pongs:
 //
-//	worker:  Settle(RETRY 1) Ping(7)                    2, 3: RELEASED, unseen by the handler
-//	broker:                  2   3       Pong(7)   4 (1 anew)   5 (2 anew) ...: handled
+//	worker:  Settle(RETRY 1) Ping(7)         Settle(RELEASED 2, 3) Ping(8)
+//	broker:                  2   3   Pong(7)                       Pong(8)   4 (1 anew)   5 (2 anew) ...: handled
 //
-// Who handles the records has it to itself: a Pong counts where it stands among the Delivers, which is
+// Who handles the records has it to itself, or with Workers behind the session's lock: a Pong counts where it stands among the Delivers, which is
 // told with each of them (see arrival).
 type closedLanes struct {
 	opensAt  map[lane]uint64 // the Ping whose Pong opens it
@@ -81,6 +83,14 @@ func (s *session) isVoid(r *Record) bool {
 	}
 	l, isOrdered := s.ordering.laneOf(r)
 	return isOrdered && s.closed.opensAt[l] != 0
+}
+
+// releaseVoid settles a record that isVoid says to leave alone, or that is behind one that was given back.
+func (s *session) releaseVoid(r *Record) {
+	ping := s.settler.release(r.delivery)
+	if l, isOrdered := s.ordering.laneOf(r); isOrdered {
+		s.closed.close(l, ping)
+	}
 }
 
 // settle passes one verdict on records. One that gives them back closes their lanes.

@@ -26,7 +26,10 @@ func (s *session) extend(timeout time.Duration) {
 	}
 	ticker := time.NewTicker(third)
 	defer ticker.Stop()
-	watch := callWatch{timeout: timeout, tick: time.Now()}
+	watches := make([]callWatch, len(s.callers))
+	for i := range watches {
+		watches[i] = callWatch{timeout: timeout, tick: time.Now()}
+	}
 	var before uint64
 	for {
 		select {
@@ -34,10 +37,9 @@ func (s *session) extend(timeout time.Duration) {
 			return
 		case <-ticker.C:
 		}
-		isOver, isNews := watch.isOverdue(s.working.Load(), time.Now())
-		if isNews {
-			s.warn(fmt.Sprintf("the handler has worked on delivery %d for %v; its lease is not renewed any more, "+
-				"the broker will give the record to another worker", watch.delivery, timeout))
+		isOver := false
+		for i := range watches {
+			isOver = s.watch(&watches[i], s.callers[i]) || isOver
 		}
 		settled := s.settler.settledCount()
 		if !isOver && settled == before && s.received.Load() > settled {
@@ -45,6 +47,23 @@ func (s *session) extend(timeout time.Duration) {
 		}
 		before = settled
 	}
+}
+
+// watch looks at one caller, and says whether its handler has had its time.
+func (s *session) watch(watch *callWatch, c *caller) bool {
+	isOver, isNews := watch.isOverdue(c.working.Load(), time.Now())
+	if isNews {
+		s.warn(fmt.Sprintf("the handler has worked on delivery %d for %v; its lease is not renewed any more, "+
+			"the broker will give the record to another worker", watch.delivery, watch.timeout))
+	}
+	overdue := uint64(0)
+	if isOver {
+		overdue = watch.delivery
+	}
+	if c.overdue.Swap(overdue) != overdue {
+		s.cond.Broadcast() // should it have returned just now, the next look corrects it
+	}
+	return isOver
 }
 
 // callWatch measures how long one handler call has been running.
@@ -74,14 +93,17 @@ type call struct {
 	cancel  context.CancelFunc
 }
 
-// callContext is the context of the handler call that is running.
-func (s *session) callContext() context.Context {
+// callContext is the context of the handler call that is running, of that caller or the main one.
+func (s *session) callContext(c *caller) context.Context {
 	if s.context == nil { // a trial: there is neither a broker nor a deadline
 		return context.Background()
 	}
+	if c == nil {
+		c = &s.main
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if running := s.call.Load(); running != nil {
+	if running := c.running.Load(); running != nil {
 		return running.context
 	}
 	made := &call{}
@@ -90,17 +112,17 @@ func (s *session) callContext() context.Context {
 	} else {
 		made.context, made.cancel = context.WithCancel(s.context)
 	}
-	s.call.Store(made)
+	c.running.Store(made)
 	return made.context
 }
 
-// endCall ends the context of the call that has returned, and says whether there was one.
-func (s *session) endCall() bool {
-	running := s.call.Load()
+// end ends the context of the call that has returned, and says whether there was one.
+func (c *caller) end() bool {
+	running := c.running.Load()
 	if running == nil {
 		return false
 	}
 	running.cancel()
-	s.call.Store(nil)
+	c.running.Store(nil)
 	return true
 }

@@ -15,6 +15,8 @@ const (
 	frameHeadroom = 16
 	// Gathered outcomes are written at this size, bytes: larger gains nothing, and waits longer.
 	settleTarget = 64 * 1024
+	// Ranges of deliveries that are gathered in one outcome; of 24 bytes at most, so they find room behind settleTarget.
+	runSpans = 512
 	// Gathered outcomes are written after this time even if the handler is still busy.
 	settleDelay = 10 * time.Millisecond
 

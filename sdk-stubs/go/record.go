@@ -29,6 +29,7 @@ type Record struct {
 	eventTime                int64
 
 	session *session // resolves inputs and runs; nil in records made by NewRecord
+	caller  *caller  // whose handler has it; nil: the session's main one
 }
 
 // Payload is what the author of the upstream stage wrote; it may be empty.
@@ -65,7 +66,7 @@ func (r *Record) Context() context.Context {
 	if r.session == nil {
 		return context.Background()
 	}
-	return r.session.callContext()
+	return r.session.callContext(r.caller)
 }
 
 // Input names the upstream stage and its port.
@@ -301,7 +302,7 @@ func decodeDeliver(b []byte, s *session) (records []Record, input uint32, err er
 		}
 		b = b[n:]
 	}
-	if first == 0 || first > math.MaxUint64-uint64(len(records)) || (len(attempts) != 0 && len(attempts) != len(records)) {
+	if first == 0 || first-1 > math.MaxUint64-uint64(len(records)) || (len(attempts) != 0 && len(attempts) != len(records)) {
 		return nil, 0, &closeError{code: MalformedFrame, message: "a Deliver's delivery ids or attempts do not fit its records"}
 	}
 	for i := range records {

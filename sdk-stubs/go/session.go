@@ -27,9 +27,9 @@ type session struct {
 	settler  *settler
 	source   *source // nil in transforms and sinks
 	received atomic.Uint64
-	stopping atomic.Bool   // nothing new is begun: Drain(shutdown) has come, or a signal, or the session is over
-	working  atomic.Uint64 // the delivery whose handler runs; 0: none, as far as anybody waits
-	call     atomic.Pointer[call]
+	stopping atomic.Bool // nothing new is begun: Drain(shutdown) has come, or a signal, or the session is over
+	main     caller
+	callers  []*caller       // `main`, and more of Workers
 	context  context.Context // ends with the session, or when it stops; nil in trials
 	cancel   context.CancelFunc
 	timeout  time.Duration // of a handler
@@ -48,16 +48,17 @@ type session struct {
 	drain         pb.DrainReason // 0: none has come
 	hasDrained    bool           // windows have been told
 	drainDeadline time.Time
-	isSignalled   bool // this process was told to end
+	isSignalled   bool       // this process was told to end
+	claims        [][]charge // of outcomes that wait for credit, the longest first
 	ended         error
 
-	// The batch at hand; the main goroutine's own.
+	// The batch at hand; the main goroutine's own, or behind the lock with Workers.
 	batch  []Record
 	at     int
 	window *inputWindow // of the batch's input
 
 	ordering orderings
-	closed   closedLanes // the main goroutine's own
+	closed   closedLanes // the same
 }
 
 // arrival is what one Deliver brought.
@@ -73,6 +74,9 @@ func newSession(w *worker, conn net.Conn, reader *bufio.Reader, welcome *pb.Welc
 		inputs: map[uint32]*inputWindow{}, runs: map[uint32]*pb.Run{}, ordering: orderingsOf(welcome)}
 	if welcome.MaxFrame > 0 && welcome.MaxFrame < uint64(s.maxFrame) {
 		s.maxFrame = uint32(welcome.MaxFrame) // what is in force (LM-1)
+	}
+	for s.callers = append(s.callers, &s.main); len(s.callers) < w.options.workers; {
+		s.callers = append(s.callers, &caller{})
 	}
 	s.context, s.cancel = context.WithCancel(context.Background())
 	// A failed write is not reported here: the reader meets the same broken connection and says so.
@@ -287,7 +291,7 @@ func (s *session) grantIfDue(window *inputWindow) {
 func (s *session) nextBatch() []Record {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.waitFlushed(func() bool { return len(s.queue) > 0 || s.isSignalled })
+	s.waitFlushed(&s.main, func() bool { return len(s.queue) > 0 || s.isSignalled })
 	if s.ended != nil || s.isSignalled {
 		return nil
 	}
@@ -314,11 +318,11 @@ func (s *session) take(batch []Record) {
 
 // waitFlushed waits until `ready` or the end of the session, having written what is gathered: the
 // broker may be waiting for just that.
-func (s *session) waitFlushed(ready func() bool) {
+func (s *session) waitFlushed(c *caller, ready func() bool) {
 	if s.ended != nil || ready() {
 		return
 	}
-	s.working.Store(0)
+	c.working.Store(0)
 	s.mu.Unlock()
 	s.settler.flush()
 	s.mu.Lock()
@@ -328,16 +332,49 @@ func (s *session) waitFlushed(ready func() bool) {
 }
 
 // reserve waits until the broker's credit covers the charges, and uses it. false: the session has ended,
-// or this process was told to end while it waited.
-func (s *session) reserve(charges []charge) bool {
+// or this process was told to end while it waited. Nobody keeps a part of the credit while it waits for the
+// rest, and a large outcome is not overtaken by small ones for ever: see isFirst.
+func (s *session) reserve(c *caller, charges []charge) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.waitFlushed(func() bool { return s.fits(charges) || s.isSignalled })
+	if len(s.claims) > 0 || !s.fits(charges) {
+		s.claims = append(s.claims, charges)
+		s.waitFlushed(c, func() bool { return s.isFirst(charges) && s.fits(charges) || s.isSignalled })
+		s.withdraw(charges)
+	}
 	if s.ended != nil || !s.fits(charges) {
 		return false
 	}
 	s.use(charges)
 	return true
+}
+
+// isFirst says whether no outcome that has waited longer wants credit of the same output.
+func (s *session) isFirst(charges []charge) bool {
+	for _, earlier := range s.claims {
+		if &earlier[0] == &charges[0] {
+			break
+		}
+		for i := range earlier {
+			if earlier[i].records > 0 && charges[i].records > 0 {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// withdraw ends the waiting of an outcome; others may go then.
+func (s *session) withdraw(charges []charge) {
+	for i, claim := range s.claims {
+		if &claim[0] == &charges[0] {
+			s.claims = append(s.claims[:i], s.claims[i+1:]...)
+			break
+		}
+	}
+	if len(s.claims) > 0 {
+		s.cond.Broadcast()
+	}
 }
 
 func (s *session) fits(charges []charge) bool {

@@ -1,6 +1,7 @@
 package stagewire
 
 import (
+	"sort"
 	"sync"
 	"time"
 
@@ -21,7 +22,7 @@ type settler struct {
 	maxFrame int
 
 	buffer   []byte         // frameHeadroom free bytes, then outcomes
-	run      span           // consecutive deliveries with one plain verdict, not yet encoded; first 0: none
+	run      []span         // deliveries with one plain verdict, in the order of settling, not yet encoded
 	runKind  pb.OutcomeKind // theirs
 	gathered uint64         // deliveries settled by the encoded outcomes
 	settled  uint64         // deliveries whose Settle has been written
@@ -49,18 +50,38 @@ func newSettler(write func([]byte), maxFrame uint64) *settler {
 // is a few bytes however many records it covers.
 func (s *settler) accept(delivery uint64) { s.join(delivery, pb.OutcomeKind_OUTCOME_KIND_ACCEPTED) }
 
-// release settles one delivery that is taken to be void. It asks for no Ping: whoever gave back what is
-// before it has.
-func (s *settler) release(delivery uint64) { s.join(delivery, pb.OutcomeKind_OUTCOME_KIND_RELEASED) }
+// release settles one delivery that is taken to be void, and returns the nonce of the Ping that is to be
+// behind it: should it not be void, this gives it back.
+func (s *settler) release(delivery uint64) (ping uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.joinLocked(delivery, pb.OutcomeKind_OUTCOME_KIND_RELEASED)
+	s.isAsking = true // for what is gathered, the run included: see joinLocked
+	return s.pings + 1
+}
 
 func (s *settler) join(delivery uint64, kind pb.OutcomeKind) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.run.first == 0 || delivery != s.run.last+1 || kind != s.runKind {
+	s.joinLocked(delivery, kind)
+}
+
+// joinLocked adds to the run. One that begins finds room in the frame: none is written between its
+// deliveries and their Ping.
+func (s *settler) joinLocked(delivery uint64, kind pb.OutcomeKind) {
+	n := len(s.run)
+	switch {
+	case n > 0 && kind == s.runKind && delivery == s.run[n-1].last+1:
+		s.run[n-1].last = delivery
+	case n > 0 && kind == s.runKind && n < runSpans: // several handlers finish in any order
+		s.run = append(s.run, span{delivery, delivery})
+	default:
 		s.closeRun()
-		s.run.first, s.runKind = delivery, kind
+		if len(s.buffer) >= settleTarget {
+			s.writeGathered()
+		}
+		s.run, s.runKind = append(s.run, span{delivery, delivery}), kind
 	}
-	s.run.last = delivery
 	s.arm()
 }
 
@@ -146,11 +167,17 @@ func (s *settler) appendOutcome(deliveries uint64, head, emissions []byte) {
 
 // closeRun encodes the run of plain verdicts, if there is one.
 func (s *settler) closeRun() {
-	run := s.run
-	if run.first == 0 {
+	if len(s.run) == 0 {
 		return
 	}
-	s.run = span{}
+	run := s.run[0]
+	if len(s.run) > 1 {
+		head, deliveries := encodeOutcome(merged(s.run), &pb.Outcome{Kind: s.runKind})
+		s.run = s.run[:0]
+		s.appendOutcome(deliveries, head, nil)
+		return
+	}
+	s.run = s.run[:0]
 	var head [32]byte
 	b := appendUint(head[:0], 1, run.first)
 	if run.last != run.first {
@@ -158,6 +185,20 @@ func (s *settler) closeRun() {
 	}
 	b = appendUint(b, 3, uint64(s.runKind))
 	s.appendOutcome(run.last-run.first+1, b, nil)
+}
+
+// merged are the same deliveries, ascending.
+func merged(spans []span) []span {
+	sort.Slice(spans, func(i, j int) bool { return spans[i].first < spans[j].first })
+	joined := spans[:1]
+	for _, one := range spans[1:] {
+		if before := &joined[len(joined)-1]; before.last+1 == one.first {
+			before.last = one.last
+		} else {
+			joined = append(joined, one)
+		}
+	}
+	return joined
 }
 
 // arm makes sure that what is gathered does not wait for a slow handler.

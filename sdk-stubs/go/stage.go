@@ -11,6 +11,7 @@ type options struct {
 	config   any
 	timeout  time.Duration
 	bounds   func() Bounds
+	workers  int
 }
 
 // Version is the author's own version of the stage, shown in lineage; at most 128 bytes.
@@ -28,6 +29,11 @@ func MaxFrame(bytes uint32) Option { return func(o *options) { o.maxFrame = byte
 // Timeout is how long a handler may work on what it was given; 300 s by default, 0: no limit. After
 // that the broker takes the record back and ends the worker. Record.Context ends then as well.
 func Timeout(limit time.Duration) Option { return func(o *options) { o.timeout = limit } }
+
+// Workers is how many records a transform or sink handles at once in this process, 1 by default. Its handler is
+// then called by so many goroutines. Records that have an order (of one key; under `ordering: total`, of one
+// input) are handled one after the other all the same, and in it.
+func Workers(n int) Option { return func(o *options) { o.workers = n } }
 
 // BoundsFrom asks for the bounds of a window stage once its configuration has been decoded, for those that
 // are configured. They take the place of RunWindow's. Bounds that cannot be meant end the worker with exit

@@ -76,7 +76,7 @@ func TestEveryKindOfOutcome(t *testing.T) {
 		{pb.OutcomeKind_OUTCOME_KIND_ACCEPTED, 0, ""}, {pb.OutcomeKind_OUTCOME_KIND_REJECTED, 1001, "never"},
 		{pb.OutcomeKind_OUTCOME_KIND_RETRY, 1000, "later"}, {pb.OutcomeKind_OUTCOME_KIND_RELEASED, 0, ""},
 		{pb.OutcomeKind_OUTCOME_KIND_RETRY, 1000, "oops"}, {pb.OutcomeKind_OUTCOME_KIND_RETRY, 1000, "panic: boom"},
-		{pb.OutcomeKind_OUTCOME_KIND_REJECTED, UnknownPort, "nowhere"}, {pb.OutcomeKind_OUTCOME_KIND_REJECTED, OutputTooLarge, "max_record"},
+		{pb.OutcomeKind_OUTCOME_KIND_REJECTED, InvalidOutput, "nowhere"}, {pb.OutcomeKind_OUTCOME_KIND_REJECTED, OutputTooLarge, "max_record"},
 		{pb.OutcomeKind_OUTCOME_KIND_REJECTED, StepTooLarge, "4097 records"},
 		{pb.OutcomeKind_OUTCOME_KIND_ACCEPTED, 0, ""}, {pb.OutcomeKind_OUTCOME_KIND_ACCEPTED, 0, ""},
 	}

@@ -196,12 +196,12 @@ func (t *trial) handle(record *Record, windows *assembler) {
 		t.giveReady(windows)
 		return
 	case w.batch != nil:
-		failure := w.call(t.session, func() error { return w.batch([]*Record{record}) })
+		failure := w.call(t.session, &t.session.main, func() error { return w.batch([]*Record{record}) })
 		t.book(failure, record)
 		return
 	}
 	t.emitter.reset()
-	failure := w.call(t.session, func() error { return w.handler(record, t.emitter) })
+	failure := w.call(t.session, &t.session.main, func() error { return w.handler(record, t.emitter) })
 	if failure == nil {
 		failure = t.emitter.check()
 	}

@@ -78,14 +78,15 @@ func TestWhatIsVoidIsReleasedUnseen(t *testing.T) {
 		l.deliverAt(at{payload: "a", key: "k"}, at{payload: payload, key: "k"}, at{payload: "b", key: "k"}, at{payload: "c", key: "o"},
 			at{payload: "d", key: "k"}, at{payload: "e"})
 		l.expectKinds(accepted, kind, released, accepted, released, accepted)
-		ping := l.expectPing()
+		ping := l.lastPing()
 		// These were under way: the broker had not read the Settle.
 		l.deliverAt(at{payload: "f", key: "k"}, at{payload: "g", key: "o"})
 		l.expectKinds(accepted, kind, released, accepted, released, accepted, released, accepted)
-		l.pong(&pb.Ping{Nonce: ping.Nonce + 1}) // unexpected: means nothing (LV-1)
+		l.pong(&pb.Ping{Nonce: ping.Nonce + 100}) // unexpected: means nothing (LV-1)
+		l.pong(ping)                              // but f was released behind it
 		l.deliverAt(at{payload: "h", key: "k"})
-		l.outcomes(9)
-		l.pong(ping)
+		l.expectKinds(accepted, kind, released, accepted, released, accepted, released, accepted, released)
+		l.pong(l.lastPing())
 		l.deliverAt(at{payload: "again", key: "k", attempt: 2}, at{payload: "b", key: "k"}, at{payload: "reject", key: "k"}, at{payload: "d", key: "k"})
 		l.expectKinds(accepted, kind, released, accepted, released, accepted, released, accepted, released, accepted, accepted, rejected, accepted)
 		s.expect(t, "a", payload, "c", "e", "g", "again", "b", "reject", "d")
@@ -112,7 +113,7 @@ func TestALaneIsWhatIsOrdered(t *testing.T) {
 		l.deliverAt(records...)
 		l.expectKinds(kinds...)
 		if ordering != pb.Ordering_ORDERING_NONE {
-			ping := l.expectPing()
+			ping := l.lastPing()
 			// Another input has lanes of its own.
 			l.send(&pb.Envelope{Message: &pb.Envelope_Deliver{Deliver: &pb.Deliver{Input: 1, FirstDelivery: l.next,
 				Records: []*pb.Record{{Header: &pb.Header{Key: []byte("k")}, Payload: []byte("d")}}}}})
@@ -133,18 +134,52 @@ func TestALaneThatIsGivenBackAgainClosesAgain(t *testing.T) {
 	l := b.welcome(welcomeMessage())
 	l.deliverAt(at{payload: "retry", key: "k"}, at{payload: "a", key: "k"})
 	l.expectKinds(retried, released)
-	first := l.expectPing()
+	first := l.lastPing()
 	l.pong(first)
 	l.deliverAt(at{payload: "retry", key: "k", attempt: 2}, at{payload: "a", key: "k"})
 	l.expectKinds(retried, released, retried, released)
-	second := l.expectPing()
+	second := l.lastPing()
 	l.pong(first)
 	l.deliverAt(at{payload: "b", key: "k"})
 	l.expectKinds(retried, released, retried, released, released)
+	third := l.lastPing()
 	l.pong(second)
+	l.deliverAt(at{payload: "c", key: "k"})
+	l.expectKinds(retried, released, retried, released, released, released)
+	if third.Nonce <= second.Nonce {
+		t.Fatal("no Ping behind what was void")
+	}
+	l.pong(l.lastPing())
 	l.deliverAt(at{payload: "done", key: "k", attempt: 3})
-	l.expectKinds(retried, released, retried, released, released, accepted)
+	l.expectKinds(retried, released, retried, released, released, released, accepted)
 	s.expect(t, "retry", "retry", "done")
+	b.end(l)
+}
+
+// The broker has made a dead letter of the retried record and voided nothing: the releases behind it are real,
+// and void what is behind them. Whoever opened the lane at the first Pong would handle 4 before 2 comes again.
+func TestAReleaseOfWhatIsNotVoidClosesItsLane(t *testing.T) {
+	s := &seen{}
+	b := newFakeBroker(t, newWorker(failing(s), nil, nil), "")
+	l := b.welcome(welcomeMessage())
+	l.deliverAt(at{payload: "retry", key: "k", attempt: 5})
+	l.expectKinds(retried)
+	first := l.expectPing()
+	l.deliverAt(at{payload: "2", key: "k"}, at{payload: "3", key: "k"})
+	l.expectKinds(retried, released, released)
+	second := l.lastPing()
+	l.pong(first)
+	l.deliverAt(at{payload: "4", key: "k"})
+	l.expectKinds(retried, released, released, released)
+	third := l.lastPing()
+	if second.Nonce <= first.Nonce || third.Nonce <= second.Nonce {
+		t.Fatalf("Pings %d, %d, %d", first.Nonce, second.Nonce, third.Nonce)
+	}
+	l.pong(second)
+	l.pong(third)
+	l.deliverAt(at{payload: "2", key: "k"}, at{payload: "3", key: "k"}, at{payload: "4", key: "k"})
+	l.expectKinds(retried, released, released, released, accepted, accepted, accepted)
+	s.expect(t, "retry", "2", "3", "4")
 	b.end(l)
 }
 
@@ -156,14 +191,15 @@ func TestALaneGivenBackTwiceOpensAtTheLastPong(t *testing.T) {
 	if got := l.outcomes(2); got[1] != nil || got[2].Kind != retried || got[2] != got[3] {
 		t.Fatalf("%v", got)
 	}
-	first := l.expectPing()
+	first := l.lastPing()
 	l.drain(pb.DrainReason_DRAIN_REASON_INPUT_ENDED)
 	l.expectKinds(retried, retried, retried)
-	second := l.expectPing()
+	second := l.lastPing()
 	l.pong(first)
 	l.deliverAt(at{payload: "too early", key: "z"})
 	l.expectKinds(retried, retried, retried, released)
 	l.pong(second)
+	l.pong(l.lastPing())
 	l.deliverAt(at{payload: "b", key: "z"})
 	l.expectWindow(5, "b")
 	b.end(l)
@@ -190,11 +226,10 @@ func TestBatchesLeaveOutWhatIsVoid(t *testing.T) {
 	l := b.welcome(welcomeMessage())
 	l.deliverAt(at{payload: "a", key: "k"}, at{payload: "retry", key: "k"}, at{payload: "b", key: "o"})
 	l.expectKinds(retried, retried, retried)
-	ping := l.expectPing()
 	l.deliverAt(at{payload: "c", key: "k"}, at{payload: "d", key: "p"}, at{payload: "e", key: "o"}, at{payload: "f", key: "p"})
 	l.deliverAt(at{payload: "g", key: "k"}, at{payload: "h", key: "o"})
 	l.expectKinds(retried, retried, retried, released, accepted, released, accepted, released, released)
-	l.pong(ping)
+	l.pong(l.lastPing())
 	l.deliverAt(at{payload: "a", key: "k", attempt: 2}, at{payload: "retry", key: "k", attempt: 2}, at{payload: "b", key: "o", attempt: 2})
 	if got := l.outcomes(12); got[10].Kind != accepted || got[10] != got[12] {
 		t.Fatalf("%v", got)
@@ -210,11 +245,10 @@ func TestWhatIsUnderWayToAWindowIsReleased(t *testing.T) {
 	b, l := startWindows(t, Bounds{EventTime: 10 * time.Second, Idle: -1, ByKey: true}, nil)
 	l.deliverAt(at{seconds: 100, payload: "retry", key: "k", id: 1}, at{seconds: 110, payload: "a", key: "k", id: 2})
 	l.expectKinds(retried, released)
-	ping := l.expectPing()
 	l.deliverAt(at{seconds: 111, payload: "b", key: "k", id: 3}, at{seconds: 112, payload: "x", key: "o", id: 4})
 	l.deliverAt(at{seconds: 125, payload: "y", key: "o", id: 5})
 	l.expectWindow(4, "x")
-	l.pong(ping)
+	l.pong(l.lastPing())
 	l.deliverAt(at{seconds: 100, payload: "retry", key: "k", id: 1, attempt: 2}, at{seconds: 110, payload: "a", key: "k", id: 2})
 	l.deliverAt(at{seconds: 111, payload: "b", key: "k", id: 3}, at{seconds: 126, payload: "c", key: "k", id: 6})
 	l.expectWindow(6, "retry")
@@ -355,7 +389,9 @@ func TestThePingIsBehindTheSettleThatGivesBack(t *testing.T) {
 	if ping := s.giveBack([]span{{2, 2}}, outcome.outcome()); ping != 1 {
 		t.Fatal(ping)
 	}
-	s.release(3)
+	if ping := s.release(3); ping != 1 { // of the same frame
+		t.Fatal(ping)
+	}
 	for id, ping := uint64(4), uint64(1); id < 12; id++ {
 		if id == 11 { // the one before was written, for there were settleTarget bytes
 			ping = 2
@@ -365,9 +401,13 @@ func TestThePingIsBehindTheSettleThatGivesBack(t *testing.T) {
 		}
 	}
 	s.flush()
-	s.release(12)
+	if ping := s.release(12); ping != 3 {
+		t.Fatal(ping)
+	}
 	s.flush()
-	if !reflect.DeepEqual(frames, []string{"settle", "other", "settle", "other", "settle"}) {
+	s.accept(13)
+	s.flush()
+	if !reflect.DeepEqual(frames, []string{"settle", "other", "settle", "other", "settle", "other", "settle"}) {
 		t.Fatalf("%q", frames)
 	}
 }

@@ -57,7 +57,7 @@ func (s *session) nextUntil(deadline time.Time) (batch []Record, drain pb.DrainR
 		defer timer.Stop()
 	}
 	isDrained := s.hasDrained
-	s.waitFlushed(func() bool {
+	s.waitFlushed(&s.main, func() bool {
 		return len(s.queue) > 0 || s.isSignalled || s.drain != before || s.drain != 0 && !isDrained ||
 			!deadline.IsZero() && !time.Now().Before(deadline)
 	})
@@ -72,7 +72,7 @@ func (s *session) nextUntil(deadline time.Time) (batch []Record, drain pb.DrainR
 // hold puts a record into its window. Windows that this ends are handled at once.
 func (h *holder) hold(r *Record, now time.Time) {
 	if h.session.isVoid(r) {
-		h.session.settler.release(r.delivery)
+		h.session.releaseVoid(r)
 		return
 	}
 	if h.session.stopping.Load() {
@@ -134,9 +134,9 @@ func (h *holder) giveReady() {
 			h.settleAll(w, releaseVerdict)
 			continue
 		}
-		h.session.working.Store(w.Records[0].delivery)
+		h.session.main.working.Store(w.Records[0].delivery)
 		failure, accepted, rejected := h.worker.handleWindow(h.session, w, h.emitter)
-		h.session.working.Store(0)
+		h.session.main.working.Store(0)
 		h.settleWindow(w, failure, accepted, rejected)
 	}
 }
@@ -144,7 +144,7 @@ func (h *holder) giveReady() {
 // handleWindow calls the handler. Without a failure the window's records are accepted or rejected one by one.
 func (w *worker) handleWindow(s *session, window *Window, out *Emitter) (failure *verdict, accepted []*Record, rejected []rejection) {
 	out.reset()
-	failure = w.call(s, func() (err error) {
+	failure = w.call(s, &s.main, func() (err error) {
 		if err = w.window(window, out); err == nil && out.failure == nil {
 			accepted, rejected, err = window.judge(out)
 		}
@@ -161,7 +161,7 @@ func (h *holder) settleWindow(w *Window, failure *verdict, accepted []*Record, r
 		h.settleAll(w, failure)
 		return
 	}
-	if !h.emitter.isEmpty() && !h.session.reserve(h.emitter.charges) {
+	if !h.emitter.isEmpty() && !h.session.reserve(&h.session.main, h.emitter.charges) {
 		return // the session is over, or Close(0) gives the window back
 	}
 	if len(accepted) > 0 {
@@ -184,7 +184,7 @@ func (h *holder) settleAll(w *Window, why *verdict) {
 	sort.Slice(void, func(i, j int) bool { return void[i].delivery < void[j].delivery })
 	for _, record := range void {
 		h.forget(record)
-		h.session.settler.release(record.delivery)
+		h.session.releaseVoid(record)
 	}
 }
 

@@ -2,10 +2,12 @@ package stagewire
 
 import (
 	"bytes"
+	"math"
 	"math/rand"
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
 	pb "stagewire.dev/sdk/go/stagewirepb"
@@ -115,7 +117,7 @@ func TestOneOutcomeOverManyDeliveries(t *testing.T) {
 	}
 	expected := &pb.Settle{Outcomes: []*pb.Outcome{
 		{First: 3, Last: 5, Kind: 1, More: []*pb.Range{{First: 9}, {First: 11, Last: 12}}, Emissions: []*pb.Emission{{Output: &pb.Record{Payload: []byte("mean")}}}},
-		{First: 6, Last: 7, Kind: 1}, {First: 10, Kind: 1}}}
+		{First: 6, Last: 7, Kind: 1, More: []*pb.Range{{First: 10}}}}}
 	if !proto.Equal(envelope.GetSettle(), expected) || s.settledCount() != 9 {
 		t.Fatalf("%v, settled %d", envelope.GetSettle(), s.settledCount())
 	}
@@ -172,5 +174,31 @@ func TestTextsAreCutBetweenCharacters(t *testing.T) {
 	}
 	if cutText("a\xffb") != "a?b" {
 		t.Fatal(cutText("a\xffb"))
+	}
+}
+
+// Ids are 64 bits: the last one is as good as any, and none follows it.
+func TestTheLastDeliveryID(t *testing.T) {
+	deliver := func(first uint64, records int) error {
+		b := protowire.AppendVarint(protowire.AppendTag(nil, 2, protowire.VarintType), first)
+		for n := 0; n < records; n++ {
+			b = protowire.AppendBytes(protowire.AppendTag(b, 4, protowire.BytesType), nil)
+		}
+		got, _, err := decodeDeliver(b, nil)
+		if err == nil && got[records-1].delivery != first+uint64(records)-1 {
+			t.Fatalf("delivery %d", got[records-1].delivery)
+		}
+		return err
+	}
+	if err := deliver(math.MaxUint64, 1); err != nil {
+		t.Fatal(err)
+	}
+	if err := deliver(math.MaxUint64-1, 2); err != nil {
+		t.Fatal(err)
+	}
+	for first, records := range map[uint64]int{0: 1, math.MaxUint64: 2, math.MaxUint64 - 1: 3} {
+		if localClose(deliver(first, records)) == nil {
+			t.Fatalf("%d deliveries from %d", records, first)
+		}
 	}
 }

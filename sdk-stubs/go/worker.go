@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -27,8 +28,8 @@ type worker struct {
 
 	socket, stage, instance string
 	token                   []byte
-	config                  []byte // as last decoded
-	errors                  int    // of handlers, shown so far
+	config                  []byte       // as last decoded
+	errors                  atomic.Int64 // of handlers, so far
 	grace                   time.Duration
 	signals                 chan os.Signal
 	abandoned               chan int // the exit code of a worker whose handler does not come back
@@ -47,7 +48,7 @@ type worker struct {
 func newWorker(handler Transform, function func(*Source) error, with []Option) *worker {
 	w := &worker{handler: handler, function: function, grace: closeTimeout, signals: make(chan os.Signal, 2),
 		abandoned: make(chan int, 1), stopped: make(chan struct{}), stderr: os.Stderr,
-		options: options{maxFrame: defaultFrame, timeout: defaultTimeout}}
+		options: options{maxFrame: defaultFrame, timeout: defaultTimeout, workers: 1}}
 	w.cond = sync.NewCond(&w.mu)
 	for _, option := range with {
 		option(&w.options)
@@ -101,6 +102,8 @@ func (w *worker) main(getenv func(string) string, stderr io.Writer) int {
 		}
 	}
 	switch {
+	case w.options.workers < 1 || w.options.workers > 1 && w.handler == nil:
+		return w.exit(2, fmt.Sprintf("Workers(%d): at least 1, and more for RunTransform and RunSink only", w.options.workers))
 	case w.socket == "":
 		return w.exit(2, "STAGEWIRE_SOCKET is not set; start this program with `stagewire run`, or set STAGEWIRE_SOCKET and STAGEWIRE_STAGE to attach to a running broker, or try it out with --test FILE")
 	case w.stage == "":
@@ -210,6 +213,8 @@ func (w *worker) attempt() (wasWelcome bool, err error) {
 			err = w.serveBatches(s)
 		case w.window != nil:
 			err = w.serveWindows(s)
+		case len(s.callers) > 1:
+			err = w.servePool(s)
 		default:
 			err = w.serve(s)
 		}

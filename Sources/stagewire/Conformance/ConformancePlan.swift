@@ -18,6 +18,8 @@ struct ConformancePlan {
         options.stopsAtFirstFailure = arguments.failFast
         options.features = try Self.features(arguments.features) ?? manifest?.features
         target = try Self.target(arguments, manifest)
+        // Only where another broker is named may the control API be missing.
+        options.hasControl = arguments.control || arguments.command.isEmpty && arguments.socket == nil
         var profiles = try ProfileSelection.profiles(arguments.profile)
         if profiles.isEmpty { profiles = manifest?.profiles ?? [] }
         if profiles.isEmpty { profiles = target.role == .worker ? [.core] : Set(Profile.allCases) }
@@ -28,10 +30,13 @@ struct ConformancePlan {
     }
 
     private static func target(_ arguments: ConformanceRun, _ manifest: ConformanceManifest?) throws -> Target {
-        let command = arguments.command.first == "--" ? Array(arguments.command.dropFirst()) : arguments.command
+        let command = arguments.command
         if arguments.broker {
-            if command.count == 1, !FileManager.default.isExecutableFile(atPath: command[0]) || isSocket(command[0]) {
-                return .runningBroker(socket: command[0])
+            if let socket = arguments.socket {
+                guard isSocket(socket) else {
+                    throw Failure(.environment, "there is no socket at \(socket)", hint: "a command stands behind --")
+                }
+                return .runningBroker(socket: socket)
             }
             return .broker(command: command.isEmpty ? try own() : command, directory: nil)
         }

@@ -69,19 +69,31 @@ struct ConformanceRun: ParsableCommand {
     @Flag(name: .customLong("fail-fast"), help: "Begin no more cases once one has failed.")
     var failFast = false
 
+    @Flag(help: "The broker under test has Stagewire's control API, which some cases ask; this program's has.")
+    var control = false
+
     @Flag(help: "Print one line for each case, passed ones too.")
     var verbose = false
 
     @Flag(help: "Print the result as JSON: the same as --report json.")
     var json = false
 
-    @Argument(parsing: .captureForPassthrough, help: "The command under test, behind --.")
+    @Argument(
+        help: ArgumentHelp("With --broker: the socket of a broker that runs already.", valueName: "socket"),
+        completion: .file())
+    var socket: String?
+
+    @Argument(parsing: .postTerminator, help: ArgumentHelp("Behind --: what is to be tested.", valueName: "command"))
     var command: [String] = []
 
     func validate() throws {
         guard timeScale > 0, timeScale <= 1000 else { throw ValidationError("--time-scale is above 0 and at most 1000.") }
         guard jobs >= 1, jobs <= 256 else { throw ValidationError("--jobs is 1 to 256.") }
         if attach != nil, broker { throw ValidationError("--attach is for workers, --broker for brokers.") }
+        if let socket, !broker {
+            throw ValidationError("the command under test stands behind --: stagewire conformance run -- \(socket)")
+        }
+        if socket != nil, !command.isEmpty { throw ValidationError("a broker's socket and a command exclude each other.") }
     }
 
     func run() throws {

@@ -12,7 +12,8 @@ struct StatusWatch {
 
     func run() async throws {
         // The last table stays where it is.
-        let signals = SignalThread.start { _, _ in _exit(0) }
+        let signals = SignalThread()
+        signals.start { _, _ in _exit(0) }
         defer { withExtendedLifetime(signals) {} }
         var before: PipelineStatus?
         var isFirst = true

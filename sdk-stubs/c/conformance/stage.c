@@ -15,19 +15,40 @@ static void wait_ms(long ms) {
     while (nanosleep(&left, &left) != 0 && errno == EINTR) {}
 }
 
-/* Takes the next word of a directive; NULL: there is none. */
-static char *word(char **rest) {
-    char *start = *rest;
-    if (start == NULL || *start == 0) return NULL;
-    char *space = strchr(start, ' ');
-    *rest = space ? space + 1 : NULL;
-    if (space != NULL) *space = 0;
-    return start;
+/* A directive: its words, and behind each of them the rest as text. */
+typedef struct directive {
+    const char *words[5], *rests[5]; /* NULL: there are no more */
+    size_t count;
+} directive;
+
+/* Takes `text` apart at single spaces, in place in `copy`, which has as much room. */
+static directive split(const char *text, char *copy) {
+    directive result = {0};
+    strcpy(copy, text);
+    for (char *at = copy; at != NULL && result.count < 5; result.count++) {
+        char *space = strchr(at, ' ');
+        result.words[result.count] = at;
+        result.rests[result.count] = space ? text + (space + 1 - copy) : NULL;
+        if (space != NULL) *space = 0;
+        at = space ? space + 1 : NULL;
+    }
+    return result;
 }
 
-static long number(char **rest, long otherwise) {
-    char *text = word(rest);
-    return text ? strtol(text, NULL, 10) : otherwise;
+/* A decimal number up to `most`; false: it is none. */
+static bool number(const char *text, uint64_t most, uint64_t *value) {
+    *value = 0;
+    if (text == NULL || *text == 0) return false;
+    for (; *text != 0; text++) {
+        if (*text < '0' || *text > '9' || *value > (most - (uint64_t)(*text - '0')) / 10) return false;
+        *value = *value * 10 + (uint64_t)(*text - '0');
+    }
+    return true;
+}
+
+static bool optional(const directive *d, size_t at, uint64_t otherwise, uint64_t *value) {
+    *value = otherwise;
+    return at >= d->count || number(d->words[at], UINT32_MAX, value);
 }
 
 /* A decimal number followed by spaces up to `size` bytes. */
@@ -41,11 +62,14 @@ static sw_bytes padded(sw_emitter *out, long value, size_t size) {
     return (sw_bytes){text, size};
 }
 
-static void emit_many(sw_record *record, sw_emitter *out, char *rest) {
-    long count = number(&rest, 0), size = number(&rest, 0);
-    const char *port = word(&rest);
-    for (long i = 0; i < count; i++)
-        sw_emit(out, &(sw_output){.base = record, .port = port ? port : "out", .payload = padded(out, i, (size_t)size)});
+static bool emit_many(sw_record *record, sw_emitter *out, const directive *d) {
+    uint64_t count, size;
+    const char *port = d->count > 3 ? d->words[3] : "out";
+    if (d->count < 2 || d->count > 4 || !number(d->words[1], UINT32_MAX, &count) || !optional(d, 2, 0, &size)) return false;
+    if (strcmp(port, "out") != 0 && strcmp(port, "side") != 0) return false;
+    for (uint64_t i = 0; i < count; i++)
+        sw_emit(out, &(sw_output){.base = record, .port = port, .payload = padded(out, (long)i, size)});
+    return true;
 }
 
 static void emit_id(sw_record *record, sw_emitter *out) {
@@ -56,46 +80,50 @@ static void emit_id(sw_record *record, sw_emitter *out) {
 }
 
 static void emit_environment(sw_record *record, sw_emitter *out, const char *name) {
-    const char *value = name ? getenv(name) : NULL;
-    sw_emit(out, &(sw_output){.base = record, .port = "out", .payload = sw_text(value ? value : "")});
+    const char *value = getenv(name);
+    if (value != NULL) sw_emit(out, &(sw_output){.base = record, .port = "out", .payload = sw_text(value)});
 }
 
-/* A verdict; false: the directive is none. */
-static bool verdict(sw_emitter *out, const char *name, char *rest) {
+/* What became of a directive. */
+typedef enum fate { DONE, ENDED, UNKNOWN } fate;
+
+/* A verdict, or `wait`. */
+static fate verdict(sw_emitter *out, const directive *d) {
+    const char *name = d->words[0];
+    uint64_t ms, code;
     if (strcmp(name, "reject") == 0) {
-        long code = number(&rest, 1000);
-        sw_reject(out, (uint32_t)code, "%s", rest ? rest : "");
+        if (!optional(d, 1, 1000, &code)) return UNKNOWN;
+        sw_reject(out, (uint32_t)code, "%s", d->count > 1 && d->rests[1] ? d->rests[1] : "");
     } else if (strcmp(name, "retry") == 0) {
-        long ms = number(&rest, 0), code = number(&rest, 1000);
-        sw_retry_with(out, (double)ms / 1000, (uint32_t)code, false, "%s", rest ? rest : "");
-    } else if (strcmp(name, "release") == 0) {
+        if (!optional(d, 1, 0, &ms) || !optional(d, 2, 1000, &code)) return UNKNOWN;
+        sw_retry_with(out, (double)ms / 1000, (uint32_t)code, false, "%s", d->count > 2 && d->rests[2] ? d->rests[2] : "");
+    } else if (strcmp(name, "release") == 0 && d->count == 1) {
         sw_release(out);
-    } else if (strcmp(name, "throw") == 0) {
-        sw_fail(out, "%s", rest ? rest : "");
+    } else if (strcmp(name, "wait") == 0 && d->count == 2 && number(d->words[1], 1000000000, &ms)) {
+        wait_ms((long)ms);
+        return DONE;
     } else {
-        return false;
+        return UNKNOWN;
     }
-    return true;
+    return ENDED;
 }
 
-/* Carries out one directive; false: the record has ended. */
-static bool direct(sw_record *record, sw_emitter *out, char *rest, const char *config) {
-    const char *name = word(&rest);
-    if (name == NULL) return true;
-    if (strcmp(name, "echo") == 0) sw_emit(out, &(sw_output){.base = record, .port = "out"});
-    else if (strcmp(name, "emit") == 0) emit_many(record, out, rest);
-    else if (strcmp(name, "attempt") == 0) sw_emit(out, &(sw_output){.base = record, .port = "out", .payload = sw_format(out, "%u", sw_attempt(record))});
+/* Carries out one directive of a transform. */
+static fate direct(sw_record *record, sw_emitter *out, const directive *d, const char *config) {
+    const char *name = d->words[0];
+    sw_output output = {.base = record, .port = "out"};
+    uint64_t code;
+    if (strcmp(name, "emit") == 0) return emit_many(record, out, d) ? DONE : UNKNOWN;
+    if (strcmp(name, "env") == 0 && d->count == 2) emit_environment(record, out, d->words[1]);
+    else if (strcmp(name, "exit") == 0 && d->count == 2 && number(d->words[1], 255, &code)) _exit((int)code);
+    else if (strcmp(name, "throw") == 0 && d->rests[0] != NULL) return sw_fail(out, "%s", d->rests[0]), ENDED;
+    else if (d->count > 1) return verdict(out, d);
+    else if (strcmp(name, "echo") == 0) sw_emit(out, &output);
+    else if (strcmp(name, "attempt") == 0) output.payload = sw_format(out, "%u", sw_attempt(record)), sw_emit(out, &output);
     else if (strcmp(name, "id") == 0) emit_id(record, out);
-    else if (strcmp(name, "config") == 0) sw_emit(out, &(sw_output){.base = record, .port = "out", .payload = sw_text(config)});
-    else if (strcmp(name, "env") == 0) emit_environment(record, out, word(&rest));
-    else if (strcmp(name, "wait") == 0) wait_ms(number(&rest, 0));
-    else if (strcmp(name, "exit") == 0) _exit((int)number(&rest, 0));
-    else if (verdict(out, name, rest)) return false;
-    else {
-        sw_reject(out, 1999, "no such directive: %s", name);
-        return false;
-    }
-    return true;
+    else if (strcmp(name, "config") == 0) output.payload = sw_text(config), sw_emit(out, &output);
+    else return verdict(out, d);
+    return DONE;
 }
 
 static char *copy_text(sw_emitter *out, sw_bytes bytes) {
@@ -106,12 +134,21 @@ static char *copy_text(sw_emitter *out, sw_bytes bytes) {
 }
 
 static void transform(sw_record *record, sw_emitter *out, void *config) {
-    char *next = copy_text(out, sw_payload(record));
-    while (next != NULL) {
-        char *directive = next, *end = strchr(next, ';');
+    sw_bytes payload = sw_payload(record);
+    if (payload.size == 0) return;
+    if (memchr(payload.data, 0, payload.size) != NULL) { /* no text, so no directive */
+        sw_reject(out, 1999, "no such directive");
+        return;
+    }
+    char *copy = sw_alloc(out, payload.size + 1);
+    for (char *next = copy_text(out, payload); next != NULL;) {
+        char *text = next, *end = strchr(next, ';');
         next = end ? end + 1 : NULL;
         if (end != NULL) *end = 0;
-        if (!direct(record, out, directive, config)) return;
+        directive d = split(text, copy);
+        fate found = direct(record, out, &d, config);
+        if (found == UNKNOWN) sw_reject(out, 1999, "no such directive: %s", text);
+        if (found != DONE) return;
     }
 }
 
@@ -165,15 +202,13 @@ static int source(sw_source *source, void *user) {
 
 /* Carries out what the first such record says; false: the window has its verdict. */
 static bool obey(sw_emitter *out, sw_record *record, bool *found) {
-    char *text = copy_text(out, sw_payload(record)), *end = strchr(text, ';');
-    if (end != NULL) *end = 0;
-    const char *name = word(&text);
-    *found = name != NULL && strcmp(name, "throw") != 0;
-    if (!*found) return true;
-    if (strcmp(name, "wait") == 0) wait_ms(number(&text, 0));
-    else if (verdict(out, name, text)) return false;
-    else *found = false;
-    return true;
+    static const char *const names[] = {"reject", "retry", "release", "wait"};
+    char *text = copy_text(out, sw_payload(record));
+    directive d = split(text, sw_alloc(out, sw_payload(record).size + 1));
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) *found |= strcmp(d.words[0], names[i]) == 0;
+    fate what = *found ? verdict(out, &d) : DONE;
+    if (what == UNKNOWN) sw_reject(out, 1999, "no such directive: %s", text);
+    return what == DONE;
 }
 
 static void window(sw_window *window, sw_emitter *out, void *user) {

@@ -21,7 +21,7 @@ bool swi_take_record(swi_consumer *consumer, const swi_item *item, swi_slice byt
 }
 
 void swi_release(swi_consumer *consumer, sw_record *record) {
-    swi_settle_plain(consumer->settler, record->id, SWI_RELEASED);
+    swi_settle_released(consumer->settler, record->id);
     swi_lane_close(&consumer->lanes, consumer->session, record, swi_give_back(consumer->settler));
 }
 

@@ -120,7 +120,9 @@ static swi_outcome receive(swi_worker *worker, swi_session *session, swi_frames 
         swi_frame_status status = swi_frames_next(frames, item);
         if (status == SWI_FRAME) return SWI_CONNECTED;
         if (status != SWI_NEED_MORE) {
-            swi_say("%s does not speak this protocol", worker->socket);
+            bool is_large = status == SWI_LARGE_FRAME;
+            swi_close(worker, session, is_large ? SWI_FRAME_TOO_LARGE : SWI_MALFORMED_FRAME, 2,
+                      "the answer to Hello is %s: is %s a broker's socket?", is_large ? "too large" : "empty", worker->socket);
             return SWI_HOPELESS;
         }
         struct pollfd ready = {session->fd, POLLIN, 0};
@@ -162,6 +164,19 @@ static swi_outcome greet(swi_worker *worker, swi_session *session, const swi_ite
     return outcome;
 }
 
+/* Our Close is written: reads and discards until the broker has read it, too, but not for ever (EN-1). A socket that is
+ * closed with something unread in it would take the Close back. */
+static void linger(const swi_worker *worker, const swi_session *session) {
+    int64_t deadline = swi_now_ms() + SWI_CLOSE_WAIT_MS, left;
+    uint8_t discarded[4096];
+    while ((left = deadline - swi_now_ms()) > 0 && !atomic_load(&worker->stopping)) {
+        struct pollfd ready = {session->fd, POLLIN, 0};
+        if (poll(&ready, 1, left > 100 ? 100 : (int)left) <= 0) continue;
+        ssize_t got = recv(session->fd, discarded, sizeof discarded, MSG_DONTWAIT);
+        if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR)) return;
+    }
+}
+
 swi_outcome swi_connect(swi_worker *worker, swi_frames *frames, swi_session **session_out, uint32_t *code) {
     int fd;
     bool again = true;
@@ -188,6 +203,7 @@ swi_outcome swi_connect(swi_worker *worker, swi_frames *frames, swi_session **se
         if (session->limits.max_frame < frames->limit) frames->limit = (size_t)session->limits.max_frame;
         *session_out = session;
     } else {
+        if (atomic_load(&session->closing)) linger(worker, session);
         swi_session_free(session);
     }
     return outcome;

@@ -10,7 +10,7 @@ typedef struct swi_lane {
     struct swi_lane *next; /* in its bucket */
     struct swi_lane *ready; /* pool: the next one that may run */
     uint64_t from;         /* while it is closed: the first delivery that was given back */
-    size_t missing;        /* windows: records given back that have not come again */
+    int64_t reached;       /* windows: how far a key that lags has come, microseconds */
     uint64_t closed_until; /* the nonce of the Pong that opens it; 0: open */
     struct swi_task *first, *last; /* pool: what waits, the first may be running */
     uint32_t input;

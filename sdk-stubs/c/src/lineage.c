@@ -59,6 +59,20 @@ void swi_runs_add(swi_runs *runs, uint32_t number, const char *stage, const char
     pthread_mutex_unlock(&runs->mutex);
 }
 
+uint32_t swi_runs_number(swi_runs *runs, const char *stage, const char *version, const char *instance,
+                         const char *language) {
+    uint32_t number = 1;
+    for (; number < runs->count && runs->by_number[number] != NULL; number++) {
+        const run *each = runs->by_number[number];
+        if (strcmp(each->stage, stage) == 0 && strcmp(each->version, version) == 0 &&
+            strcmp(each->instance, instance) == 0 && strcmp(each->language, language) == 0)
+            return number;
+    }
+    if (number > MOST_RUNS) return 0;
+    swi_runs_add(runs, number, stage, version, instance, language);
+    return number;
+}
+
 static const run *find_run(swi_runs *runs, uint32_t number) {
     static const run unknown = {"", "", "", ""};
     const run *found = NULL;

@@ -304,18 +304,21 @@ static end_kind read_session(link_state *state) {
 
 /* ---- The end of a session ---- */
 
+/* After a Close with a retryable code; -1: attach again. Nobody starts the broker again that started this worker. */
+static int judge_retryable(const swi_worker *worker, uint32_t code) {
+    return worker->spawned && (code == SWI_SHUTTING_DOWN || code == SWI_DRAIN_DEADLINE) ? 1 : -1;
+}
+
 /* The process's exit code after a session that ended so; -1: attach again. */
 static int judge(link_state *state, end_kind end) {
     if (end == END_OWN) return atomic_load(&state->worker->own_exit);
     if (end == END_CLOSE && state->close_code == 0) return 0;
     if (end == END_CLOSE && !swi_is_retryable(state->close_code)) return 2;
     if (atomic_load(&state->worker->stopping)) return 0;
+    if (end == END_CLOSE) return judge_retryable(state->worker, state->close_code);
     if (!state->worker->spawned) return -1;
-    if (end == END_EOF) {
-        swi_say("the broker is gone");
-        return 1;
-    }
-    return state->close_code == SWI_SHUTTING_DOWN || state->close_code == SWI_DRAIN_DEADLINE ? 1 : -1;
+    swi_say("the broker is gone");
+    return 1;
 }
 
 /* Waits until nothing uses the session any more. A handler that does not return is not waited for when it has had its
@@ -399,8 +402,7 @@ static int attempt(link_state *state, bool *was_attached) {
         return 1;
     case SWI_CLOSED:
         if (code == 0) return 0;
-        if (!swi_is_retryable(code)) return 2;
-        return state->worker->spawned && code == SWI_SHUTTING_DOWN ? 1 : -1;
+        return swi_is_retryable(code) ? judge_retryable(state->worker, code) : 2;
     case SWI_CONNECTED: break;
     }
     *was_attached = true;

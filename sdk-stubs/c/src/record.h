@@ -12,6 +12,8 @@ void swi_runs_free(swi_runs *runs);
 /* Takes copies; a number that is there already is left as it is. Any thread. */
 void swi_runs_add(swi_runs *runs, uint32_t number, const char *stage, const char *version, const char *instance,
                   const char *language);
+/* The number of a run with these names, from 1; it is added if there is none. 0: there are too many. */
+uint32_t swi_runs_number(swi_runs *runs, const char *stage, const char *version, const char *instance, const char *language);
 
 struct swi_decoded; /* a lineage once it was asked for */
 

@@ -2,7 +2,6 @@
 #include "emitter.h"
 #include "json.h"
 #include "recordjson.h"
-#include "stagewire/v1/record.pb-c.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -139,12 +138,22 @@ static bool parse_time(sw_bytes text, int64_t *time) {
     return true;
 }
 
+bool swi_json_to_time(sw_bytes value, int64_t *time) {
+    swi_buffer text = {0};
+    if (swi_json_kind_of(value) == SWI_JSON_NUMBER) return swi_json_to_integer(value, time);
+    if (swi_json_kind_of(value) != SWI_JSON_TEXT) return false;
+    swi_json_unescape(&text, value);
+    int64_t parsed;
+    bool is_time = parse_time(swi_bytes_of((swi_slice){text.data, text.size}), &parsed);
+    if (is_time) *time = parsed;
+    swi_buffer_free(&text);
+    return is_time;
+}
+
 static bool read_time(draft_record *draft, const char *field, sw_bytes value, int64_t *time) {
-    sw_bytes text;
-    if (swi_json_kind_of(value) == SWI_JSON_NUMBER)
-        return swi_json_to_integer(value, time) || fail(draft, field, "expected whole microseconds or a time");
-    if (!read_text(draft, field, value, &text)) return false;
-    return parse_time(text, time) || fail(draft, field, "is not a time of RFC 3339");
+    if (swi_json_to_time(value, time)) return true;
+    return fail(draft, field, swi_json_kind_of(value) == SWI_JSON_TEXT ? "is not a time of RFC 3339"
+                                                                       : "expected whole microseconds or a time");
 }
 
 /* ---- Fields ---- */
@@ -221,52 +230,11 @@ static bool read_field(draft_record *draft, const char *field, sw_bytes value) {
     return fail(draft, field, "is not a field of a record");
 }
 
-/* ---- Lineage ---- */
-
-static int nibble(char c) { return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1; }
-
-/* Sixteen bytes from 32 hexadecimal digits; anything else is no id. */
-static bool read_id(draft_record *draft, sw_bytes value, ProtobufCBinaryData *id) {
-    if (swi_json_kind_of(value) != SWI_JSON_TEXT || value.size != 34) return false;
-    uint8_t *bytes = own(draft, swi_allocate(16));
-    for (int i = 0; i < 16; i++) {
-        int high = nibble(value.data[1 + 2 * i]), low = nibble(value.data[2 + 2 * i]);
-        if (high < 0 || low < 0) return false;
-        bytes[i] = (uint8_t)(high << 4 | low);
-    }
-    *id = (ProtobufCBinaryData){16, bytes};
-    return true;
-}
-
-/* What of a lineage can be had without a broker: ids and times. Hops have names there, and numbers here. */
-static swi_slice encode_lineage(draft_record *draft) {
-    Stagewire__V1__Lineage lineage = STAGEWIRE__V1__LINEAGE__INIT;
-    ProtobufCBinaryData parents[16];
-    sw_bytes found, name, each;
-    int64_t time;
-    if (draft->lineage.data == NULL) return (swi_slice){0};
-    if (swi_json_find(draft->lineage, "id", &found)) read_id(draft, found, &lineage.id);
-    if (swi_json_find(draft->lineage, "root", &found)) read_id(draft, found, &lineage.root);
-    if (swi_json_find(draft->lineage, "parents", &found) && swi_json_kind_of(found) == SWI_JSON_LIST) {
-        swi_json json = swi_json_enter(found);
-        while (lineage.n_parents < 16 && swi_json_next(&json, &name, &each)) {
-            if (read_id(draft, each, &parents[lineage.n_parents])) lineage.n_parents++;
-        }
-        lineage.parents = parents;
-    }
-    if (swi_json_find(draft->lineage, "ingest_time", &found) && read_time(draft, "ingest_time", found, &time))
-        lineage.ingest_time = (uint64_t)time;
-    if (swi_json_find(draft->lineage, "parents_truncated", &found)) lineage.parents_truncated = *found.data == 't';
-    size_t size = stagewire__v1__lineage__get_packed_size(&lineage);
-    uint8_t *bytes = own(draft, swi_allocate(size));
-    stagewire__v1__lineage__pack(&lineage, bytes);
-    return (swi_slice){bytes, size};
-}
-
 /* ---- A record ---- */
 
-static sw_record *make_record(draft_record *draft) {
+static sw_record *make_record(draft_record *draft, swi_runs *runs) {
     swi_resolved resolved;
+    swi_buffer lineage = {0};
     sw_record record = {.attempt = draft->attempt > 0 ? draft->attempt : 1};
     const char *wrong = swi_resolve(&draft->output, &resolved);
     if (wrong != NULL) {
@@ -276,11 +244,15 @@ static sw_record *make_record(draft_record *draft) {
     uint8_t *bytes = own(draft, swi_allocate(resolved.size));
     swi_put_output(bytes, &resolved);
     if (!swi_record_read(&record, (swi_slice){bytes, resolved.size})) return NULL;
-    record.lineage = encode_lineage(draft);
-    return swi_record_copy(&record);
+    if (draft->lineage.data != NULL) swi_lineage_from_json(&lineage, draft->lineage, runs);
+    record.lineage = (swi_slice){lineage.data, lineage.size};
+    record.runs = runs;
+    sw_record *copy = swi_record_copy(&record);
+    swi_buffer_free(&lineage);
+    return copy;
 }
 
-sw_record *swi_record_from_json(sw_bytes line, char wrong[256]) {
+sw_record *swi_record_from_json(sw_bytes line, swi_runs *runs, char wrong[256]) {
     draft_record draft = {.wrong = wrong};
     sw_bytes name, value;
     bool is_good = true;
@@ -302,7 +274,7 @@ sw_record *swi_record_from_json(sw_bytes line, char wrong[256]) {
         is_good = read_field(&draft, (char *)field.data, value);
         swi_buffer_free(&field);
     }
-    if (is_good) record = make_record(&draft);
+    if (is_good) record = make_record(&draft, runs);
     while (draft.owned_count > 0) free(draft.owned[--draft.owned_count]);
     free(draft.owned);
     free(draft.attributes);

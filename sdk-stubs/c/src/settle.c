@@ -120,20 +120,27 @@ static void put_outcome(swi_settler *settler, const outcome_parts *outcome) {
 
 static void end_run(swi_settler *settler) {
     if (settler->run_first == 0) return;
-    outcome_parts run = {.first = settler->run_first, .last = settler->run_last, .kind = settler->run_kind};
+    outcome_parts run = {.first = settler->run_first, .last = settler->run_last, .kind = SWI_ACCEPTED};
     settler->run_first = 0;
     put_outcome(settler, &run);
 }
 
-void swi_settle_plain(swi_settler *settler, uint64_t id, swi_kind kind) {
+void swi_settle_plain(swi_settler *settler, uint64_t id) {
     settler->count++;
-    if (settler->run_first != 0 && settler->run_kind == kind && settler->run_last + 1 == id) {
+    if (settler->run_first != 0 && settler->run_last + 1 == id) {
         settler->run_last = id;
         return;
     }
     end_run(settler);
     settler->run_first = settler->run_last = id;
-    settler->run_kind = kind;
+    if (settler->out.size > FULL) swi_flush(settler);
+}
+
+void swi_settle_released(swi_settler *settler, uint64_t id) {
+    outcome_parts released = {.first = id, .last = id, .kind = SWI_RELEASED};
+    end_run(settler);
+    put_outcome(settler, &released);
+    settler->count++;
     if (settler->out.size > FULL) swi_flush(settler);
 }
 
@@ -244,7 +251,7 @@ static void put_each(swi_settler *settler, const sw_emitter *emitter, sw_record 
     for (size_t i = 0; i < count; i++) {
         const swi_single *single = swi_find_single(emitter, records[i]->id);
         if (single == NULL) {
-            if (!only_rejected) swi_settle_plain(settler, records[i]->id, SWI_ACCEPTED);
+            if (!only_rejected) swi_settle_plain(settler, records[i]->id);
             continue;
         }
         end_run(settler);
@@ -269,7 +276,7 @@ swi_kind swi_settle(swi_settler *settler, sw_emitter *emitter, sw_record *const 
         if (emitter->single_count > 0) {
             put_each(settler, emitter, records, count, false);
         } else {
-            for (size_t i = 0; i < count; i++) swi_settle_plain(settler, records[i]->id, SWI_ACCEPTED);
+            for (size_t i = 0; i < count; i++) swi_settle_plain(settler, records[i]->id);
         }
         return SWI_ACCEPTED;
     }

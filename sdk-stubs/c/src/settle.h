@@ -14,7 +14,6 @@ typedef struct swi_settler {
     size_t entries;    /* outcomes and ranges in it */
     uint64_t count;    /* deliveries in it and in the run */
     uint64_t run_first, run_last; /* consecutive deliveries with the same plain outcome, not in `out` yet; 0: none */
-    swi_kind run_kind;
     bool ping_due;     /* something was given back: a Ping goes behind (void deliveries) */
     uint64_t nonce;    /* of that Ping, if it is due */
     uint64_t *accepted; /* scratch */
@@ -28,8 +27,11 @@ void swi_settler_attach(swi_settler *settler, swi_session *session);
 
 /* What follows is called with the mutex held. */
 
-/* ACCEPTED without emissions, or RELEASED. */
-void swi_settle_plain(swi_settler *settler, uint64_t id, swi_kind kind);
+/* ACCEPTED without emissions; neighbours share an outcome. */
+void swi_settle_plain(swi_settler *settler, uint64_t id);
+/* RELEASED, in an outcome of its own: in one range with others, records that are void behind it would count a release
+ * each (RT-2). */
+void swi_settle_released(swi_settler *settler, uint64_t id);
 /* One step: the verdict and the emissions of `emitter` for these deliveries, ascending. Waits for credit. The kind that
  * became of it, for what it has not rejected by itself. */
 swi_kind swi_settle(swi_settler *settler, sw_emitter *emitter, sw_record *const *records, size_t count);

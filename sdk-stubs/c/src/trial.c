@@ -21,6 +21,7 @@ typedef struct trial {
     sw_emitter emitter;
     swi_tally tally;
     swi_windows windows;
+    swi_runs *runs; /* of the records' hops */
     sw_record **batch; /* of a batch sink */
     size_t batch_count, batch_limit;
 } trial_state;
@@ -212,7 +213,7 @@ static bool try_lines(trial_state *trial, FILE *file, const char *path) {
     while (is_good && (size = getline(&line, &capacity, file)) >= 0) {
         number++;
         if (is_blank(line, (size_t)size)) continue;
-        sw_record *record = swi_record_from_json((sw_bytes){line, (size_t)size}, wrong);
+        sw_record *record = swi_record_from_json((sw_bytes){line, (size_t)size}, trial->runs, wrong);
         is_good = record != NULL;
         if (is_good) try_record(trial, record);
         else fflush(stdout), fprintf(stderr, "%s:%zu: %s\n", path, number, wrong);
@@ -229,6 +230,7 @@ static bool try_file(trial_state *trial, const char *path) {
     }
     trial->batch_limit = trial->stage->batch_limit > 0 ? trial->stage->batch_limit : 1000;
     trial->batch = swi_allocate(trial->batch_limit * sizeof *trial->batch);
+    trial->runs = swi_runs_make();
     swi_windows_begin(&trial->windows, &trial->stage->bounds);
     bool is_good = try_lines(trial, file, path);
     if (is_good) try_rest(trial);
@@ -236,6 +238,7 @@ static bool try_file(trial_state *trial, const char *path) {
     free(trial->batch);
     swi_windows_clear(&trial->windows);
     swi_emitter_free(&trial->emitter);
+    swi_runs_free(trial->runs);
     if (file != stdin) fclose(file);
     return is_good;
 }
@@ -254,10 +257,12 @@ static int run_trial(const options_state *options, const sw_stage *stage, void *
     int exit_code;
     if (stage->source != NULL) {
         exit_code = swi_try_source(stage, user, options->limit, &trial.tally.emitted);
-    } else {
-        if (!try_file(&trial, options->file)) return 2;
-        exit_code = trial.tally.accepted == trial.tally.records ? 0 : 1;
+        fflush(stdout);
+        fprintf(stderr, "%llu emitted\n", (unsigned long long)trial.tally.emitted);
+        return exit_code;
     }
+    if (!try_file(&trial, options->file)) return 2;
+    exit_code = trial.tally.accepted == trial.tally.records ? 0 : 1;
     say_tally(&trial.tally);
     return exit_code;
 }

@@ -10,7 +10,7 @@ typedef struct holder_state {
     swi_windows windows;
     uint64_t *held_records, *held_bytes; /* for each input */
     swi_idset returning; /* given back, and not here again */
-    swi_lanes lagging;   /* keys that were given back and have not caught up with the watermark */
+    swi_lanes lagging;   /* keys that were given back and have not caught up with the watermark: measured by themselves */
     int64_t heard_ms;    /* when a record came last */
 } holder_state;
 
@@ -32,29 +32,52 @@ static void will_return(holder_state *holder, sw_record *record, uint64_t nonce)
     swi_idset_add(&holder->returning, swi_record_id(record));
     swi_windows_gave_back(&holder->windows, record, swi_now_ms());
     if (holder->windows.size == 0) return;
+    int64_t start, end;
+    size_t before = holder->lagging.count;
     swi_lane *lane = swi_lane_of(&holder->lagging, consumer->session, record, true);
-    if (lane != NULL) lane->missing++;
+    swi_windows_span(&holder->windows, record, &start, &end);
+    if (lane != NULL && (holder->lagging.count > before || start < lane->reached)) lane->reached = start;
 }
 
-/* Settles what is void in the windows that are open: held behind a delivery of its lane that was given back. */
-static void release_void(holder_state *holder) {
+/* Takes what is void out of the windows that are open: held behind a delivery of its lane that was given back. */
+static size_t take_void(holder_state *holder, sw_record ***taken) {
     swi_consumer *consumer = &holder->consumer;
+    size_t count = 0, capacity = 0;
     for (sw_window *window = holder->windows.first, *next; window != NULL; window = next) {
         next = window->next;
-        for (size_t i = 0, count = window->count; i < count;) {
+        for (size_t i = 0, left = window->count; i < left;) {
             sw_record *record = window->records[i];
             swi_lane *lane = swi_lane_of(&consumer->lanes, consumer->session, record, false);
             if (lane == NULL || lane->closed_until == 0 || record->id < lane->from) {
                 i++;
                 continue;
             }
-            swi_settle_plain(consumer->settler, record->id, SWI_RELEASED);
-            will_return(holder, record, swi_give_back(consumer->settler));
-            let_go(holder, record);
-            count--;
-            swi_record_free(swi_window_remove(&holder->windows, window, i));
+            if (count == capacity) *taken = swi_reallocate(*taken, (capacity = capacity * 2 + 16) * sizeof **taken);
+            (*taken)[count++] = swi_window_remove(&holder->windows, window, i);
+            left--;
         }
     }
+    return count;
+}
+
+static int by_id(const void *a, const void *b) {
+    uint64_t first = (*(sw_record *const *)a)->id, second = (*(sw_record *const *)b)->id;
+    return (first > second) - (first < second);
+}
+
+/* Settles what is void in the windows that are open, in the order of its ids, which windows do not keep among them: if
+ * nothing is void after all, the first release of a lane makes the others so. */
+static void release_void(holder_state *holder) {
+    sw_record **taken = NULL;
+    size_t count = take_void(holder, &taken);
+    if (count > 0) qsort(taken, count, sizeof *taken, by_id);
+    for (size_t i = 0; i < count; i++) {
+        swi_settle_released(holder->consumer.settler, taken[i]->id);
+        will_return(holder, taken[i], swi_give_back(holder->consumer.settler));
+        let_go(holder, taken[i]);
+        swi_record_free(taken[i]);
+    }
+    free(taken);
 }
 
 /* ---- A window that has ended ---- */
@@ -122,16 +145,19 @@ static void reject(holder_state *holder, sw_record *record, const char *format, 
     swi_settle(consumer->settler, &consumer->emitter, &record, 1);
 }
 
-/* Whether the record is not late, whatever the watermark; its key may have caught up by it. */
+/* Whether the record is not late, whatever the watermark: it was given back, or its key lags and has not come past its
+ * window. The key may have caught up by it. */
 static bool is_exempt(holder_state *holder, sw_record *record, bool has_returned) {
+    swi_windows *windows = &holder->windows;
+    int64_t start, end, reach;
     swi_lane *lane = holder->lagging.count > 0 ? swi_lane_of(&holder->lagging, holder->consumer.session, record, false) : NULL;
-    if (lane == NULL) return has_returned;
-    if (has_returned && lane->missing > 0) lane->missing--;
-    if (lane->missing == 0 && !swi_windows_is_past(&holder->windows, record)) {
-        swi_lane_drop(&holder->lagging, lane);
-        return has_returned;
-    }
-    return true;
+    if (lane == NULL || sw_event_time(record) == 0) return has_returned;
+    reach = swi_windows_reach(windows, record);
+    if (reach > lane->reached) lane->reached = reach;
+    swi_windows_span(windows, record, &start, &end);
+    bool lags = lane->reached < windows->watermark, is_ahead = end > lane->reached;
+    if (!lags) swi_lane_drop(&holder->lagging, lane);
+    return has_returned || (lags && is_ahead);
 }
 
 static void place(holder_state *holder, sw_record *record) {
@@ -146,7 +172,7 @@ static void place(holder_state *holder, sw_record *record) {
     if (swi_is_over(consumer)) return;
     if (overfull != NULL && swi_is_void(&consumer->lanes, consumer->session, record)) {
         /* That window was given back, and this record stood behind it. */
-        swi_settle_plain(consumer->settler, record->id, SWI_RELEASED);
+        swi_settle_released(consumer->settler, record->id);
         will_return(holder, record, swi_give_back(consumer->settler));
         return;
     }
@@ -159,7 +185,7 @@ static void place(holder_state *holder, sw_record *record) {
     case SWI_UNTIMED: reject(holder, record, "%s", "the record has no event time"); break;
     case SWI_LATE:
         swi_format_time(end, when);
-        if (consumer->stage->bounds.accept_late) swi_settle_plain(consumer->settler, record->id, SWI_ACCEPTED);
+        if (consumer->stage->bounds.accept_late) swi_settle_plain(consumer->settler, record->id);
         else reject(holder, record, "late: its window ended at %s", when);
         break;
     }
@@ -180,7 +206,7 @@ static void take(holder_state *holder, swi_item *item) {
         if (gives_up(holder)) {
             swi_release(consumer, &record);
         } else if (swi_is_void(&consumer->lanes, consumer->session, &record)) {
-            swi_settle_plain(consumer->settler, record.id, SWI_RELEASED);
+            swi_settle_released(consumer->settler, record.id);
             will_return(holder, &record, swi_give_back(consumer->settler));
         } else {
             place(holder, &record);

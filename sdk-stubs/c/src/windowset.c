@@ -143,16 +143,21 @@ sw_window *swi_windows_overfull(swi_windows *windows, sw_record *record) {
     return take_out(windows, window);
 }
 
-static void advance(swi_windows *windows, int64_t time) {
-    int64_t watermark;
-    if (__builtin_sub_overflow(time, windows->lateness, &watermark)) watermark = INT64_MIN;
+int64_t swi_windows_reach(const swi_windows *windows, sw_record *record) {
+    int64_t reach;
+    return __builtin_sub_overflow(sw_event_time(record), windows->lateness, &reach) ? INT64_MIN : reach;
+}
+
+static void advance(swi_windows *windows, sw_record *record) {
+    int64_t watermark = swi_windows_reach(windows, record);
     if (watermark > windows->watermark) windows->watermark = watermark;
 }
 
-bool swi_windows_is_past(const swi_windows *windows, sw_record *record) {
+void swi_windows_span(const swi_windows *windows, sw_record *record, int64_t *start, int64_t *end) {
     place at;
     find_place(windows, record, &at);
-    return windows->size > 0 && at.end <= windows->watermark;
+    *start = at.start;
+    *end = at.end;
 }
 
 swi_place swi_windows_add(swi_windows *windows, sw_record *record, int64_t now_ms, bool is_exempt, bool has_returned,
@@ -174,7 +179,7 @@ swi_place swi_windows_add(swi_windows *windows, sw_record *record, int64_t now_m
     window->has_returned |= has_returned;
     swi_ghost *ghost = has_returned ? find_ghost(windows, &at) : NULL;
     if (ghost != NULL && ghost->missing > 0) ghost->missing--;
-    if (windows->size > 0) advance(windows, sw_event_time(record));
+    if (windows->size > 0) advance(windows, record);
     const sw_bounds *bounds = windows->bounds;
     if ((bounds->records > 0 && window->count >= bounds->records) || (bounds->bytes > 0 && window->bytes >= bounds->bytes))
         windows->full = window;

@@ -74,8 +74,10 @@ void swi_windows_idle(swi_windows *windows);
 void swi_windows_gave_back(swi_windows *windows, sw_record *record, int64_t now_ms);
 /* Takes a record out of its window, which may be left empty (and is then freed). */
 sw_record *swi_window_remove(swi_windows *windows, sw_window *window, size_t index);
-/* Whether windows by event time are asked for and this record's has ended by the watermark. */
-bool swi_windows_is_past(const swi_windows *windows, sw_record *record);
+/* Where the record's window by event time begins and ends, in microseconds. */
+void swi_windows_span(const swi_windows *windows, sw_record *record, int64_t *start, int64_t *end);
+/* How far the record moves the watermark of what it belongs to: its event time less lateness. */
+int64_t swi_windows_reach(const swi_windows *windows, sw_record *record);
 void swi_window_free(sw_window *window);
 
 #endif

@@ -50,15 +50,19 @@ static void read_frame(swi_item *item) {
 
 static void read_json(const uint8_t *data, size_t size) {
     char wrong[256];
-    sw_record *record = swi_record_from_json((sw_bytes){(const char *)data, size}, wrong);
-    if (record == NULL) return;
-    swi_buffer line = {0};
-    swi_record_to_json(&line, record, NULL);
-    swi_record_free(record);
-    record = swi_record_from_json((sw_bytes){(char *)line.data, line.size}, wrong);
-    if (record == NULL) abort(); /* what was written is read again */
-    swi_record_free(record);
-    swi_buffer_free(&line);
+    swi_runs *runs = swi_runs_make();
+    sw_record *record = swi_record_from_json((sw_bytes){(const char *)data, size}, runs, wrong);
+    if (record != NULL) {
+        swi_buffer line = {0};
+        sw_record_lineage(record);
+        swi_record_to_json(&line, record, NULL);
+        swi_record_free(record);
+        record = swi_record_from_json((sw_bytes){(char *)line.data, line.size}, runs, wrong);
+        if (record == NULL) abort(); /* what was written is read again */
+        swi_record_free(record);
+        swi_buffer_free(&line);
+    }
+    swi_runs_free(runs);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

@@ -30,6 +30,11 @@ static void emitting_sink(sw_record *record, sw_emitter *out, void *user) {
     sw_emit(out, &(sw_output){.base = record});
 }
 
+static void astray(sw_record *record, sw_emitter *out, void *user) {
+    (void)user;
+    sw_emit(out, &(sw_output){.base = record, .port = "nowhere"});
+}
+
 static int failing(sw_source *source, void *user) {
     (void)user;
     return sw_claim(source, "p") != NULL ? 7 : SW_STOPPED;
@@ -51,6 +56,14 @@ static void pairs(sw_window *window, sw_emitter *out, void *user) {
     }
 }
 
+/* Gives a window back that has "again". */
+static void timed(sw_window *window, sw_emitter *out, void *user) {
+    (void)user;
+    for (size_t i = 0; i < sw_window_count(window); i++) {
+        if (says(sw_window_record(window, i), "again")) sw_retry(out, 0, "again");
+    }
+}
+
 /* Gives every fifth record back at its first attempt; the others of its key have to wait for it. */
 static void flaky(sw_record *record, sw_emitter *out, void *user) {
     (void)user;
@@ -64,9 +77,11 @@ int main(int argc, char **argv) {
     sw_stage stage = {.transform = hang, .timeout = 0.3};
     if (strcmp(name, "batch") == 0) stage = (sw_stage){.batch_sink = batch, .batch_limit = 4};
     if (strcmp(name, "emitting") == 0) stage = (sw_stage){.sink = emitting_sink};
+    if (strcmp(name, "astray") == 0) stage = (sw_stage){.transform = astray};
     if (strcmp(name, "failing") == 0) stage = (sw_stage){.source = failing};
     if (strcmp(name, "nothing") == 0) stage = (sw_stage){.source = nothing};
     if (strcmp(name, "pairs") == 0) stage = (sw_stage){.window = pairs, .bounds = {.records = 4}};
+    if (strcmp(name, "timed") == 0) stage = (sw_stage){.window = timed, .bounds = {.size = 10, .lateness = 2, .by_key = true, .idle = SW_NEVER}};
     if (strcmp(name, "flaky") == 0) stage = (sw_stage){.transform = flaky};
     if (strcmp(name, "flaky-pool") == 0) stage = (sw_stage){.transform = flaky, .workers = 4};
     if (strcmp(name, "both") == 0) stage = (sw_stage){.transform = hang, .sink = emitting_sink};

@@ -57,6 +57,7 @@ class Trial(unittest.TestCase):
     def test_a_source(self):
         done = run(BUILD / "numbers", "--test", "--limit", "3", "--config", '{"count": 50}')
         self.assertEqual(done.stdout, '{"text": "0"}\n{"text": "1"}\n{"text": "2"}\n')
+        self.assertEqual(done.stderr, "3 emitted\n")
         self.assertIn("config.count: expected a number, got a string",
                       run(BUILD / "numbers", "--test", "--config", '{"count": "x"}', code=2).stderr)
 

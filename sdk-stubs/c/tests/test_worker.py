@@ -36,7 +36,7 @@ class Transform(Case):
         self.assertEqual((hello.token, hello.language), (b"\x00\xff\x10\xef", "C"))
         session.welcome()
         session.deliver("env STAGEWIRE_TOKEN")
-        self.assertEqual(session.outcomes(1)[0].emissions[0].output.payload, b"")
+        self.assertEqual(len(session.outcomes(1)[0].emissions), 0)
         self.finish(broker, session)
 
     def test_emissions_carry_the_header_and_name_ports_by_number(self):
@@ -81,6 +81,32 @@ class Transform(Case):
         self.assertEqual(session.outcomes(1)[0].kind, ACCEPTED)
         self.finish(broker, session)
 
+    def test_each_void_delivery_is_released_by_itself(self):
+        """If the retry was the last attempt nothing is void, and only the first release is a real one."""
+        for stage in ("transform", "ordered"):
+            broker, session = self.attached(stage)
+            session.deliver("retry", "echo", "echo", "echo", key=b"a")
+            self.assertEqual([(o.first, o.last, len(o.more), o.kind) for o in session.outcomes(4)],
+                             [(1, 0, 0, RETRY), *((i, 0, 0, RELEASED) for i in (2, 3, 4))])
+            self.finish(broker, session)
+
+    def test_a_released_void_delivery_closes_its_lane_anew(self):
+        broker, session = self.attached("transform")
+        session.deliver("retry", key=b"a")
+        session.outcomes(1)
+        first = session.until_ping()
+        session.deliver("echo", key=b"a")  # before the Pong: void, unless the retry was the last attempt
+        self.assertEqual(session.outcomes(1)[0].kind, RELEASED)
+        second = (session.pings or [session.until_ping()])[-1]
+        self.assertGreater(second, first)
+        session.send(pong=pb.Pong(nonce=first))
+        session.deliver("echo", key=b"a")  # the broker may not know of that release yet
+        self.assertEqual(session.outcomes(1)[0].kind, RELEASED)
+        session.send(pong=pb.Pong(nonce=(session.pings or [session.until_ping()])[-1]))
+        session.deliver("echo", key=b"a")
+        self.assertEqual(session.outcomes(1)[0].kind, ACCEPTED)
+        self.finish(broker, session)
+
     def test_without_order_nothing_is_void(self):
         broker, session = self.attached("transform", {"inputs": (("up", pb.ORDERING_NONE),)})
         session.deliver("release", "echo", key=b"a")
@@ -111,8 +137,14 @@ class Transform(Case):
         broker, session = self.attached("transform", limits=limits)
         session.deliver("emit 1 1990", "emit 4", "emit 3 1500", "emit 1 1 nowhere", "emit 3")
         by = {o.first: o for o in session.outcomes(5)}
-        self.assertEqual([by[i].error.code for i in range(1, 5)], [304, 305, 305, 306])
+        self.assertEqual([by[i].error.code for i in range(1, 5)], [304, 305, 305, 1999])
         self.assertEqual(len(by[5].emissions), 3)
+        self.finish(broker, session)
+
+    def test_a_port_that_is_not_there(self):
+        broker, session = self.attached("astray", program="kinds")
+        session.deliver("x")
+        self.assertEqual(session.outcomes(1)[0].error.code, 306)
         self.finish(broker, session)
 
     def test_extends_while_a_handler_works_and_stops_after_the_timeout(self):
@@ -212,6 +244,41 @@ class Window(Case):
         session.deliver("a", "b", "retry 5", keys=[b"x", b"y", b"x"])
         kinds = {i: o.kind for o in session.outcomes(3) for i in session.covered(o)}
         self.assertEqual(kinds, {1: RETRY, 2: RELEASED, 3: RETRY})
+        self.finish(broker, session)
+
+    def test_what_is_void_in_several_windows_is_released_in_order(self):
+        broker, session = self.attached("window", {"config": b'{"records": 3, "by_key": true}',
+                                                   "inputs": (("up", pb.ORDERING_TOTAL),)})
+        session.deliver("retry", "b", "c", "b", "a", "a", keys=[b"x", b"y", b"z", b"y", b"x", b"x"])
+        outcomes = session.outcomes(6)
+        self.assertEqual([(session.covered(o), o.kind) for o in outcomes],
+                         [([1, 5, 6], RETRY), ([2], RELEASED), ([3], RELEASED), ([4], RELEASED)])
+        self.finish(broker, session)
+
+    def test_a_key_that_lags_is_measured_by_itself(self):
+        """Its records are late when its own event times have passed them, until they are where the watermark is."""
+        broker, session = self.attached("timed", program="kinds")
+        second = 10**6
+        def deliver(payload, key, time, id):
+            session.deliver(payload, key=key, times=[time * second], ids=[id])
+        deliver("again", b"a", 5, 1)
+        deliver("x", b"b", 99, 2)
+        self.assertEqual(session.outcomes(1)[0].kind, RETRY)
+        session.send(pong=pb.Pong(nonce=session.until_ping()))
+        deliver("y", b"a", 5, 1)  # comes again
+        deliver("y", b"a", 31, 3)  # kept behind it: of a window that ended long ago, but this key has not passed it
+        deliver("y", b"a", 33, 4)
+        deliver("y", b"a", 29, 5)  # 33 less a lateness of 2 has passed its window
+        by = {i: o for o in session.outcomes(4) for i in session.covered(o)}
+        self.assertEqual({i: o.kind for i, o in by.items()}, {3: ACCEPTED, 4: ACCEPTED, 5: ACCEPTED, 6: REJECTED})
+        self.assertEqual(by[6].error.code, 1000)
+        deliver("y", b"a", 99, 6)  # where the watermark is: it has caught up
+        deliver("y", b"b", 150, 7)
+        deliver("y", b"a", 110, 8)
+        by = {i: o for o in session.outcomes(3) for i in session.covered(o)}
+        self.assertEqual({i: o.kind for i, o in by.items()}, {2: ACCEPTED, 7: ACCEPTED, 9: REJECTED})
+        session.send(drain=pb.Drain(reason=1))
+        session.outcomes(1)
         self.finish(broker, session)
 
     def test_a_full_input_ends_the_oldest(self):
@@ -382,13 +449,37 @@ class Kinds(Case):
 
 class Ending(Case):
     def test_codes(self):
-        for code, spawned, expected in ((0, True, 0), (200, True, 2), (211, True, 1), (999, False, 2), (208, False, 2)):
-            broker, session = self.attached("transform", spawned=spawned)
-            session.close(code, "because\x1b[31m")
-            exit_code, err = broker.end()
-            self.assertEqual(exit_code, expected, code)
-            if code:
-                self.assertIn("because\\x1b", err)
+        for code, spawned, expected in ((0, True, 0), (200, True, 2), (211, True, 1), (212, True, 1), (999, False, 2), (208, False, 2)):
+            for is_welcome in (True, False):
+                broker = self.start("transform", spawned=spawned)
+                session = broker.accept()
+                if is_welcome:
+                    session.welcome()
+                session.close(code, "because\x1b[31m")
+                exit_code, err = broker.end()
+                self.assertEqual(exit_code, expected, code)
+                if code:
+                    self.assertIn("because\\x1b", err)
+
+    def test_a_spawned_worker_comes_again_where_that_can_help(self):
+        broker, session = self.attached("transform", spawned=True)
+        session.close(207, "the lease has expired")
+        session = broker.accept()
+        session.welcome()
+        session.deliver("echo")
+        session.outcomes(1)
+        self.finish(broker, session)
+
+    def test_a_close_before_welcome_is_read(self):
+        """What is unread when a socket is closed would take the Close back."""
+        for answer, code in ((b"\x08\xe8\x07\x1a\x03\x08\xcf\x0f", 102), (b"\x08\xe8\x07\x5a\x00", 107), (b"", 100)):
+            broker = self.start("transform", spawned=True)
+            session = broker.accept()
+            for frame in (answer, *[b"\x08\xe8\x07\x3a\x00"] * 100):
+                session.raw(frame)
+            self.assertEqual(session.until("close").code, code)
+            session.socket.close()
+            self.assertEqual(broker.end()[0], 2)
 
     def test_refused_at_hello(self):
         broker = self.start("transform", spawned=True)

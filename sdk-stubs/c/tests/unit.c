@@ -140,7 +140,7 @@ static void test_output_against_libprotobuf_c(void) {
     swi_limits limits = {1 << 20, 1005, 10, 1 << 20, 1 << 22, ports, 2};
     sw_record *base = swi_record_from_json(
         sw_text("{\"key\": \"k\", \"text\": \"p\", \"schema\": \"s\", \"schema_version\": 3, \"event_time\": -5, "
-                "\"attributes\": {\"number\": 1, \"kept\": \"yes\"}}"), wrong);
+                "\"attributes\": {\"number\": 1, \"kept\": \"yes\"}}"), NULL, wrong);
     CHECK(base != NULL);
     base->id = 1000000;
     emit_all(&emitter, &limits, base);
@@ -246,7 +246,7 @@ static void test_record_json(void) {
                          "{\"attributes\": {\"a\": []}}", "{\"attributes\": 1}", "not json"};
     char wrong[256];
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        sw_record *record = swi_record_from_json(sw_text(cases[i][0]), wrong);
+        sw_record *record = swi_record_from_json(sw_text(cases[i][0]), NULL, wrong);
         swi_buffer line = {0};
         CHECK(record != NULL);
         if (record == NULL) continue;
@@ -260,9 +260,38 @@ static void test_record_json(void) {
         swi_record_free(record);
     }
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        CHECK(swi_record_from_json(sw_text(bad[i]), wrong) == NULL);
+        CHECK(swi_record_from_json(sw_text(bad[i]), NULL, wrong) == NULL);
         CHECK(wrong[0] != 0);
     }
+}
+
+/* Handlers see in `--test` what they would see under a broker, hops and their names included. */
+static void test_lineage_of_json(void) {
+    char wrong[256];
+    swi_runs *runs = swi_runs_make();
+    sw_bytes line = sw_text(
+        "{\"lineage\": {\"id\": \"000102030405060708090a0b0c0d0e0f\", \"root\": \"100102030405060708090A0B0C0D0E0F\", "
+        "\"parents\": [\"200102030405060708090a0b0c0d0e0f\", \"no id\"], \"parents_truncated\": true, "
+        "\"ingest_time\": \"2026-01-05T10:30:01.250000Z\", \"trace\": {\"traceparent\": \"00-1\", \"tracestate\": \"a=b\"}, "
+        "\"hops\": [{\"stage\": \"ingest\", \"version\": \"1.2\", \"instance\": \"1\", \"language\": \"rust\", "
+        "\"time\": \"2026-01-05T10:30:01.250001Z\", \"attempt\": 3}, {\"stage\": \"ingest\", \"version\": \"1.3\", \"what\": 1}]}}");
+    sw_record *first = swi_record_from_json(line, runs, wrong), *second = swi_record_from_json(line, runs, wrong);
+    for (int i = 0; i < 2; i++) {
+        const sw_lineage *lineage = sw_record_lineage(i == 0 ? first : second);
+        CHECK(lineage->id[0] == 0 && lineage->id[15] == 15 && lineage->root[0] == 16);
+        CHECK(lineage->parent_count == 1 && lineage->parents[0][0] == 32 && lineage->parents_truncated);
+        CHECK(same(lineage->traceparent, "00-1") && same(lineage->tracestate, "a=b"));
+        CHECK(lineage->ingest_time == 1767609001250000 && lineage->hop_count == 2);
+        CHECK(!strcmp(lineage->hops[0].stage, "ingest") && !strcmp(lineage->hops[0].version, "1.2"));
+        CHECK(!strcmp(lineage->hops[0].instance, "1") && !strcmp(lineage->hops[0].language, "rust"));
+        CHECK(lineage->hops[0].time == 1767609001250001 && lineage->hops[0].attempt == 3);
+        CHECK(!strcmp(lineage->hops[1].version, "1.3") && !strcmp(lineage->hops[1].language, ""));
+        CHECK(lineage->hops[1].time == lineage->ingest_time && lineage->hops[1].attempt == 1);
+    }
+    CHECK(swi_runs_number(runs, "ingest", "1.2", "1", "rust") == 1 && swi_runs_number(runs, "other", "", "", "") == 3);
+    swi_record_free(first);
+    swi_record_free(second);
+    swi_runs_free(runs);
 }
 
 /* ---- Windows ---- */
@@ -270,7 +299,7 @@ static void test_record_json(void) {
 static sw_record *timed(int64_t seconds, const char *key) {
     char line[128], wrong[256];
     snprintf(line, sizeof line, "{\"key\": \"%s\", \"text\": \"x\", \"event_time\": %lld}", key, (long long)seconds * 1000000);
-    return swi_record_from_json(sw_text(line), wrong);
+    return swi_record_from_json(sw_text(line), NULL, wrong);
 }
 
 static swi_place add(swi_windows *windows, int64_t seconds, const char *key, bool returned) {
@@ -361,6 +390,7 @@ int main(void) {
     test_error_texts();
     test_json();
     test_record_json();
+    test_lineage_of_json();
     test_event_time();
     test_gathering();
     test_bounds();

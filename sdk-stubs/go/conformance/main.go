@@ -16,20 +16,25 @@ func main() { os.Exit(run(os.Getenv("STAGEWIRE_STAGE"))) }
 func run(stage string) int {
 	switch stage {
 	case "transform":
-		var config json.RawMessage // byte for byte
-		return stagewire.RunTransform(func(record *stagewire.Record, out *stagewire.Emitter) error {
-			return transform(record, out, config)
-		}, stagewire.Config(&config))
+		return runTransform(1)
+	case "ordered":
+		return runTransform(4)
 	case "source":
 		config := sourceConfig{Partition: "p", Records: 10, PerEmit: 2, Keys: 3}
 		return stagewire.RunSource(config.run, stagewire.Config(&config))
 	case "window":
 		config := windowConfig{Records: 3}
 		return stagewire.RunWindow(stagewire.Bounds{}, join, stagewire.Config(&config), stagewire.BoundsFrom(config.bounds))
-	case "ordered":
-		fmt.Fprintln(os.Stderr, "conformance: ordered is not implemented: a worker of the Go SDK calls one handler at a time")
 	default:
-		fmt.Fprintf(os.Stderr, "conformance: there is no stage %q; STAGEWIRE_STAGE is transform, source or window\n", stage)
+		fmt.Fprintf(os.Stderr, "conformance: there is no stage %q; STAGEWIRE_STAGE is transform, ordered, source or window\n", stage)
 	}
 	return 2
+}
+
+// runTransform is `transform` with that many handlers at once.
+func runTransform(workers int) int {
+	var config json.RawMessage // byte for byte
+	return stagewire.RunTransform(func(record *stagewire.Record, out *stagewire.Emitter) error {
+		return transform(record, out, config)
+	}, stagewire.Config(&config), stagewire.Workers(workers))
 }

@@ -1,6 +1,7 @@
 import dev.stagewire.Bounds;
 import dev.stagewire.Default;
 import dev.stagewire.Emitter;
+import dev.stagewire.Json;
 import dev.stagewire.Output;
 import dev.stagewire.Partition;
 import dev.stagewire.Source;
@@ -42,49 +43,76 @@ public class Worker {
         if (record.payloadSize() == 0) {
             return;
         }
-        for (String directive : record.text().split(";")) {
-            String[] words = directive.split(" ");
-            switch (words[0]) {
-                case "echo" -> out.emit(record.output());
-                case "emit" -> emit(record, out, words);
-                case "attempt" -> out.emit(record.output().text(String.valueOf(record.attempt())));
-                case "id" -> out.emit(record.output().text(record.id()));
-                case "config" -> out.emit(record.output().text(dev.stagewire.Json.write(config)));
-                case "env" -> {
+        for (String directive : record.text().split(";", -1)) {
+            String[] words = directive.split(" ", -1);
+            String form = words[0] + " " + (words.length - 1);
+            Output output = record.output().port("out");
+            switch (form) {
+                case "echo 0" -> out.emit(output);
+                case "attempt 0" -> out.emit(output.text(String.valueOf(record.attempt())));
+                case "id 0" -> out.emit(output.text(record.id()));
+                case "config 0" -> out.emit(output.text(Json.write(config)));
+                case "emit 1", "emit 2", "emit 3" -> emit(output, out, words, directive);
+                case "env 1" -> {
                     String value = System.getenv(words[1]);
                     if (value != null) {
-                        out.emit(record.output().text(value));
+                        out.emit(output.text(value));
                     }
                 }
-                case "throw" -> throw new IllegalStateException(rest(directive, 1));
-                case "exit" -> Runtime.getRuntime().halt(Integer.parseInt(words[1]));
-                default -> verdict(directive);
+                case "exit 1" -> Runtime.getRuntime().halt((int) number(words, 1, 0, directive));
+                default -> {
+                    if (words[0].equals("throw") && words.length > 1) {
+                        throw new IllegalStateException(rest(directive, 1));
+                    }
+                    verdict(directive);
+                }
             }
         }
     }
 
-    static void emit(StageRecord record, Emitter out, String[] words) {
-        int size = words.length > 2 ? Integer.parseInt(words[2]) : 0;
-        for (int i = 0; i < Integer.parseInt(words[1]); i++) {
-            out.emit(record.output().payload(padded(i, size)).port(words.length > 3 ? words[3] : "out"));
+    static void emit(Output output, Emitter out, String[] words, String directive) {
+        long count = number(words, 1, 0, directive);
+        long size = number(words, 2, 0, directive);
+        String port = words.length > 3 ? words[3] : "out";
+        if (!port.equals("out") && !port.equals("side")) {
+            throw unknown(directive);
+        }
+        for (long i = 0; i < count; i++) {
+            out.emit(output.payload(padded(i, (int) size)).port(port));
         }
     }
 
     /** What windows obey, too. */
     static void verdict(String directive) throws InterruptedException {
-        String[] words = directive.split(" ");
+        String[] words = directive.split(" ", -1);
         switch (words[0]) {
-            case "wait" -> Thread.sleep(Long.parseLong(words[1]));
-            case "reject" -> throw Verdict.reject(code(words, 1), rest(directive, 2));
-            case "retry" -> throw Verdict.retry(Duration.ofMillis(words.length > 1 ? Long.parseLong(words[1]) : 0),
-                    code(words, 2), rest(directive, 3));
-            case "release" -> throw Verdict.release();
-            default -> throw Verdict.reject(1999, "no such directive: " + directive);
+            case "reject" -> throw Verdict.reject((int) number(words, 1, 1000, directive), rest(directive, 2));
+            case "retry" -> throw Verdict.retry(Duration.ofMillis(number(words, 1, 0, directive)),
+                    (int) number(words, 2, 1000, directive), rest(directive, 3));
+            case "release" -> throw words.length == 1 ? Verdict.release() : unknown(directive);
+            case "wait" -> {
+                if (words.length != 2) {
+                    throw unknown(directive);
+                }
+                Thread.sleep(number(words, 1, 0, directive));
+            }
+            default -> throw unknown(directive);
         }
     }
 
-    static int code(String[] words, int at) {
-        return words.length > at ? Integer.parseUnsignedInt(words[at]) : 1000;
+    /** A word as a number of 32 bits, in decimal. */
+    static long number(String[] words, int at, long otherwise, String directive) {
+        if (words.length <= at) {
+            return otherwise;
+        }
+        if (!words[at].matches("[0-9]{1,10}") || Long.parseLong(words[at]) > 0xFFFF_FFFFL) {
+            throw unknown(directive);
+        }
+        return Long.parseLong(words[at]);
+    }
+
+    static Verdict unknown(String directive) {
+        return Verdict.reject(1999, "no such directive: " + directive);
     }
 
     /** What stands behind so many words. */
@@ -130,13 +158,12 @@ public class Worker {
 
     static void collect(Window window, Emitter out) throws InterruptedException {
         for (StageRecord record : window) {
-            String directive = record.text().split(";", 2)[0];
-            if (directive.matches("(reject|retry|release|wait)( .*)?")) {
-                verdict(directive);
+            if (List.of("reject", "retry", "release", "wait").contains(record.text().split(" ", 2)[0])) {
+                verdict(record.text());
                 break;
             }
         }
         String payload = window.records().stream().map(StageRecord::text).collect(Collectors.joining(","));
-        out.emit(Output.of(payload).key(window.keyBytes()));
+        out.emit(Output.of(payload).key(window.keyBytes()).port("out"));
     }
 }

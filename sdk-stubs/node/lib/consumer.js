@@ -1,7 +1,7 @@
 // What consumers of all kinds share: the queue of Deliver frames, slices of the event loop's time, the ending.
 
 import { Calls } from './context.js';
-import { ClosedLanes } from './lanes.js';
+import { ClosedLanes, laneOf } from './lanes.js';
 import { judge, Outbox } from './outbox.js';
 import { showTrace } from './report.js';
 
@@ -119,6 +119,30 @@ export class Consumer {
     const window = this.session.windows.get(batch.input);
     if (window) this.session.granted(window, batch.count, batch.bytes);
     return batch;
+  }
+
+  /**
+   * Settles a record of a closed lane, which no handler is to see; false when its lane is open.
+   * @param {import('./record.js').Record} record
+   */
+  releaseIfVoid(record) {
+    if (!this.closed.has(record)) return false;
+    this.releaseVoid([record]);
+    return true;
+  }
+
+  /**
+   * Releases what is void, by now or soon, in the order of its ids. It may not be void: a retry that was the last attempt
+   * made a dead letter and voided nothing. Hence each of these gives back as well, so that its lane stays closed until
+   * the Pong behind it; and each is an outcome of its own, so that the first one, if it is real, voids the others. In
+   * one outcome every one of them would count as released, and a hundred of that cost an attempt (RT-2).
+   * @param {import('./record.js').Record[]} records
+   */
+  releaseVoid(records) {
+    for (const record of records.sort((a, b) => a.delivery - b.delivery)) {
+      this.outbox.release([record.delivery, record.delivery], 1);
+      this.closed.close(laneOf(this.session.inputs, record));
+    }
   }
 
   /** Gives back what is in the buffer. */

@@ -3,7 +3,8 @@
 //   given back          Ping leaves                 Pong is read           what was read before it is through
 //      | close(lane)       | behind the Settle         | joins the queue       | the lane is open
 //      +-------------------+---------------------------+-----------------------+
-//        every delivery of the lane is void: it is released without being handled
+//        every delivery of the lane is void: it is released without being handled. That gives back, too
+//        (Consumer.releaseVoid), so the lane stays closed until the Pong of the last such release
 
 import { ORDERING_KEY, ORDERING_NONE, REJECTED } from './codes.js';
 

@@ -72,11 +72,10 @@ export class Outbox {
     this.frame = new DataFrame(this.limit);
     this.outcomes = 0;
     this.deliveries = 0;
-    // Accepted without emissions, or released, and not yet written: neighbours share an outcome. That is allowed where
-    // some may be void: an outcome without emissions still applies to the rest (OR-4).
+    // Accepted without emissions, and not yet written: neighbours share an outcome. That is allowed where some may be
+    // void: an outcome without emissions still applies to the rest (OR-4).
     this.runFirst = 0;
     this.runLast = -1;
-    this.runIsReleased = false;
   }
 
   get isEmpty() {
@@ -88,27 +87,11 @@ export class Outbox {
    * @param {number} delivery
    */
   filter(delivery) {
-    if (this.runLast + 1 === delivery && this.runLast >= 0 && !this.runIsReleased) this.runLast = delivery;
-    else this.#beginRun(delivery, false);
-  }
-
-  /**
-   * RELEASED: one of many, as when a lane is closed.
-   * @param {number} delivery
-   */
-  releaseOne(delivery) {
-    if (this.runLast + 1 === delivery && this.runLast >= 0 && this.runIsReleased) this.runLast = delivery;
-    else this.#beginRun(delivery, true);
-  }
-
-  /**
-   * @param {number} delivery
-   * @param {boolean} isReleased
-   */
-  #beginRun(delivery, isReleased) {
-    this.#closeRun();
-    this.runFirst = this.runLast = delivery;
-    this.runIsReleased = isReleased;
+    if (this.runLast + 1 === delivery && this.runLast >= 0) this.runLast = delivery;
+    else {
+      this.#closeRun();
+      this.runFirst = this.runLast = delivery;
+    }
   }
 
   /**
@@ -194,8 +177,7 @@ export class Outbox {
     const ranges = [this.runFirst, this.runLast];
     this.runLast = -1;
     this.#begin(64);
-    if (this.runIsReleased) putReleased(this.frame, ranges);
-    else putAccepted(this.frame, ranges, [], []);
+    putAccepted(this.frame, ranges, [], []);
     this.outcomes++;
     this.deliveries += ranges[1] - ranges[0] + 1;
   }

@@ -28,8 +28,7 @@ export class PerBatch extends Consumer {
     const records = [];
     for (let i = 0; i < batch.count; i++) {
       const record = new Record(origin, batch.first + i, batch.frame, batch.bounds[2 * i], batch.bounds[2 * i + 1]);
-      if (this.closed.isAny && this.closed.has(record)) this.outbox.releaseOne(record.delivery);
-      else records.push(record);
+      if (!this.closed.isAny || !this.releaseIfVoid(record)) records.push(record);
     }
     return records;
   }

@@ -12,7 +12,6 @@ import { Consumer } from './consumer.js';
 import { Context } from './context.js';
 import { Emission } from './emission.js';
 import { givesBack, laneOf } from './lanes.js';
-import { rangesOf } from './outbox.js';
 import { Record } from './record.js';
 import { checkSinkResult, collect, collectAsync } from './results.js';
 
@@ -74,7 +73,7 @@ export class PerRecord extends Consumer {
 
   /** @param {Record} record */
   #begin(record) {
-    if (this.closed.isAny && this.closed.has(record)) return this.outbox.releaseOne(record.delivery);
+    if (this.closed.isAny && this.releaseIfVoid(record)) return;
     if (this.lanes === null) return this.#call(record, '');
     const lane = laneOf(this.session.inputs, record);
     const waiting = lane === '' ? undefined : this.lanes.get(lane);
@@ -220,8 +219,7 @@ export class PerRecord extends Consumer {
   #void(record) {
     const lane = laneOf(this.session.inputs, record);
     this.closed.close(lane);
-    const waiting = this.lanes?.get(lane)?.splice(0) ?? [];
-    if (waiting.length > 0) this.outbox.release(rangesOf(waiting), waiting.length);
+    this.releaseVoid(this.lanes?.get(lane)?.splice(0) ?? []);
   }
 
   #unblock() {

@@ -152,12 +152,8 @@ export class Windowing extends Consumer {
     const now = performance.now();
     for (let i = 0; i < batch.count; i++) {
       const record = new Record(origin, batch.first + i, batch.frame, batch.bounds[2 * i], batch.bounds[2 * i + 1]);
-      if (this.closed.isAny && this.closed.has(record)) {
-        this.outbox.releaseOne(record.delivery);
-        this.#expect([record]);
-        continue;
-      }
-      this.#place(record, now);
+      if (this.closed.isAny && this.releaseIfVoid(record)) this.#expect([record]);
+      else this.#place(record, now);
     }
   }
 
@@ -315,9 +311,9 @@ export class Windowing extends Consumer {
       pane.records = pane.records.filter((each) => !isVoid(each));
     }
     this.ready = this.ready.filter((each) => each.records.length > 0);
-    if (taken.length > 0) this.outbox.release(rangesOf(taken), taken.length);
-    this.#expect(taken);
     for (const lane of first.keys()) this.closed.close(lane);
+    this.releaseVoid(taken);
+    this.#expect(taken);
   }
 
   /** Takes all that has come into windows. */

@@ -13,7 +13,7 @@ const input = (ordering) => ({ inputs: [{ number: 0, stage: 's', maxUnsettledRec
 const of = (...payloads) => payloads.map((each) => record(each, { key: each[0] }));
 const verdictOf = (outcomes) => Object.fromEntries(outcomes.flatMap((each) => idsOf(each).map((id) => [id, each.kind])));
 
-/** Plays the broker without answering a Ping, other than by `peer.pong()`. */
+/** Plays the broker without answering a Ping, other than by `peer.pong()` and `peer.pongs()`. */
 async function play(stage, changes, body) {
   const run = await work(stage, async (peer) => {
     peer.unanswered = [];
@@ -50,10 +50,10 @@ for (const [name, wrap, concurrency] of WAYS) {
         assert.equal(peer.settledBeforePing.has(2), true, 'the Ping is behind the Settle');
         await peer.deliver(of('a4', 'b3', '-')); // on their way when the broker learned of it
         assert.deepEqual(verdictOf(await peer.outcomes(3)), { 6: RELEASED, 7: ACCEPTED, 8: ACCEPTED });
-        peer.pong();
+        await peer.pongs();
         await peer.deliver(of('a1', 'a2', 'a3', 'a4'));
         assert.deepEqual(verdictOf(await peer.outcomes(4)), { 9: ACCEPTED, 10: ACCEPTED, 11: ACCEPTED, 12: ACCEPTED });
-        assert.equal(peer.hasPing(), false, 'one Ping is enough');
+        assert.equal(await peer.pongs(), 0, 'no Ping behind what gives nothing back');
       });
       assert.deepEqual(handled.filter((each) => each[0] === 'a'), ['a1', 'a1', 'a2', 'a3', 'a4']);
       assert.deepEqual(handled.filter((each) => each[0] === 'b'), ['b1', 'b2', 'b3']);
@@ -115,15 +115,51 @@ test('rejected: what is behind it is handled', async () => {
   assert.deepEqual(handled, ['a1', 'a2']);
 });
 
-test('lanes that are closed together share a Ping; what is released together shares an outcome', async () => {
+for (const [name, wrap, concurrency] of WAYS) {
+  test(`a release of what is void counts as giving back, ${name}: its lane opens behind the last of them`, async () => {
+    // The broker has made a1 a dead letter, so nothing was void: a2 is released in truth, and voids a3, which is under way.
+    const { handler, handled } = failing(['a1']);
+    await play(transform(wrap(handler), { concurrency }), {}, async (peer) => {
+      await peer.deliver(of('a1'), [5]);
+      assert.deepEqual(verdictOf(await peer.outcomes(1)), { 1: RETRY });
+      await peer.until(() => peer.hasPing(), 'a Ping');
+      await peer.deliver(of('a2'));
+      assert.deepEqual(verdictOf(await peer.outcomes(1)), { 2: RELEASED });
+      await peer.until(() => peer.hasPing(2), 'a Ping behind the release');
+      assert.equal(peer.settledBeforePing.has(2), true, 'the Ping is behind the Settle');
+      peer.pong();
+      await peer.deliver(of('a3', 'b1'));
+      assert.deepEqual(verdictOf(await peer.outcomes(2)), { 3: RELEASED, 4: ACCEPTED });
+      assert.equal(await peer.pongs(), 2);
+      await peer.deliver(of('a2', 'a3'));
+      assert.deepEqual(verdictOf(await peer.outcomes(2)), { 5: ACCEPTED, 6: ACCEPTED });
+    });
+    assert.deepEqual(handled, ['a1', 'b1', 'a2', 'a3']);
+  });
+}
+
+test('each release of what is void is an outcome of its own, in the order of the ids', async () => {
+  const stages = [
+    sink(failing(['a1']).handler), sink(async () => { throw new Retry(); }, { concurrency: 4 }),
+    sink(() => { throw new Retry(); }, { batch: true }), window(() => { throw new Retry(); }, { records: 1, byKey: true }),
+  ];
+  for (const stage of stages) {
+    await play(stage, {}, async (peer) => {
+      await peer.deliver(of('a1'));
+      await peer.deliver(of('a2', 'a3', 'a4'));
+      const outcomes = await peer.outcomes(4);
+      assert.deepEqual(outcomes.map((each) => [each.kind, ...idsOf(each)]), [[RETRY, 1], [RELEASED, 2], [RELEASED, 3], [RELEASED, 4]]);
+    });
+  }
+});
+
+test('lanes that are closed together share a Ping: there is one behind each Settle', async () => {
   const { handler } = failing(['a1', 'b1']);
   await play(sink(handler), {}, async (peer) => {
     await peer.deliver(of('a1', 'b1', ...Array(50).fill(['a2', 'b2']).flat()));
     const outcomes = await peer.outcomes(102);
-    assert.deepEqual(outcomes.map((each) => [each.kind, each.first, each.last]), [[RETRY, 1, 0], [RETRY, 2, 0], [RELEASED, 3, 102]]);
-    await peer.until(() => peer.hasPing(), 'a Ping');
-    peer.pong();
-    assert.equal(peer.hasPing(), false);
+    assert.deepEqual(outcomes.map((each) => each.kind), [RETRY, RETRY, ...Array(100).fill(RELEASED)]);
+    assert.equal(await peer.pongs(), peer.settles); // one, unless the worker was so slow that its slice ended
     await peer.deliver(of('a1', 'b1'));
     assert.deepEqual(verdictOf(await peer.outcomes(2)), { 103: ACCEPTED, 104: ACCEPTED });
   });
@@ -145,7 +181,7 @@ for (const [name, wrap] of [['synchronous', (f) => f], ['asynchronous', (f) => a
       assert.deepEqual(verdictOf(await peer.outcomes(4)), { 4: RELEASED, 5: ACCEPTED, 6: RELEASED, 7: ACCEPTED });
       await peer.deliver(of('a4', 'b3')); // nothing is left of it: no call
       assert.deepEqual(verdictOf(await peer.outcomes(2)), { 8: RELEASED, 9: RELEASED });
-      peer.pong();
+      await peer.pongs();
       await peer.deliver(of('a1', 'b1'));
       assert.deepEqual(verdictOf(await peer.outcomes(2)), { 10: REJECTED, 11: REJECTED });
       await peer.deliver(of('a2', 'a3'));
@@ -176,7 +212,7 @@ test('a lane that is given back again while it is closed opens at the last of it
     peer.pong();
     await peer.deliver([at(2, 'void')]);
     assert.deepEqual(verdictOf(await peer.outcomes(1)), { 4: RELEASED });
-    peer.pong();
+    await peer.pongs();
     await peer.deliver([at(1, 'y')]);
     peer.drain(1, 0);
     assert.deepEqual(verdictOf(await peer.outcomes(1)), { 5: ACCEPTED });

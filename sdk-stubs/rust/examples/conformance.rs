@@ -15,10 +15,12 @@ fn main() -> ExitCode {
         "transform" => Stage::new().transform_with(|config: Box<RawValue>| {
             move |record: &Record, out: &mut Emitter| obey(record, config.get(), out)
         }),
+        "ordered" => Stage::new().workers(4).transform_with(|config: Box<RawValue>| {
+            move |record: &Record, out: &mut Emitter| obey(record, config.get(), out)
+        }),
         "source" => Stage::new().source_with(count),
         "window" => Stage::new().window_with(|config: WindowConfig| (config.windows(), join)),
-        "ordered" => refuse("`ordered` is not implemented: this SDK calls one handler at a time"),
-        _ => refuse(&format!("STAGEWIRE_STAGE is {stage:?}; it has to be transform, source or window")),
+        _ => refuse(&format!("STAGEWIRE_STAGE is {stage:?}; it has to be transform, ordered, source or window")),
     }
 }
 

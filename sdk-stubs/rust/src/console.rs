@@ -5,12 +5,12 @@ use crate::limits::{FAILURES_SHOWN, MAX_TEXT};
 /// Sentences for people, on standard error.
 pub struct Console {
     pub stage: String,
-    stderr: Box<dyn Write>,
+    stderr: Box<dyn Write + Send>,
     failures: u32,
 }
 
 impl Console {
-    pub fn new(stderr: Box<dyn Write>) -> Self {
+    pub fn new(stderr: Box<dyn Write + Send>) -> Self {
         Console { stage: String::new(), stderr, failures: 0 }
     }
 

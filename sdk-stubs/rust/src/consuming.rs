@@ -38,9 +38,9 @@ pub fn serve_records(session: &mut Session, handler: &mut RecordHandler, console
             continue;
         }
         emitter.reset();
-        session.watch.begin();
+        session.watch().begin();
         let mut result = call(|| handler(&record, &mut emitter));
-        session.watch.end();
+        session.watch().end();
         // Before any wait for credit: none would ever come for what is too large (CR-8).
         if result.is_ok() && !emitter.is_empty() {
             result = emitter.verdict(record.delivery());
@@ -59,6 +59,13 @@ fn settle(session: &mut Session, record: Record, result: Result<(), Verdict>, em
             }
             session.give_back(&[record], verdict);
         }
+        result => settle_for_good(session, delivery, result, emitter),
+    }
+}
+
+/// Settles a record that does not come again.
+pub fn settle_for_good(session: &Session, delivery: u64, result: Result<(), Verdict>, emitter: &Emitter) {
+    match result {
         Err(verdict) => session.writer.settle(&[Span::one(delivery)], verdict.outcome(), &[]),
         Ok(()) if emitter.is_empty() => session.writer.accept(delivery),
         Ok(()) => {
@@ -93,9 +100,9 @@ pub fn serve_batches(session: &mut Session, limit: usize, handler: &mut BatchHan
             session.give_back(batch.records(), Verdict::Release);
             continue;
         }
-        session.watch.begin();
+        session.watch().begin();
         let result = call(|| handler(&batch));
-        session.watch.end();
+        session.watch().end();
         settle_all(session, &batch, result, &emitter, console);
     }
     Left::Leaving(SIGNALLED)

@@ -131,9 +131,9 @@ impl Holder<'_> {
             return self.release(window.records());
         }
         self.emitter.reset();
-        self.session.watch.begin();
+        self.session.watch().begin();
         let result = call(|| (self.handler)(&window, &mut self.emitter));
-        self.session.watch.end();
+        self.session.watch().end();
         let result = result.and_then(|()| self.emitter.verdict_for(&window));
         // Rejected ones never come back, the others do, behind the watermark.
         let comes_again = matches!(&result, Err(verdict) if verdict.gives_back());

@@ -4,6 +4,7 @@ use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use crate::credit::{Charge, InputWindow, OutputCredit};
+use crate::crew::Crew;
 use crate::frame::Fault;
 use crate::lanes::Lanes;
 use crate::limits::LEAVE_TIMEOUT;
@@ -42,6 +43,15 @@ pub struct State {
     pub inputs: Vec<InputWindow>,
     pub outputs: Vec<OutputCredit>,
     reserve: u64,
+    /// Of outcomes that wait for credit, the longest first.
+    pub claims: Vec<Claim>,
+    pub crew: Crew,
+}
+
+/// What an outcome waits for.
+pub struct Claim {
+    ticket: u64,
+    charges: Vec<Charge>,
 }
 
 impl Hub {
@@ -133,6 +143,8 @@ impl Hub {
         self.input_ended.store(false, Ordering::Relaxed);
         state.queue.clear();
         state.lanes = Lanes::default();
+        state.crew = Crew::default();
+        state.claims.clear();
         state.reserve = welcome.stamp_reserve;
         state.inputs = welcome.inputs.iter().map(|i| InputWindow::new(i.number, welcome.max_record)).collect();
         state.outputs = welcome.outputs.iter().map(|o| OutputCredit::new(o.number)).collect();
@@ -143,6 +155,26 @@ impl Hub {
 impl State {
     pub fn fits(&self, charges: &[Charge]) -> bool {
         charges.iter().zip(&self.outputs).all(|(charge, output)| charge.records == 0 || output.fits(*charge, self.reserve))
+    }
+
+    /// Lets an outcome wait for credit; its number in the queue.
+    pub fn claim(&mut self, charges: &[Charge]) -> u64 {
+        let ticket = self.claims.last().map_or(0, |claim| claim.ticket + 1);
+        self.claims.push(Claim { ticket, charges: charges.to_vec() });
+        ticket
+    }
+
+    /// It waits no longer; others may go then.
+    pub fn withdraw(&mut self, ticket: u64) {
+        self.claims.retain(|claim| claim.ticket != ticket);
+    }
+
+    /// Whether there is credit for it, and none that has waited longer wants credit of the same output.
+    pub fn may_go(&self, ticket: u64) -> bool {
+        let mut earlier = self.claims.iter().take_while(|claim| claim.ticket < ticket);
+        let own = self.claims.iter().find(|claim| claim.ticket == ticket).expect("a claim that has been made");
+        let shares = |other: &Claim| own.charges.iter().zip(&other.charges).any(|(a, b)| a.records > 0 && b.records > 0);
+        !earlier.any(shares) && self.fits(&own.charges)
     }
 
     pub fn use_up(&mut self, charges: &[Charge]) {

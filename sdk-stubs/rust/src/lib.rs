@@ -20,6 +20,7 @@
 //! reader   socket -> frames; answers Ping, books credit, queues records; never waits for a handler
 //! main     takes records from the queue, into windows if there are any, calls the handler, gathers
 //!          outcomes, writes Settle frames
+//! crew     with `workers`: several threads that call the handler, in the place of main
 //! keeper   writes gathered outcomes that have waited too long; Extend while records are held, but for a
 //!          handler that has had its time
 //! signals  lets main finish what is at hand and leave
@@ -30,7 +31,7 @@
 //! settlement of its record, or of its window, or not at all.
 //!
 //! Where to look: `worker` (connections and how they end), `session` and `hub` (what one connection's
-//! threads share), `lanes` (what is void), `consuming`, `holding` and `producing` (the kinds of stages),
+//! threads share), `lanes` (what is void), `consuming`, `crew`, `holding` and `producing` (the kinds of stages),
 //! `panes` (which record belongs to which window), `rehearsal` (`--test`), `wire`, `frame` and `settle`
 //! (bytes).
 
@@ -43,6 +44,7 @@ mod config;
 mod console;
 mod consuming;
 mod credit;
+mod crew;
 mod emitter;
 mod frame;
 mod handshake;
@@ -74,6 +76,7 @@ mod window;
 mod windows;
 mod wire;
 mod worker;
+mod workers;
 
 pub use arguments::source_arguments;
 pub use codes::Code;
@@ -86,6 +89,7 @@ pub use stage::Stage;
 pub use verdict::Verdict;
 pub use window::{Batch, Window};
 pub use windows::{Late, Windows};
+pub use workers::Workers;
 
 #[cfg(test)]
 mod tests;

@@ -17,6 +17,9 @@ pub const FRAME_HEADROOM: usize = 16;
 /// A range of deliveries in an outcome, at most: two varints with their tags, its own tag and length.
 pub const RANGE: usize = 24;
 
+/// Ranges of plain acceptances that are gathered in one outcome.
+pub const RANGES_GATHERED: usize = 512;
+
 /// Gathered outcomes are written at this size, bytes: larger gains nothing, and waits longer.
 pub const SETTLE_TARGET: usize = 64 * 1024;
 /// Gathered outcomes are written after about this time even if the handler is still busy.

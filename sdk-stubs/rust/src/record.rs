@@ -55,7 +55,8 @@ impl Delivered {
     /// Voids those from index `from` on whose lane is one of the wanted, and calls `tell` with the delivery
     /// and the lane of each.
     pub fn void(&mut self, from: usize, inputs: &[pb::Input], is_wanted: impl Fn(Lane) -> bool, mut tell: impl FnMut(u64, Lane)) {
-        for (parts, delivery) in self.parts.iter_mut().zip(self.first..).skip(from) {
+        for (index, parts) in self.parts.iter_mut().enumerate().skip(from) {
+            let delivery = self.first + index as u64; // no range: behind the last id there is none
             let key = &self.frame[parts.key.start as usize..parts.key.end as usize];
             match lane_of(inputs, self.input, key).filter(|lane| !parts.is_void && is_wanted(*lane)) {
                 Some(lane) => tell(delivery, lane),
@@ -308,7 +309,7 @@ pub fn decode_deliver(frame: Vec<u8>, range: Range<usize>) -> Result<Delivered, 
         }
     }
     let is_sound = batch.first != 0
-        && batch.first.checked_add(batch.parts.len() as u64).is_some()
+        && (batch.first - 1).checked_add(batch.parts.len() as u64).is_some()
         && (attempts.is_empty() || attempts.len() == batch.parts.len());
     if !is_sound {
         let message = "a Deliver's delivery ids or attempts do not fit its records";

@@ -55,6 +55,10 @@ fn rehearse(work: &mut Work, arguments: &Arguments, out: &mut dyn Write, err: &m
             let batch = Batch::new(vec![record]);
             rehearsal.judge(&batch, |emitter| handler(&batch.records()[0], emitter));
         }),
+        Work::Shared(_, handler) => lines.try_each(|record| {
+            let batch = Batch::new(vec![record]);
+            rehearsal.judge(&batch, |emitter| handler(&batch.records()[0], emitter));
+        }),
         Work::Batches(limit, handler) => rehearsal.batches(&mut lines, *limit, handler),
         Work::Windows(windows, handler) => rehearsal.windows(&mut lines, windows, handler),
     };

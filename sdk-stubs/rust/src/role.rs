@@ -9,6 +9,8 @@ use crate::window::{Batch, Window};
 use crate::windows::Windows;
 
 pub type RecordHandler = Box<dyn FnMut(&Record, &mut Emitter) -> Result<(), Verdict>>;
+/// Called by several threads.
+pub type SharedHandler = Box<dyn Fn(&Record, &mut Emitter) -> Result<(), Verdict> + Send + Sync>;
 pub type BatchHandler = Box<dyn FnMut(&Batch) -> Result<(), Verdict>>;
 pub type WindowHandler = Box<dyn FnMut(&Window, &mut Emitter) -> Result<(), Verdict>>;
 pub type SourceFunction = Box<dyn FnOnce(&Source) -> Result<(), SourceError> + Send>;
@@ -18,6 +20,8 @@ pub type MakeSource = Box<dyn FnOnce(&[u8]) -> Result<SourceFunction, String>>;
 /// What a stage does with records.
 pub enum Work {
     Records(RecordHandler),
+    /// So many records at once.
+    Shared(usize, SharedHandler),
     /// At most so many records at once.
     Batches(usize, BatchHandler),
     Windows(Windows, WindowHandler),
@@ -27,7 +31,8 @@ impl Work {
     fn check(&self) -> Result<(), String> {
         match self {
             Work::Batches(0, _) => Err("a batch holds at least one record, not 0".into()),
-            Work::Records(_) | Work::Batches(..) => Ok(()),
+            Work::Shared(0, _) => Err("a stage has at least one worker, not 0".into()),
+            Work::Records(_) | Work::Shared(..) | Work::Batches(..) => Ok(()),
             Work::Windows(windows, _) => windows.check(),
         }
     }
@@ -101,6 +106,14 @@ impl Role {
             let config = config::decode(config)?;
             Ok(Box::new(move |source: &Source| function(config, source)))
         })))
+    }
+
+    /// How many handlers there may be at once.
+    pub fn callers(&self) -> usize {
+        match self {
+            Role::Consumer(Consumer { work: Some(Work::Shared(count, _)), .. }) => *count,
+            _ => 1,
+        }
     }
 
     pub fn is_source(&self) -> bool {

@@ -25,9 +25,10 @@ pub struct Session {
     pub hub: Arc<Hub>,
     pub writer: Arc<Writer>,
     pub welcome: Arc<pb::Welcome>,
-    pub watch: Arc<Watch>,
+    /// Of each that calls handlers; most stages have one.
+    pub watches: Arc<[Watch]>,
     stream: UnixStream,
-    context: Arc<Context>,
+    pub context: Arc<Context>,
     threads: Vec<JoinHandle<()>>,
     batch: Option<Delivered>,
     at: usize,
@@ -50,7 +51,7 @@ impl Session {
         input: BufReader<UnixStream>,
         welcome: Arc<pb::Welcome>,
         max_frame: u32,
-        timeout: Duration,
+        watches: &Arc<[Watch]>,
     ) -> Result<Self, Fault> {
         let writer = Arc::new(Writer::new(Box::new(stream.try_clone()?), welcome.max_frame));
         let context = Arc::new(Context { inputs: welcome.inputs.clone(), ..Context::default() });
@@ -66,14 +67,18 @@ impl Session {
             // The limit in force (LM-1) is the broker's, when that is the lesser.
             max_frame: u32::try_from(welcome.max_frame).map_or(max_frame, |limit| limit.min(max_frame)),
         };
-        let watch = Arc::new(Watch::new(timeout));
         let lease = Duration::from_millis(u64::from(welcome.lease_ms));
-        let (kept, watched) = (writer.clone(), watch.clone());
+        let (kept, watched) = (writer.clone(), watches.clone());
         let threads = vec![
             thread::spawn(move || reader.run()),
             thread::spawn(move || keeper::keep(&kept, lease, &watched)),
         ];
-        Ok(Session { hub, writer, welcome, watch, stream, context, threads, batch: None, at: 0, seen_news: 0 })
+        Ok(Session { hub, writer, welcome, watches: watches.clone(), stream, context, threads, batch: None, at: 0, seen_news: 0 })
+    }
+
+    /// Of who calls handlers in main.
+    pub fn watch(&self) -> &Watch {
+        &self.watches[0]
     }
 
     /// Takes a record out of the queue. With nothing to do it first writes what is gathered, then waits
@@ -146,18 +151,32 @@ impl Session {
     }
 
     /// Waits until the broker's credit covers the charges, and uses it. `false`: the session has ended,
-    /// or a signal came and no credit for a while after it.
+    /// or a signal came and no credit for a while after it. Nobody keeps a part of the credit while it waits
+    /// for the rest, and a large outcome is not overtaken by small ones for ever: see `State::may_go`.
     pub fn reserve(&self, charges: &[Charge]) -> bool {
-        let mut state = self.wait_flushed(None, |state| state.fits(charges) || state.leave_by.is_some());
+        let mut state = self.hub.lock();
+        if state.ended.is_none() && state.claims.is_empty() && state.fits(charges) {
+            state.use_up(charges);
+            return true;
+        }
+        let ticket = state.claim(charges);
+        drop(state);
+        let mut state = self.wait_flushed(None, |state| state.may_go(ticket) || state.leave_by.is_some());
         // A signal came while credit is short: others may be stuck for good, and we have to go.
-        if !state.fits(charges) && state.ended.is_none() {
+        if !state.may_go(ticket) && state.ended.is_none() {
             let leave_by = state.leave_by;
             drop(state);
-            state = self.wait_flushed(leave_by, |state| state.fits(charges));
+            state = self.wait_flushed(leave_by, |state| state.may_go(ticket));
         }
         let can_emit = state.ended.is_none() && state.fits(charges);
         if can_emit {
             state.use_up(charges);
+        }
+        state.withdraw(ticket);
+        let is_awaited = !state.claims.is_empty();
+        drop(state);
+        if is_awaited {
+            self.hub.notify();
         }
         can_emit
     }
@@ -207,7 +226,7 @@ impl Session {
 
 /// Takes a Deliver out of the queue. Its records count as taken all at once: what is at hand is bounded
 /// by a frame, and booking them one by one would cost a lock for each.
-fn take_batch(state: &mut State, writer: &Writer) -> Option<Delivered> {
+pub fn take_batch(state: &mut State, writer: &Writer) -> Option<Delivered> {
     let batch = state.queue.pop_front()?;
     let window = state.inputs.iter_mut().find(|window| window.number == batch.input)?;
     if let Some(credit) = window.take(batch.parts.len(), batch.parts.iter().map(|parts| u64::from(parts.size)).sum()) {

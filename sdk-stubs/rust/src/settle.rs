@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use prost::Message;
 
 use crate::frame::{self, SETTLE};
-use crate::limits::{FRAME_HEADROOM, SETTLE_DELAY, SETTLE_TARGET};
+use crate::limits::{FRAME_HEADROOM, RANGES_GATHERED, SETTLE_DELAY, SETTLE_TARGET};
 use crate::pb;
 use crate::verdict::Verdict;
 use crate::wire::{append_tag, append_uint, append_varint, BYTES};
@@ -39,6 +39,19 @@ impl Span {
             self.last
         }
     }
+}
+
+/// The same deliveries, ascending.
+fn merged(mut spans: Vec<Span>) -> Vec<Span> {
+    spans.sort_unstable_by_key(|span| span.first);
+    let mut merged: Vec<Span> = Vec::with_capacity(spans.len());
+    for span in spans {
+        match merged.last_mut() {
+            Some(before) if before.last + 1 == span.first => before.last = span.last,
+            _ => merged.push(span),
+        }
+    }
+    merged
 }
 
 /// The writing side of a connection: whole frames, one after the other, and the outcomes gathered
@@ -175,9 +188,9 @@ struct Settler {
     /// FRAME_HEADROOM free bytes, then outcomes.
     buffer: Vec<u8>,
     head: Vec<u8>,
-    /// Consecutive plain acceptances, not yet encoded: a sink's Settle is a few bytes however many
-    /// records it covers.
-    accepted: Option<Span>,
+    /// Plain acceptances, in the order in which they were settled, not yet encoded: a sink's Settle is a few
+    /// bytes however many records it covers.
+    accepted: Vec<Span>,
     /// Deliveries settled by the encoded outcomes.
     gathered: u64,
     /// Deliveries whose Settle has been written.
@@ -201,7 +214,7 @@ impl Settler {
             max_frame: usize::try_from(max_frame).unwrap_or(usize::MAX),
             buffer: frame::open(SETTLE_TARGET + SETTLE_TARGET / 4),
             head: Vec::new(),
-            accepted: None,
+            accepted: Vec::new(),
             gathered: 0,
             settled: 0,
             extended_at: 0,
@@ -222,15 +235,18 @@ impl Settler {
     }
 
     fn has_work(&self) -> bool {
-        self.gathered > 0 || self.accepted.is_some()
+        self.gathered > 0 || !self.accepted.is_empty()
     }
 
     fn accept(&mut self, delivery: u64) {
-        match &mut self.accepted {
+        let count = self.accepted.len();
+        match self.accepted.last_mut() {
             Some(run) if run.last + 1 == delivery => run.last = delivery,
+            // Several handlers finish in any order.
+            Some(_) if count < RANGES_GATHERED => self.accepted.push(Span::one(delivery)),
             _ => {
                 self.close_accepted();
-                self.accepted = Some(Span::one(delivery));
+                self.accepted.push(Span::one(delivery));
                 self.since.get_or_insert_with(Instant::now);
             }
         }
@@ -247,14 +263,18 @@ impl Settler {
         self.write_if_full();
     }
 
-    fn settle(&mut self, spans: &[Span], mut outcome: pb::Outcome, emissions: &[u8]) {
+    fn settle(&mut self, spans: &[Span], outcome: pb::Outcome, emissions: &[u8]) {
+        self.close_accepted();
+        self.append_outcome(spans, outcome, emissions);
+        self.write_if_full();
+    }
+
+    fn append_outcome(&mut self, spans: &[Span], mut outcome: pb::Outcome, emissions: &[u8]) {
         let (first, more) = spans.split_first().expect("an outcome covers deliveries");
         outcome.first = first.first;
         outcome.last = first.wire_last();
         outcome.more = more.iter().map(|span| pb::Range { first: span.first, last: span.wire_last() }).collect();
-        self.close_accepted();
         self.append(spans.iter().map(|span| span.count()).sum(), &outcome.encode_to_vec(), emissions);
-        self.write_if_full();
     }
 
     /// Lets a Ping follow what was settled last, at once if that has been written already. Its number.
@@ -295,13 +315,12 @@ impl Settler {
     }
 
     fn close_accepted(&mut self) {
-        if let Some(run) = self.accepted.take() {
-            let mut head = Vec::with_capacity(32);
-            append_uint(&mut head, 1, run.first);
-            append_uint(&mut head, 2, run.wire_last());
-            append_uint(&mut head, 3, pb::OutcomeKind::Accepted as u64);
-            self.append(run.count(), &head, &[]);
+        if self.accepted.is_empty() {
+            return;
         }
+        let spans = merged(std::mem::take(&mut self.accepted));
+        let outcome = pb::Outcome { kind: pb::OutcomeKind::Accepted as i32, ..pb::Outcome::default() };
+        self.append_outcome(&spans, outcome, &[]);
     }
 
     fn flush(&mut self) {

@@ -16,6 +16,7 @@ use crate::verdict::Verdict;
 use crate::window::{Batch, Window};
 use crate::windows::Windows;
 use crate::worker::{Environment, Worker};
+use crate::workers::Workers;
 
 /// A stage to be: set what differs from the defaults, then run it as what it is. The run functions
 /// return when the pipeline has ended; hand their result on from `main`.
@@ -63,6 +64,12 @@ impl Stage {
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
+    }
+
+    /// Lets a transform or sink handle so many records at once in this process, in as many threads; those
+    /// of one key one after the other.
+    pub fn workers(self, count: usize) -> Workers {
+        Workers { stage: self, count }
     }
 
     /// Handles records one by one: what the handler emits and the settlement of the record are one
@@ -147,7 +154,7 @@ impl Stage {
         self.run(Role::source_with(function))
     }
 
-    fn run(self, role: Role) -> ExitCode {
+    pub(crate) fn run(self, role: Role) -> ExitCode {
         let arguments = match Arguments::parse(env::args_os().skip(1), role.is_source()) {
             Ok(arguments) => arguments,
             Err(message) => {

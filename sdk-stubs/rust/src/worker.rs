@@ -22,13 +22,14 @@ use crate::emitter::port_names;
 use crate::frame::Fault;
 use crate::handshake::{connect, Identity};
 use crate::hub::Hub;
+use crate::keeper::Watch;
 use crate::limits::{BACKOFF_FIRST, BACKOFF_LIMIT, BACKOFF_SILENCE};
 use crate::pb;
 use crate::producing;
 use crate::role::{Role, SourceFunction, Work};
 use crate::session::Session;
 use crate::stage::Stage;
-use crate::{consuming, holding};
+use crate::{consuming, crew, holding};
 
 /// What the broker's host, or whoever starts the worker, tells it.
 #[derive(Clone, Default)]
@@ -84,7 +85,7 @@ pub struct Worker {
 }
 
 impl Worker {
-    pub fn new(stage: Stage, role: Role, stderr: Box<dyn Write>) -> Self {
+    pub fn new(stage: Stage, role: Role, stderr: Box<dyn Write + Send>) -> Self {
         // Hello goes out before the configuration is known, so the role itself has to say it.
         let holds = matches!(&role, Role::Consumer(consumer) if consumer.holds);
         Worker {
@@ -170,7 +171,8 @@ impl Worker {
         if let Err((code, message)) = self.adopt(&welcome) {
             return Ending::Exit(code, message);
         }
-        let started = Session::start(self.hub.clone(), stream, input, welcome, self.identity.max_frame, self.timeout);
+        let watches: Arc<[Watch]> = (0..self.role.callers()).map(|_| Watch::new(self.timeout)).collect();
+        let started = Session::start(self.hub.clone(), stream, input, welcome, self.identity.max_frame, &watches);
         let mut session = match started {
             Ok(session) => session,
             Err(fault) => return self.judge(fault),
@@ -195,6 +197,7 @@ impl Worker {
             Role::Source(_) => producing::serve(session, &mut self.function),
             Role::Consumer(consumer) => match consumer.current() {
                 Work::Records(handler) => consuming::serve_records(session, handler, &mut self.console),
+                Work::Shared(_, handler) => crew::serve(session, handler, &mut self.console),
                 Work::Batches(limit, handler) => consuming::serve_batches(session, *limit, handler, &mut self.console),
                 Work::Windows(windows, handler) => holding::serve(session, windows, handler, &mut self.console),
             },

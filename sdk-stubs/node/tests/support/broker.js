@@ -54,6 +54,7 @@ export class Peer {
     this.granted = new Map();
     this.used = new Map();
     this.extends = 0;
+    this.settles = 0;
     /** Pings that came while `unanswered` is a list are answered by `pong()` only. */
     this.unanswered = null;
     this.settledBeforePing = new Set(); // deliveries that were settled when the last Ping came
@@ -83,6 +84,7 @@ export class Peer {
     if (kind === 'ping') this.settledBeforePing = new Set(this.settled);
     if (kind === 'credit' && message.number === 0) this.credit = message;
     if (kind === 'settle') {
+      this.settles++;
       assert.ok(length <= 512 * 1024 || message.outcomes.length === 1, `a Settle of ${length} bytes`);
       for (const outcome of message.outcomes) {
         this.#settled(outcome);
@@ -221,6 +223,13 @@ export class Peer {
   pong() {
     const nonce = this.unanswered.shift() ?? this.messages.splice(this.messages.findIndex((each) => each.kind === 'ping'), 1)[0].message.nonce;
     this.send({ pong: { nonce } });
+  }
+
+  /** Answers all of them, those included that are behind what was settled so far; how many. */
+  async pongs() {
+    this.send({ ping: { nonce: 1_000_000 } });
+    await this.expect('pong');
+    return (this.unanswered?.splice(0) ?? []).map((nonce) => this.send({ pong: { nonce } })).length;
   }
 
   /** The outcomes that settle the next so many deliveries. */

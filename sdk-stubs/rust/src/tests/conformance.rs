@@ -214,12 +214,20 @@ fn the_window_has_three_records_or_seconds() {
 }
 
 #[test]
-fn what_is_not_implemented_says_so() {
-    for (name, sentence) in [("ordered", "`ordered` is not implemented"), ("other", "\"other\"")] {
-        let broker = Broker::listening();
-        let stderr = Process::run(&mut program(), name, &broker, "aa").expect_exit(2);
-        assert!(stderr.contains(sentence), "{stderr}");
-    }
+fn another_name_is_refused() {
+    let broker = Broker::listening();
+    let stderr = Process::run(&mut program(), "other", &broker, "aa").expect_exit(2);
+    assert!(stderr.contains("\"other\""), "{stderr}");
+}
+
+/// Of four slow keys three keep a thread each; the fourth thread goes on.
+#[test]
+fn ordered_has_four_handlers() {
+    let mut stage = Stage::start("ordered", configured("{}", 1));
+    let slow = "wait 600000";
+    stage.link.deliver_keyed(&[("a", 0, slow), ("a", 0, "echo"), ("b", 0, slow), ("c", 0, slow), ("d", 0, "attempt;wait 1"), ("", 0, "echo")]);
+    let settled = stage.link.settled(2);
+    assert_eq!((emitted(&settled[&5]), emitted(&settled[&6])), ("4:1".into(), "4:echo".into()));
 }
 
 /// What the suite is told of this SDK is what Hello says.
@@ -228,7 +236,7 @@ fn the_features_are_those_of_hello() {
     let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("conformance");
     let file = std::fs::read_to_string(directory.join("conformance.yaml")).unwrap();
     let told: Vec<&str> = file.split("\nfeatures:\n").nth(1).unwrap().lines().map(str::trim).collect();
-    let said = ["transform", "source", "window"].map(|name| {
+    let said = ["transform", "ordered", "source", "window"].map(|name| {
         let stage = Stage::start(name, configured("{}", usize::from(name != "source")));
         let features = [&stage.hello.offered[..], &stage.hello.required[..]].concat().join(", ");
         stage.end();

@@ -2,6 +2,7 @@
 
 mod adversity;
 mod conformance;
+mod crew;
 mod panes;
 mod process;
 mod rehearsal;

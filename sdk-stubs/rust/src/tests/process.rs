@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 use super::*;
 use crate::output::Output;
 use crate::record::Record;
+use crate::role::Work;
 use crate::source::Source;
 use crate::{signals, Emitter};
 
@@ -35,6 +36,16 @@ fn worker_that_handles() {
         out.emit(&Output { payload: record.payload(), ..Output::default() });
         Ok(())
     }))
+}
+
+#[test]
+#[ignore = "a worker, started by other tests"]
+fn worker_of_two() {
+    serve(Role::fixed(Work::Shared(2, Box::new(|record, _| {
+        eprintln!("begun");
+        thread::sleep(Duration::from_millis(std::str::from_utf8(record.payload())?.parse()?));
+        Ok(())
+    }))))
 }
 
 #[test]
@@ -135,6 +146,21 @@ fn a_signal_lets_it_finish_what_is_at_hand_and_gives_back_the_rest() {
     process.terminate();
     expect_close(&mut link);
     assert_eq!(link.settled(1).keys().collect::<Vec<_>>(), [&1], "the others go back with the Close");
+    drop(link);
+    process.expect_exit(0);
+}
+
+#[test]
+fn a_signal_lets_all_handlers_finish() {
+    let broker = Broker::listening();
+    let mut process = Process::start("worker_of_two", &broker, "aa");
+    let mut link = broker.welcome(welcome_ordered(pb::Ordering::Key));
+    link.deliver_keyed(&[("a", 0, "1500"), ("a", 0, "1"), ("b", 0, "1500"), ("c", 0, "2")]);
+    process.expect_line("begun");
+    process.expect_line("begun");
+    process.terminate();
+    expect_close(&mut link);
+    assert_eq!(link.settled(2).keys().collect::<Vec<_>>(), [&1, &3], "the others go back with the Close");
     drop(link);
     process.expect_exit(0);
 }

@@ -15,9 +15,6 @@ use crate::wire::{append_bytes, append_bytes_always, append_uint};
 use crate::Emitter;
 
 const LIMIT: u32 = 4 << 20;
-/// Of exit-codes.json. One that passes fails the test, to be taken off the list.
-/// control-characters: what a broker says is not escaped before it is shown (LM-5).
-const KNOWN_FAILURES: &[&str] = &["control-characters"];
 
 #[derive(Deserialize)]
 struct Vector {
@@ -541,8 +538,7 @@ fn exit_codes() {
         if vector.exit == 2 && !close.contains('\n') {
             assert!(said.contains(&close), "{}: {said}", vector.name);
         }
-        let is_escaped = !said.contains('\x1b') && said.matches('\n').count() <= 1;
-        assert_eq!(is_escaped, !KNOWN_FAILURES.contains(&&*vector.name), "{}: {said}", vector.name);
+        assert!(!said.contains('\x1b') && said.matches('\n').count() <= 1, "{}: {said}", vector.name);
     }
 }
 

@@ -160,15 +160,16 @@ fn one_outcome_over_many_deliveries() {
     emitter.emit(&Output { payload: b"mean", ..Output::default() });
     let spans = [Span { first: 3, last: 5 }, Span::one(9), Span { first: 11, last: 12 }];
     writer.settle(&spans, pb::Outcome { kind: 1, ..pb::Outcome::default() }, &emitter.body);
-    [6, 7, 10].into_iter().for_each(|delivery| writer.accept(delivery));
+    // Several handlers finish in any order.
+    [7, 10, 6].into_iter().for_each(|delivery| writer.accept(delivery));
     writer.flush();
     let frames = sink.0.lock().unwrap();
     let outcomes = settle_of(&frames[0]).outcomes;
     let range = |first, last| pb::Range { first, last };
-    assert_eq!((frames.len(), outcomes.len()), (1, 3));
+    assert_eq!((frames.len(), outcomes.len()), (1, 2));
     assert_eq!((outcomes[0].first, outcomes[0].last, &outcomes[0].more), (3, 5, &vec![range(9, 0), range(11, 12)]));
     assert_eq!(super::payload(&outcomes[0].emissions[0]), b"mean");
-    assert_eq!((outcomes[1].first, outcomes[1].last, outcomes[2].first, outcomes[2].last), (6, 7, 10, 0));
+    assert_eq!((outcomes[1].first, outcomes[1].last, &outcomes[1].more), (6, 7, &vec![range(10, 0)]));
 }
 
 /// What is read behind the Pong was delivered after the broker had taken back what stands before the Ping.
@@ -252,4 +253,27 @@ fn lineage_is_resolved() {
 fn texts_are_cut_between_characters() {
     assert_eq!(cut_text("é".repeat(MAX_TEXT)).len(), MAX_TEXT);
     assert_eq!(cut_text("x".to_string() + &"é".repeat(MAX_TEXT)).len(), MAX_TEXT - 1);
+}
+
+/// Ids are 64 bits: the last one is as good as any, and none follows it.
+#[test]
+fn the_last_delivery_id() {
+    let deliver = |first: u64, records: usize| {
+        let mut bytes = Vec::new();
+        crate::wire::append_uint(&mut bytes, 2, first);
+        (0..records).for_each(|_| crate::wire::append_bytes_always(&mut bytes, 4, &[]));
+        let range = 0..bytes.len();
+        decode_deliver(bytes, range)
+    };
+    for (first, records) in [(u64::MAX, 1), (u64::MAX - 1, 2)] {
+        let mut batch = deliver(first, records).unwrap();
+        let (context, mut void) = (Arc::default(), Vec::new());
+        assert_eq!(Record::new(&batch, records - 1, &context).delivery(), u64::MAX);
+        let inputs = [pb::Input { ordering: pb::Ordering::Total as i32, ..pb::Input::default() }];
+        batch.void(0, &inputs, |_| true, |delivery, _| void.push(delivery));
+        assert_eq!(void.last(), Some(&u64::MAX));
+    }
+    for (first, records) in [(0, 1), (u64::MAX, 2), (u64::MAX - 1, 3)] {
+        assert!(deliver(first, records).is_err(), "{records} from {first}");
+    }
 }

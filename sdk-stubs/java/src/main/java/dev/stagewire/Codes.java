@@ -26,8 +26,8 @@ final class Codes {
     private Codes() {}
 
     /** Whether connecting again unchanged can help. A code that is not known cannot (ER-3). */
-    static boolean retryable(int code) {
-        return switch (code) {
+    static boolean retryable(long code) {
+        return switch ((int) Math.min(code, Integer.MAX_VALUE)) {
             case HANDSHAKE_TIMEOUT, IDLE_TIMEOUT, TOO_MANY_CONNECTIONS, DUPLICATE_INSTANCE, STAGE_FULL, LEASE_EXPIRED,
                     SHUTTING_DOWN, DRAIN_DEADLINE -> true;
             default -> false;

@@ -9,8 +9,8 @@ import java.util.Map;
 import java.util.Set;
 
 /**
- * What windows gave back and what was void behind it: it comes again, and is not late then. Neither is what the broker has
- * kept of the same lane, until that lane has caught up: until a record of it comes that would not be late anyway.
+ * What windows gave back and what was void behind it: it comes again, and is not late then. What the broker has kept of the
+ * same lane behind it is measured by the lane's own progress, until that is where the watermark is.
  */
 final class GivenBack {
     /** Beyond this the oldest is forgotten: it has gone to another worker, or has become a dead letter. */
@@ -22,7 +22,7 @@ final class GivenBack {
     /** Ids of records to the windows that they belong to. */
     private final Map<LaneKey, Pane.Name> awaited = new LinkedHashMap<>();
     private final Map<Pane.Name, Integer> counts = new HashMap<>();
-    /** Lanes that are behind, to the latest event time that has come of each since. */
+    /** Lanes that are behind, to how far each has come: a watermark of its own. */
     private final Map<Object, Long> behind = new LinkedHashMap<>();
 
     boolean isEmpty() {
@@ -39,7 +39,7 @@ final class GivenBack {
         }
         Object lane = record.lane();
         if (lane != null) {
-            behind.put(lane instanceof LaneKey view ? view.owned() : lane, Long.MIN_VALUE);
+            behind.merge(lane instanceof LaneKey view ? view.owned() : lane, window.start(), Math::min);
         }
         if (awaited.size() > REMEMBERED) {
             uncount(awaited.remove(awaited.keySet().iterator().next()));
@@ -49,10 +49,15 @@ final class GivenBack {
         }
     }
 
-    /** Takes note of a record that has come; `past`: its window's end has. True when it must not be called late. */
-    boolean came(StageRecord record, boolean past) {
+    /**
+     * Takes note of a record that has come. What it returns is the watermark that counts for it: the stream's, its lane's
+     * if that is behind, or none if it was given back itself.
+     *
+     * @param reach the record's event time less lateness
+     */
+    long came(StageRecord record, long reach, long watermark) {
         if (isEmpty()) {
-            return false;
+            return watermark;
         }
         byte[] id = record.idBytes();
         Pane.Name window = id == null ? null : awaited.remove(new LaneKey(null, id, 0, id.length));
@@ -60,15 +65,15 @@ final class GivenBack {
             uncount(window);
         }
         Object lane = record.lane();
-        if (lane == null || !behind.containsKey(lane)) {
-            return window != null;
+        long counts = watermark;
+        if (lane != null && behind.containsKey(lane)) {
+            long reached = behind.merge(lane, reach, Math::max);
+            if (reached >= watermark) {
+                behind.remove(lane);
+            }
+            counts = Math.min(reached, watermark);
         }
-        if (!past && window == null) {
-            behind.remove(lane);
-        } else {
-            behind.merge(lane, record.eventMicros(), Math::max);
-        }
-        return true;
+        return window != null ? Long.MIN_VALUE : counts;
     }
 
     private void uncount(Pane.Name window) {
@@ -81,10 +86,10 @@ final class GivenBack {
     }
 
     /** Whether each of these lanes has gone past `time`, or has caught up. */
-    boolean passed(Set<Object> lanes, long time, long lateness) {
+    boolean passed(Set<Object> lanes, long time) {
         for (Object lane : lanes) {
-            Long seen = behind.get(lane);
-            if (seen != null && (seen == Long.MIN_VALUE || seen - lateness < time)) {
+            Long reached = behind.get(lane);
+            if (reached != null && reached < time) {
                 return false;
             }
         }

@@ -25,7 +25,7 @@ final class Handling {
     /** Handles one delivery, or releases it when it is void. */
     void handle(StageRecord record) {
         if (lanes.isVoid(record)) {
-            settler.release(record.delivery, record.delivery);
+            lanes.close(record.lane(), settler.releaseVoid(record.delivery));
             return;
         }
         record.runs = session.runs;

@@ -13,12 +13,12 @@ final class Ids {
         Ids ids = new Ids();
         boolean sorted = true;
         for (int i = 1; i < records.size() && sorted; i++) {
-            sorted = records.get(i - 1).delivery < records.get(i).delivery;
+            sorted = Long.compareUnsigned(records.get(i - 1).delivery, records.get(i).delivery) < 0;
         }
         if (sorted) {
             records.forEach(each -> ids.add(each.delivery));
         } else {
-            records.stream().mapToLong(each -> each.delivery).sorted().forEach(ids::add);
+            records.stream().map(each -> each.delivery).sorted(Long::compareUnsigned).forEach(ids::add);
         }
         return ids;
     }

@@ -66,11 +66,11 @@ final class Incoming {
                 }
             }
         }
-        if (count == 0 || first <= 0 || (attempted != 0 && attempted != count)) {
+        if (count == 0 || first == 0 || (attempted != 0 && attempted != count)) {
             throw new Scan.Malformed("a Deliver without records, or with other than one attempt for each");
         }
         for (Edge edge : edges) {
-            if (edge.number == number) {
+            if (edge.number == (int) number) {
                 return new Incoming(bytes, edge, first, count, size, epoch, spans, attempts);
             }
         }

@@ -9,9 +9,15 @@ import java.util.concurrent.ConcurrentHashMap;
  */
 final class Lanes {
     private final Map<Object, Long> closed = new ConcurrentHashMap<>();
+    /** The Ping behind a release of everything, which closes every lane. */
+    private volatile long everything;
 
     boolean isEmpty() {
         return closed.isEmpty();
+    }
+
+    void closeAll(long ping) {
+        everything = ping;
     }
 
     void close(Object lane, long ping) {
@@ -21,10 +27,13 @@ final class Lanes {
     }
 
     boolean isVoid(StageRecord record) {
-        if (closed.isEmpty()) {
+        if (closed.isEmpty() && everything <= record.epoch) {
             return false;
         }
         Object lane = record.lane();
+        if (lane != null && everything > record.epoch) {
+            return true;
+        }
         Long ping = lane == null ? null : closed.get(lane);
         return ping != null && ping > record.epoch;
     }

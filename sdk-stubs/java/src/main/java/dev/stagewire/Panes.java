@@ -101,8 +101,7 @@ final class Panes {
         Pane.Name name = new Pane.Name(Math.floorDiv(time, size) * size, bounds.byKey() ? record.key(null) : null);
         long end = name.start() + size;
         boolean past = end <= watermark;
-        boolean expected = givenBack.came(record, past);
-        if (past && !expected) {
+        if (end <= givenBack.came(record, time - lateness, watermark)) {
             owner.late(record, end);
             return;
         }
@@ -127,7 +126,7 @@ final class Panes {
 
     private void addByCount(StageRecord record, long now) {
         Pane.Name name = new Pane.Name(0, bounds.byKey() ? record.key(null) : null);
-        givenBack.came(record, false);
+        givenBack.came(record, Long.MAX_VALUE, watermark);
         lastRecord = now;
         Pane pane = open.get(name);
         if (pane != null && bounds.bytes() > 0 && pane.countedBytes + pane.bytes + record.payloadSize() > bounds.bytes()) {
@@ -213,7 +212,7 @@ final class Panes {
     }
 
     private boolean isComplete(Pane pane) {
-        return !givenBack.awaits(pane.name) && givenBack.passed(pane.lanes, pane.end, lateness);
+        return !givenBack.awaits(pane.name) && givenBack.passed(pane.lanes, pane.end);
     }
 
     private long quiet() {

@@ -116,7 +116,7 @@ final class Parallel implements Driver {
                 if (session.taken(task.record)) {
                     handling.handle(task.record);
                 } else {
-                    session.settler.release(task.record.delivery, task.record.delivery);
+                    closed.close(task.record.lane(), session.settler.release(task.record.delivery, task.record.delivery));
                 }
             }
         } catch (SessionOver over) {

@@ -50,7 +50,7 @@ final class Serial implements Driver {
                 inbox.await(Long.MAX_VALUE);
             } else if (session.releasing()) {
                 session.taken(frame);
-                session.settler.release(frame.untaken(), frame.last());
+                lanes.closeAll(session.settler.release(frame.untaken(), frame.last()));
             } else if (batching == null) {
                 session.taken(frame);
                 lanes.forget(frame.epoch);
@@ -65,7 +65,7 @@ final class Serial implements Driver {
     private void each(Incoming frame, Handling handling) {
         while (!frame.isEmpty() && !inbox.ended()) {
             if (session.releasing()) {
-                session.settler.release(frame.untaken(), frame.last());
+                lanes.closeAll(session.settler.release(frame.untaken(), frame.last()));
                 return;
             }
             handling.handle(frame.take());
@@ -81,7 +81,7 @@ final class Serial implements Driver {
             while (!frame.isEmpty()) {
                 StageRecord record = frame.take();
                 if (lanes.isVoid(record)) {
-                    session.settler.release(record.delivery, record.delivery);
+                    lanes.close(record.lane(), session.settler.releaseVoid(record.delivery));
                 } else {
                     record.runs = session.runs;
                     records.add(record);

@@ -16,10 +16,10 @@ import java.util.concurrent.locks.LockSupport;
 
 /** One connection from Hello to its end. The caller's thread handles; one thread reads, and one looks at the time. */
 final class Session {
-    /** How a session ended. `code` is that of Close; GONE: the stream ended without one; LEFT: the worker left. */
-    record End(int code, String message) {
-        static final int GONE = -1;
-        static final int LEFT = -2;
+    /** How a session ended. `code` is that of Close, unsigned; GONE: the stream ended without one; LEFT: the worker left. */
+    record End(long code, String message) {
+        static final long GONE = -1;
+        static final long LEFT = -2;
     }
 
     private static final int DELIVER = 8;
@@ -399,7 +399,7 @@ final class Session {
     }
 
     private End closed(Envelope envelope) {
-        return new End(envelope.getClose().getCode(), Limits.cut(envelope.getClose().getMessage()));
+        return new End(Integer.toUnsignedLong(envelope.getClose().getCode()), Limits.cut(envelope.getClose().getMessage()));
     }
 
     /** Closes with a code of ours; what went wrong is the broker's doing. */

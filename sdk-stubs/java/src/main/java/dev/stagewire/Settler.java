@@ -77,21 +77,42 @@ final class Settler {
         return settle(ids, verdict.kind, verdict, null, now);
     }
 
-    /** Settles as RELEASED what is void, or what this worker will not come to. */
-    void release(long first, long last) {
+    /**
+     * Settles as RELEASED what this worker will not come to. What it returns is the Ping that stands behind the frame.
+     */
+    long release(long first, long last) {
         lock.lock();
         try {
             extend(OutcomeKind.OUTCOME_KIND_RELEASED, first, last);
-            added(System.nanoTime());
+            return gaveBack();
         } finally {
             lock.unlock();
         }
     }
 
-    void release(Ids ids) {
-        for (int i = 0; i < ids.count; i++) {
-            release(ids.first(i), ids.last(i));
+    /**
+     * Settles as RELEASED what is void, in an outcome of its own: when nothing is void after all (the retry was the last
+     * attempt), this release is a real one and makes those behind it void, which in one range would count as released,
+     * too. What it returns is the Ping that stands behind the frame.
+     */
+    long releaseVoid(long id) {
+        lock.lock();
+        try {
+            closeRange();
+            extend(OutcomeKind.OUTCOME_KIND_RELEASED, id, id);
+            closeRange();
+            return gaveBack();
+        } finally {
+            lock.unlock();
         }
+    }
+
+    /** The Ping behind what is collected, with something in it that gives back. */
+    private long gaveBack() {
+        gaveBack = true;
+        long behind = nonce + 1;
+        added(System.nanoTime());
+        return behind;
     }
 
     private long settle(Ids ids, OutcomeKind kind, Verdict verdict, Step step, long now) {

@@ -70,7 +70,7 @@ final class Step implements Emitter {
         }
         encodeTrace(output);
         encodeParents(output);
-        int number = ports.numbers[port];
+        long number = Integer.toUnsignedLong(ports.numbers[port]);
         emissions.head(field, (number == 0 ? 0 : 1 + Buffer.varintSize(number))
                 + (parents.size == 0 ? 0 : Buffer.fieldSize(parents.size))
                 + (size == 0 ? 0 : Buffer.fieldSize(size)) + (trace.size == 0 ? 0 : Buffer.fieldSize(trace.size)));

@@ -1,6 +1,7 @@
 package dev.stagewire;
 
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -70,7 +71,7 @@ final class WindowDriver implements Driver, Panes.Owner {
         lanes.forget(frame.epoch);
         while (!frame.isEmpty() && !inbox.ended()) {
             if (session.releasing()) {
-                settler.release(frame.untaken(), frame.last());
+                lanes.closeAll(settler.release(frame.untaken(), frame.last()));
                 return;
             }
             StageRecord record = frame.take();
@@ -128,7 +129,10 @@ final class WindowDriver implements Driver, Panes.Owner {
         panes.all().forEach(pane -> held.addAll(pane.records));
         held.forEach(each -> hold(each, -1));
         panes.clear();
-        settler.release(Ids.of(held));
+        Ids ids = Ids.of(held);
+        for (int i = 0; i < ids.count; i++) {
+            lanes.closeAll(settler.release(ids.first(i), ids.last(i)));
+        }
     }
 
     // ---- What becomes of panes and records ----
@@ -150,7 +154,7 @@ final class WindowDriver implements Driver, Panes.Owner {
         }
         hold(record, -1);
         panes.voided(record);
-        settler.release(record.delivery, record.delivery);
+        lanes.close(record.lane(), settler.releaseVoid(record.delivery));
         return true;
     }
 
@@ -214,7 +218,10 @@ final class WindowDriver implements Driver, Panes.Owner {
             }
         }
         List<StageRecord> taken = panes.takeVoid(since);
-        taken.forEach(each -> hold(each, -1));
-        settler.release(Ids.of(taken));
+        taken.sort(Comparator.comparingLong(each -> each.delivery));
+        for (StageRecord each : taken) {
+            hold(each, -1);
+            lanes.close(each.lane(), settler.releaseVoid(each.delivery));
+        }
     }
 }

@@ -117,7 +117,8 @@ final class Worker {
         if (end.code() == Codes.OK || end.code() == Session.End.LEFT) {
             return 0;
         }
-        if (end.code() == Session.End.GONE || end.code() == Codes.SHUTTING_DOWN) {
+        // Nobody starts this broker again with this worker in it.
+        if (end.code() == Session.End.GONE || end.code() == Codes.SHUTTING_DOWN || end.code() == Codes.DRAIN_DEADLINE) {
             return environment.spawned() ? 1 : AGAIN;
         }
         return Codes.retryable(end.code()) ? AGAIN : 2;

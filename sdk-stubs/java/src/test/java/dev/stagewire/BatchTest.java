@@ -53,6 +53,7 @@ public class BatchTest {
             peer.deliver(record("a", "5"), record("c", "6"), record("b", "7"));
             assertEquals("4 RELEASED, 5 ACCEPTED, 6 RELEASED", FakeBroker.shownById(peer.outcomes(3)));
             peer.pong(ping);
+            peer.answer();
             peer.deliver(2, record("a", "1"), record("b", "2"), record("a", "3"));
             assertEquals("7-9 ACCEPTED", shown(peer.outcomes(3)));
         }

@@ -239,9 +239,22 @@ final class FakeBroker implements AutoCloseable {
             send(Envelope.newBuilder().setPong(Pong.newBuilder().setNonce(ping.getPing().getNonce())));
         }
 
-        /** Reads the Ping behind a verdict that gives back, and answers it. */
+        /** Answers the Pings behind all verdicts that were read and gave back. */
         void answer() throws IOException {
-            pong(next(Envelope::hasPing));
+            ping(77);
+            while (true) {
+                Envelope envelope = next(each -> each.hasPing() || each.hasPong());
+                if (envelope.hasPong()) {
+                    return;
+                }
+                pong(envelope);
+            }
+        }
+
+        /** The next Settle's outcomes and the Ping behind them, which is not answered. */
+        Envelope settledAndPing(List<Outcome> outcomes) throws IOException {
+            outcomes.addAll(next(Envelope::hasSettle).getSettle().getOutcomesList());
+            return receive();
         }
 
         void ping(long nonce) throws IOException {

@@ -21,17 +21,21 @@ import org.junit.Test;
 
 public class TransformTest {
     /** What the record's payload says is done. */
-    private static final Stage OBEY = Stage.transform((record, out) -> {
-        switch (record.text()) {
-            case "echo" -> out.emit(record.output());
-            case "reject" -> throw Verdict.reject(1001, "no such unit");
-            case "retry" -> throw Verdict.retry(Duration.ofMillis(1500), 1002, "busy").indefinite();
-            case "wrapped" -> throw new CompletionException(Verdict.reject(1003, "within"));
-            case "release" -> throw Verdict.release();
-            case "throw" -> throw new IllegalStateException("boom");
-            default -> { }
-        }
-    });
+    private static final Stage OBEY = obey();
+
+    private static Stage obey() {
+        return Stage.transform((record, out) -> {
+            switch (record.text()) {
+                case "echo" -> out.emit(record.output());
+                case "reject" -> throw Verdict.reject(1001, "no such unit");
+                case "retry" -> throw Verdict.retry(Duration.ofMillis(1500), 1002, "busy").indefinite();
+                case "wrapped" -> throw new CompletionException(Verdict.reject(1003, "within"));
+                case "release" -> throw Verdict.release();
+                case "throw" -> throw new IllegalStateException("boom");
+                default -> { }
+            }
+        });
+    }
 
     private static FakeBroker broker(Ordering ordering) throws Exception {
         return new FakeBroker().transform(ordering);
@@ -97,23 +101,44 @@ public class TransformTest {
             FakeBroker.Peer peer = broker.attach();
             peer.deliver(record("a", "1"), record("b", "1x"), record("a", "2"), record("", "3"), record("a", "4"));
             List<Outcome> first = new ArrayList<>();
-            Envelope ping = null;
-            while (first.stream().mapToInt(each -> FakeBroker.ids(each).size()).sum() < 5 || ping == null) {
+            Envelope ping = Envelope.getDefaultInstance();
+            while (first.stream().mapToInt(each -> FakeBroker.ids(each).size()).sum() < 5) {
                 Envelope each = peer.next(any -> any.hasSettle() || any.hasPing());
                 if (each.hasPing()) {
                     assertTrue("the Ping stands behind the Settle", shown(first).contains("1 RETRY"));
-                    ping = each;
                 }
                 first.addAll(each.getSettle().getOutcomesList());
             }
             assertEquals("1 RETRY, 2 ACCEPTED, 3 RELEASED, 4 ACCEPTED, 5 RELEASED", shown(first));
+            ping = peer.next(Envelope::hasPing); // the last one: 5 gives back, too
+            List<Outcome> second = new ArrayList<>();
             peer.deliver(record("a", "5")); // still before the Pong
-            assertEquals("6 RELEASED", shown(peer.outcomes(1)));
+            Envelope later = peer.settledAndPing(second);
+            assertEquals("6 RELEASED", shown(second));
+            assertTrue(later.hasPing());
             peer.pong(ping);
+            peer.deliver(record("a", "2")); // the broker may not know of that release yet
+            List<Outcome> third = new ArrayList<>();
+            Envelope last = peer.settledAndPing(third);
+            assertEquals("7 RELEASED", shown(third));
+            peer.pong(last);
             peer.deliver(2, record("a", "1"));
             peer.deliver(record("a", "2"), record("a", "4"), record("a", "5"));
             peer.outcomes(4);
             assertEquals(List.of("a1", "b1x", "3", "a1", "a2", "a4", "a5"), handled);
+        }
+    }
+
+    /** If the retry was the last attempt nothing is void, and only the first release is a real one. */
+    @Test
+    public void releasesEachThatIsVoidByItself() throws Exception {
+        for (Stage stage : List.of(obey(), obey().workers(3))) {
+            try (FakeBroker broker = broker(Ordering.ORDERING_KEY).start(stage)) {
+                FakeBroker.Peer peer = broker.attach();
+                peer.deliver(record("a", "retry"), record("a", "echo"), record("a", "echo"), record("a", "echo"));
+                assertEquals(List.of("1-0 RETRY", "2-0 RELEASED", "3-0 RELEASED", "4-0 RELEASED"), peer.outcomes(4).stream()
+                        .map(each -> each.getFirst() + "-" + each.getLast() + " " + each.getKind().name().substring(13)).toList());
+            }
         }
     }
 
