@@ -139,8 +139,9 @@ struct Genealogy {
                 rules: ["LI-2", "LI-3"])
         }
         // A case takes no day; a clock that went back shows as a number near 2^64.
-        guard last["delta"]?.number ?? 0 < 86_400_000_000 else {
-            throw .fail("the last hop has delta \(last["delta"]?.number ?? 0), microseconds since the ingest time", rules: ["LI-2"])
+        let delta = last["delta"]?.number ?? 0
+        guard delta < 86_400_000_000 else {
+            throw .fail("the last hop is \(delta) microseconds behind the ingest time", rules: ["LI-2"])
         }
         let attempt = max(1, last["attempt"]?.number ?? 0)
         guard attempt == expected.attempt else {

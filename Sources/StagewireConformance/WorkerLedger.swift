@@ -224,7 +224,8 @@ struct WorkerLedger {
 
     /// Related deliveries are settled in the order of their ids, unless `holds` is in force (OR-2).
     private func checkOrder(of ids: [UInt64]) throws(Stop) {
-        guard !features.contains("holds"), let oldest = deliveries.firstIndex(where: { $0.outcome == nil }) else { return }
+        guard !features.contains("holds") else { return }
+        guard let oldest = deliveries.firstIndex(where: { $0.outcome == nil }) else { return }
         for id in ids where oldest < Int(id) - 1 {
             guard let lane = lane(of: deliveries[Int(id) - 1]) else { continue }
             let earlier = deliveries[oldest..<Int(id) - 1].first { $0.outcome == nil && self.lane(of: $0) == lane }

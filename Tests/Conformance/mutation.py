@@ -26,7 +26,7 @@ class Mutant:
     def __init__(self, role, rule, name, what):
         self.role, self.rule, self.name = role, rule, name
         self.profile, self.what = next(iter(what.items())) if isinstance(what, dict) else ("core", what)
-        self.how, self.case, self.message, self.seconds = NOT, None, "", 0.0
+        self.how, self.case, self.message, self.report, self.seconds = NOT, None, "", None, 0.0
 
 
 def mutants(content, only):
@@ -77,8 +77,7 @@ class Suite:
                 claims = mutant.rule in self.rules[mutant.role, case["name"]]
                 mutant.how, mutant.case = BY_RULE if claims else BY_ANOTHER, case["name"]
                 mutant.message = case.get("message", "")
-                if options_keep := os.environ.get("KEEP"):
-                    Path(options_keep, mutant.name + ".json").write_text(json.dumps(case, indent=1))
+                mutant.report = case
                 break
             if mutant.case:
                 break
@@ -109,6 +108,7 @@ def main():
     parser.add_argument("--only", action="append", help="a mutant, a rule or a role; may be repeated")
     parser.add_argument("--jobs", type=int, default=3 * (os.cpu_count() or 1), help="mutants at once; most of the time they wait")
     parser.add_argument("--verbose", action="store_true", help="a line for every mutant")
+    parser.add_argument("--keep", type=Path, help="a directory for the reports of the cases that noticed, by mutant")
     options = parser.parse_args()
     os.environ.setdefault("STAGEWIRE_CONFORMANCE", str(HERE.parents[1] / "conformance"))
     content = yaml.safe_load((HERE / "mutants.yaml").read_text(encoding="utf-8"))
@@ -117,6 +117,8 @@ def main():
 
     def show(mutant):
         suite.notice(mutant)
+        if options.keep and mutant.report:
+            (options.keep / f"{mutant.role}-{mutant.name}.json").write_text(json.dumps(mutant.report, indent=1))
         if options.verbose or mutant.how != BY_RULE:
             case = f"{mutant.case}: {mutant.message}" if mutant.case else mutant.message
             print(f"{mutant.role:6} {mutant.rule:5} {mutant.name:42} {mutant.how:15} {mutant.seconds:5.1f} s  {case[:150]}", flush=True)
