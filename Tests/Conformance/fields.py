@@ -108,9 +108,11 @@ class Fields:
 
     def set(self, number, value):
         """In place of what is there, else in ascending order. Zero and empty remove the field."""
-        place = next((i for i, item in enumerate(self.items) if item[0] >= number), len(self.items))
-        wire = next((item[1] for item in self.items if item[0] == number), None)
-        self.remove(number)
+        place = next((i for i, item in enumerate(self.items) if item[0] == number), None)
+        wire = None if place is None else self.items[place][1]
+        if place is None:
+            place = next((i for i, item in enumerate(self.items) if item[0] > number), len(self.items))
+        self.items = self.items[:place] + [item for item in self.items[place:] if item[0] != number]
         if isinstance(value, Fields):
             value = value.encode()
         elif not value:

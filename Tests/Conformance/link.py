@@ -100,6 +100,7 @@ class Link:
         self.is_greedy = False    # takes all that the broker writes, whatever the worker does
         self.is_mute = False      # what the worker sends goes nowhere
         self.is_severed = False   # what the broker does is not shown any more
+        self.is_closed = False    # the broker has said Close
         self.is_deaf = False      # nothing is read from the worker
         self.is_shy = False       # nor while it leaves something unread
         self.hello = self.welcome = None
@@ -135,7 +136,7 @@ class Link:
 
     def fail(self, code, text="the proxy ends this session"):
         """A Close as the broker would send it; the broker itself sees the worker go."""
-        if self.is_severed:
+        if self.is_severed or self.is_closed:
             return
         self.tell_worker("close", (1, code), (2, text.encode()))
         self.sever()

@@ -70,9 +70,9 @@ class Suite:
             for case in self.run(mutant.role, mutant.name, "--fail-fast", *filters):
                 if case["verdict"] not in ("FAIL", "CRASH"):
                     continue
-                # A broker that does not even begin breaks every rule, which proves nothing.
-                if "does not listen" in case.get("message", ""):
-                    mutant.message = case["message"]
+                # A broker that does not even begin breaks every rule, and so does a mutant with a bug of its own.
+                if "does not listen" in case.get("message", "") or "Traceback" in case.get("output", ""):
+                    mutant.message = case["message"] + case.get("output", "")[-300:].replace("\n", " ")
                     continue
                 claims = mutant.rule in self.rules[mutant.role, case["name"]]
                 mutant.how, mutant.case = BY_RULE if claims else BY_ANOTHER, case["name"]
@@ -106,7 +106,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("program", help="the stagewire program")
     parser.add_argument("--only", action="append", help="a mutant, a rule or a role; may be repeated")
-    parser.add_argument("--jobs", type=int, default=3 * (os.cpu_count() or 1), help="mutants at once; most of the time they wait")
+    parser.add_argument("--jobs", type=int, default=8 * (os.cpu_count() or 1), help="mutants at once; most of the time they wait")
     parser.add_argument("--verbose", action="store_true", help="a line for every mutant")
     parser.add_argument("--keep", type=Path, help="a directory for the reports of the cases that noticed, by mutant")
     options = parser.parse_args()

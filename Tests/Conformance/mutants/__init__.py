@@ -100,6 +100,7 @@ class Mutant:
         frame = Frame(content)
         if frame.kind == "welcome":
             link.welcome = Frame(content).body
+        link.is_closed = link.is_closed or frame.kind == "close"
         if frame.kind == "deliver":
             self.note_deliver(link, frame.body)
         return self.apply("to_worker", link, frame, raw)
@@ -110,7 +111,10 @@ class Mutant:
             if kinds and kind not in kinds or not frame and not kinds:
                 continue
             before = frame.encode() if frame else None
-            result = function(link, frame)
+            try:
+                result = function(link, frame)
+            except ValueError:  # malformed within: it is for the broker to say so
+                return raw
             if result is not None:
                 return b"".join(item if isinstance(item, bytes) else item.encode() for item in result)
             if frame and frame.encode() != before:

@@ -75,10 +75,9 @@ other_condition("the-last-attribute-counts", lambda when: when.replace("level > 
 def outputs(frame, change):
     """`change(output)` for the bytes of every output of a Settle or Emit, returning others."""
     def on_emission(emission, _):
-        if emission.has(3):
-            value = change(emission.get(3))
-            emission.remove(3)
-            emission.items.append([3, BYTES, value])
+        for item in emission.items:
+            if item[0] == 3 and item[1] == BYTES:
+                item[2] = change(item[2])
     if frame.kind == "emit":
         frame.body.each(3, on_emission)
     else:
@@ -164,7 +163,10 @@ def on_header(change):
 def texts(header):
     for number in (1, 5):
         value = header.get(number, b"")
-        header.set(number, value.decode(errors="replace").encode()) if value else None
+        try:
+            value.decode()
+        except UnicodeDecodeError:
+            header.set(number, value.decode(errors="replace").encode())
 
 
 def one_value(header):
@@ -176,7 +178,7 @@ def one_value(header):
 
 
 def good_flags(header):
-    header.each(6, lambda attribute, _: attribute.has(5) and attribute.set(5, 1))
+    header.each(6, lambda attribute, _: attribute.get(5) > 1 and attribute.set(5, 1))
 
 
 def cut_attributes(header):
