@@ -251,6 +251,12 @@ conformance: conformance-workers ## Run the conformance suite against every SDK 
 test-conformance: conformance-workers
 	@$(PYTHON) Tests/Conformance/matrix.py $(PROGRAM)
 
+# That the suite notices: implementations that break one rule each. MUTANTS="--only LV-1 --verbose" for a few of them.
+.PHONY: test-conformance-mutants
+test-conformance-mutants: setup
+	@$(SWIFT_RELEASE) --quiet --product stagewire
+	@$(PYTHON) Tests/Conformance/mutation.py $(PROGRAM) $(MUTANTS)
+
 # ---- generated code, format ----
 
 .PHONY: proto

@@ -138,6 +138,11 @@ struct Genealogy {
                 "the last hop is \(Pattern.shown(run)), not stage \(expected.stage), instance \(expected.instance)",
                 rules: ["LI-2", "LI-3"])
         }
+        // A case takes no day; a clock that went back shows as a number near 2^64.
+        let delta = last["delta"]?.number ?? 0
+        guard delta < 86_400_000_000 else {
+            throw .fail("the last hop is \(delta) microseconds behind the ingest time", rules: ["LI-2"])
+        }
         let attempt = max(1, last["attempt"]?.number ?? 0)
         guard attempt == expected.attempt else {
             throw .fail("the last hop has attempt \(attempt), not \(expected.attempt)", rules: ["LI-2"])

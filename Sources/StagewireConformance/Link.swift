@@ -92,6 +92,8 @@ final class Link {
             } else if errno == EAGAIN {
                 return
             } else if errno != EINTR {
+                // A peer that has gone may have said why.
+                fill()
                 isBroken = true
             }
         }

@@ -38,6 +38,7 @@ public struct Suite: Sendable {
     }
 
     /// Runs cases, `options.jobs` at once, each in a directory of its own, which is removed when it has passed.
+    /// With `options.stopsAtFirstFailure` none is begun once one has failed or crashed.
     ///
     /// - Parameter progress: is called from any thread, one call at a time, with each result as it comes.
     public static func run(
@@ -61,6 +62,9 @@ public struct Suite: Sendable {
                 results.withLock { all in
                     all[index] = result
                     progress(result)
+                }
+                if options.stopsAtFirstFailure, result.verdict == .fail || result.verdict == .crash {
+                    next.withLock { $0 = cases.count }
                 }
             }
         }

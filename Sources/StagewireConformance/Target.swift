@@ -30,6 +30,8 @@ public struct RunOptions: Sendable {
     public var timeScale = 1.0
     public var jobs = 1
     public var seed: UInt64 = 1
+    /// Begins no more cases once one has failed or crashed.
+    public var stopsAtFirstFailure = false
     /// Features by stage that the worker says it offers or requires; what Hello has must be the same. Nil: as in Hello.
     public var features: [String: Set<String>]?
     /// The broker under test has Stagewire's control API (docs/CONTROL_API.md), which some cases ask for what no worker

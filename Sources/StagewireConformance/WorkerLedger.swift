@@ -132,8 +132,8 @@ struct WorkerLedger {
                 kind: literal["kind"]?.text ?? "", literal: literal, emissions: literal["emissions"]?.elements ?? [],
                 first: ids.first ?? 0, arrival: frame.arrival, frame: settles)
             for id in ids { try settle(id, outcome, checks: checks) }
+            if checks { try checkOrder(of: ids) }
         }
-        if checks { try checkOrder() }
     }
 
     private mutating func settle(_ id: UInt64, _ outcome: Outcome, checks: Bool) throws(Stop) {
@@ -223,16 +223,14 @@ struct WorkerLedger {
     }
 
     /// Related deliveries are settled in the order of their ids, unless `holds` is in force (OR-2).
-    private func checkOrder() throws(Stop) {
+    private func checkOrder(of ids: [UInt64]) throws(Stop) {
         guard !features.contains("holds") else { return }
-        var open: [String: UInt64] = [:]
-        for delivery in deliveries {
-            guard let lane = lane(of: delivery) else { continue }
-            if delivery.outcome == nil {
-                if open[lane] == nil { open[lane] = delivery.id }
-            } else if let earlier = open[lane] {
-                throw .fail(
-                    "delivery \(delivery.id) is settled before the related delivery \(earlier)", rules: ["OR-2"])
+        guard let oldest = deliveries.firstIndex(where: { $0.outcome == nil }) else { return }
+        for id in ids where oldest < Int(id) - 1 {
+            guard let lane = lane(of: deliveries[Int(id) - 1]) else { continue }
+            let earlier = deliveries[oldest..<Int(id) - 1].first { $0.outcome == nil && self.lane(of: $0) == lane }
+            if let earlier {
+                throw .fail("delivery \(id) is settled before the related delivery \(earlier.id)", rules: ["OR-2"])
             }
         }
     }

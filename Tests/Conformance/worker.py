@@ -1,7 +1,7 @@
 """A worker that is written out of docs/PROTOCOL.md's pseudocode, one thread and blocking IO, and that can be made wrong.
 
 MUTANT names one rule that it then breaks: the mutation test (mutation.py) asks for a case that notices. Without it the
-worker is right, and passes profiles core, source and window.
+worker is right, and passes profiles core, source, window and reconnect.
 """
 
 import os
@@ -18,6 +18,9 @@ from stagewire.v1 import envelope_pb2 as pb  # noqa: E402
 
 MUTANT = os.environ.get("MUTANT", "")
 STAGE = os.environ["STAGEWIRE_STAGE"]
+# Whoever has started a worker without a token waits for it to come back by itself (EN-5).
+IS_EXTERNAL = not os.environ.get("STAGEWIRE_TOKEN")
+IS_BACK = "WORKER_IS_BACK" in os.environ
 RETRYABLE = {104, 105, 110, 201, 202, 207, 211, 212}
 KIND = pb.OutcomeKind
 ACCEPTED, REJECTED = KIND.OUTCOME_KIND_ACCEPTED, KIND.OUTCOME_KIND_REJECTED
@@ -43,12 +46,23 @@ class Wire:
     """Frames in and out."""
 
     def __init__(self, path):
-        self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.connect(path)
+        self.socket = self.dial(path)
         self.buffer = b""
         self.version = 1000
         self.limit = 4 << 20
         self.closed = False
+
+    @staticmethod
+    def dial(path):
+        while True:
+            connection = socket.socket(socket.AF_UNIX)
+            try:
+                connection.connect(path)
+                return connection
+            except OSError:
+                if not IS_EXTERNAL:
+                    raise
+                time.sleep(0.05)
 
     def send(self, **message):
         envelope = pb.Envelope(version=0 if is_mutant("version-zero") else self.version, **message)
@@ -57,9 +71,17 @@ class Wire:
             data += pb.Envelope(extend=pb.Extend()).SerializeToString()
         if "settle" in message and is_mutant("non-minimal"):
             data = self.padded(data)
-        if "settle" in message and is_mutant("unknown-required-group"):
+        if "settle" in message and is_mutant("sends-a-group"):
             data += b"\xc3\x3e\xc4\x3e"
+        if "hello" in message and is_mutant("unknown-field-below-1000"):
+            data = self.with_field(data, b"\xa2\x06\x01x")
         self.socket.sendall(struct.pack(">I", len(data)) + data)
+
+    @staticmethod
+    def with_field(data, field):
+        """Hello with a field that no version has."""
+        body = pb.Envelope.FromString(data).hello.SerializeToString() + field
+        return b"\x08\xe8\x07\x12" + varint(len(body)) + body
 
     @staticmethod
     def padded(data):
@@ -76,6 +98,8 @@ class Wire:
         while len(self.buffer) < count:
             data = self.socket.recv(1 << 16)
             if not data:
+                if not self.closed:
+                    come_back()
                 leave(0 if self.closed or is_mutant("exit-0-on-eof") else 1)
             self.buffer += data
             if is_mutant("partial-read") and len(self.buffer) < count:
@@ -86,8 +110,7 @@ class Wire:
     def receive(self):
         (length,) = struct.unpack(">I", self.read(4))
         if length > self.limit and not is_mutant("no-prefix-limit"):
-            self.send(close=pb.Close(code=101, message=f"a frame of {length} bytes, at most {self.limit} are allowed"))
-            leave(2)
+            self.refuse(101, f"a frame of {length} bytes, at most {self.limit} are allowed")
         content = self.read(length)
         if is_mutant("one-frame-per-read"):
             self.buffer = b""
@@ -95,9 +118,10 @@ class Wire:
         try:
             envelope.ParseFromString(content)
         except Exception:
-            self.send(close=pb.Close(code=100, message="what came is not valid protobuf"))
-            leave(2)
+            self.refuse(100, "what came is not valid protobuf")
         kind = envelope.WhichOneof("message")
+        if kind and envelope.version != self.version and is_mutant("minds-the-minor"):
+            leave(1)
         if kind is None and is_mutant("unknown-kind-ends"):
             leave(1)
         if is_mutant("unknown-field-ends") and kind and b"strange" in content:
@@ -105,6 +129,25 @@ class Wire:
         if kind == "close":
             self.take_close(envelope)
         return kind, getattr(envelope, kind) if kind else None, length
+
+    def refuse(self, code, text):
+        if is_mutant("closes-with-a-delivery-code"):
+            code = 305
+        if is_mutant("closes-without-a-sentence"):
+            text = ""
+        if not is_mutant("ends-without-close"):
+            self.send(close=pb.Close(code=code, message=text))
+            self.discard()
+        leave(2)
+
+    def discard(self):
+        """Behind its own Close a side reads until the other one ends the connection, for 5 s at most (EN-1)."""
+        self.socket.settimeout(5)
+        try:
+            while self.socket.recv(1 << 16):
+                pass
+        except OSError:
+            pass
 
     def take_close(self, envelope):
         close = envelope.close
@@ -119,12 +162,23 @@ class Wire:
         retryable = close.code in RETRYABLE or is_mutant("unknown-code-retryable") and close.code >= 900
         if is_mutant("exit-2-always"):
             leave(2)
+        if retryable or is_mutant("comes-back-always"):
+            come_back()
         leave(1 if retryable or is_mutant("exit-1-always") else 2)
 
 
 def leave(code):
     sys.stderr.flush()
     os._exit(code)
+
+
+def come_back():
+    """A new session starts from nothing (EN-6), hence as a new program. For spawned workers the host does that."""
+    if not IS_EXTERNAL:
+        return
+    time.sleep(0.05)
+    os.environ["WORKER_IS_BACK"] = "yes"
+    os.execv(sys.executable, [sys.executable, *sys.argv])
 
 
 def varint(value):
@@ -145,6 +199,8 @@ class Worker:
         offered = {"transform": ["single-threaded"], "source": [], "window": ["single-threaded", "holds"]}[STAGE]
         if is_mutant("undeclared-feature"):
             offered = offered + ["settle-confirm"]
+        if is_mutant("feature-of-its-own"):
+            offered = offered + ["mine"]
         hello = pb.Hello(
             min_version=1000, max_version=1000, stage=STAGE, instance=os.environ.get("STAGEWIRE_INSTANCE", ""),
             offered=offered, token=b"wrong" if is_mutant("wrong-token") else token, language="Python")
@@ -157,8 +213,11 @@ class Worker:
         while kind != "welcome":
             kind, self.welcome, _ = self.wire.receive()
         if self.welcome.version != 1000 and not is_mutant("any-version"):
-            self.wire.send(close=pb.Close(code=102, message=f"version {self.welcome.version} is not 1000"))
-            leave(2)
+            self.wire.refuse(102, f"version {self.welcome.version} is not 1000")
+        if set(offered) - set(self.welcome.features) and is_mutant("needs-what-it-offers"):
+            leave(3)
+        if any(i.ordering > 3 for i in self.welcome.inputs) and is_mutant("minds-unknown-orderings"):
+            leave(3)
         self.wire.limit = self.welcome.max_frame
         self.ports = {o.port: (0 if is_mutant("guesses-numbers") else o.number) for o in self.welcome.outputs}
         self.limit = defaultdict(lambda: [0, 0])
@@ -174,6 +233,7 @@ class Worker:
         self.drain = None
         self.is_done = False
         self.inputs = {i.number: i for i in self.welcome.inputs}
+        self.void = set()
 
     # ---- Frames ----
 
@@ -201,9 +261,11 @@ class Worker:
             self.source.take(kind, message)
         if is_mutant("sends-runs") and kind == "ping":
             self.wire.send(runs=pb.Runs())
+        if is_mutant("sends-unknown-kinds") and kind == "ping":
+            self.wire.socket.sendall(bytes.fromhex("0000000608e807a20100"))
 
     def grant(self, number):
-        if is_mutant("grants-once") and self.granted[number][0]:
+        if is_mutant("grants-once") and self.granted[number][0] or IS_BACK and is_mutant("grants-in-its-first-session"):
             return
         for index in (0, 1):
             self.granted[number][index] = self.taken[number][index] + self.window[index]
@@ -212,6 +274,8 @@ class Worker:
             number=number + wrong, records=self.granted[number][0], bytes=self.granted[number][1]))
 
     def took(self, number, records, size):
+        if is_mutant("counts-half-of-what-it-took"):
+            size //= 2
         taken, granted = self.taken[number], self.granted[number]
         taken[0] += records
         taken[1] += size
@@ -258,6 +322,11 @@ class Worker:
             self.wire.send(settle=pb.Settle(outcomes=part))
         self.sent = time.monotonic()
 
+    @property
+    def frame_limit(self):
+        """LM-4: 256 KiB are allowed at any time, whatever the credit."""
+        return min(self.wire.limit, 1 << 18) if not is_mutant("ignores-frame-credit") else self.wire.limit
+
     def split(self, batch):
         """Frames stay within the limit of Welcome."""
         if is_mutant("ignores-max-frame"):
@@ -265,7 +334,7 @@ class Worker:
         parts, size = [[]], 0
         for outcome in batch:
             length = outcome.ByteSize() + 16
-            if parts[-1] and size + length > min(self.wire.limit, 1 << 18) - 64:
+            if parts[-1] and size + length > self.frame_limit - 64:
                 parts.append([])
                 size = 0
             parts[-1].append(outcome)
@@ -288,6 +357,8 @@ class Worker:
             first = index + 1 if is_mutant("ids-per-frame") else deliver.first_delivery + index
             if is_mutant("ids-from-zero"):
                 first -= 1
+            if IS_BACK and is_mutant("ids-go-on-when-it-is-back"):
+                first += 3
             attempt = 1
             if deliver.attempts and not is_mutant("ignores-attempts"):
                 attempt = deliver.attempts[index]
@@ -308,13 +379,18 @@ class Worker:
                 emissions = []
             if is_mutant("verdict-is-accepted"):
                 outcome.kind = ACCEPTED
+        if is_mutant("leaves-void-deliveries"):
+            if record.header.key and record.header.key in self.void:
+                return None
+            if outcome.kind in (RETRY, RELEASED):
+                self.void.add(record.header.key)
         if is_mutant("kind-unspecified"):
             outcome.kind = 0
         outcome.emissions.extend(emissions)
         return outcome
 
     def settle(self, outcome):
-        if is_mutant("filtered-not-settled") and outcome.kind == ACCEPTED and not outcome.emissions:
+        if outcome is None or is_mutant("filtered-not-settled") and outcome.kind == ACCEPTED and not outcome.emissions:
             return
         if is_mutant("error-code-of-broker") and outcome.error.code:
             outcome.error.code = 300
@@ -345,7 +421,7 @@ class Worker:
             self.flush()
 
     def emission(self, record, payload, port="out"):
-        output = pb.Emission(port=self.ports[port])
+        output = pb.Emission(port=self.ports["out" if is_mutant("all-ports-are-one") else port])
         output.output.header.CopyFrom(record.header)
         output.output.payload = payload
         if is_mutant("copies-lineage"):
@@ -426,15 +502,19 @@ class Source:
             self.through = message.last_emit_id
         else:
             self.through = max(self.through, message.through)
+            for refusal in message.refused:
+                print(f"Emit {refusal.id} was refused: {escaped(refusal.error.message)}", file=sys.stderr, flush=True)
 
     def run(self):
         w, c = self.worker, self.config
-        if not is_mutant("no-claim"):
+        if not is_mutant("no-claim") and not (IS_BACK and is_mutant("claims-in-its-first-session")):
             w.wire.send(claim=pb.Claim(partition=c["partition"]))
             while self.claimed is None:
                 w.dispatch(w.wire.receive())
         position = int(self.claimed.checkpoint or b"0") if self.claimed and not is_mutant("ignores-checkpoint") else 0
         self.last = self.claimed.last_emit_id if self.claimed and not is_mutant("ignores-last-emit-id") else 0
+        if IS_BACK and is_mutant("emits-the-unconfirmed-anew"):
+            position = max(0, position - c["per_emit"])
         while position < c["records"] and not w.drain:
             self.emit_one(position)
             position = min(c["records"], position + c["per_emit"])
@@ -466,11 +546,12 @@ class Source:
 
     def rest(self, seconds):
         w = self.worker
+        if is_mutant("deaf-while-resting"):
+            time.sleep(seconds)
+            return
         end = time.monotonic() + seconds
         while not w.drain and (w.serve(end - time.monotonic()) or time.monotonic() < end):
-            if is_mutant("deaf-while-resting"):
-                time.sleep(max(0, end - time.monotonic()))
-                return
+            pass
 
     def end(self):
         w = self.worker
@@ -586,4 +667,5 @@ if STAGE not in ("transform", "source", "window"):
 try:
     main()
 except (BrokenPipeError, ConnectionResetError):
+    come_back()
     leave(1)

@@ -15,6 +15,7 @@ struct ConformancePlan {
         options.timeScale = arguments.timeScale
         options.jobs = arguments.jobs
         options.seed = arguments.seed
+        options.stopsAtFirstFailure = arguments.failFast
         options.features = try Self.features(arguments.features) ?? manifest?.features
         target = try Self.target(arguments, manifest)
         // Only where another broker is named may the control API be missing.

@@ -66,6 +66,9 @@ struct ConformanceRun: ParsableCommand {
     @Option(help: ArgumentHelp("For cases that draw by chance.", valueName: "number"))
     var seed: UInt64 = 1
 
+    @Flag(name: .customLong("fail-fast"), help: "Begin no more cases once one has failed.")
+    var failFast = false
+
     @Flag(help: "The broker under test has Stagewire's control API, which some cases ask; this program's has.")
     var control = false
 
