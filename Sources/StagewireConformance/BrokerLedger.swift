@@ -147,7 +147,9 @@ struct BrokerLedger {
         let held = deliveries.filter { $0.input == input && !$0.isSettled }
         let bytes = held.reduce(0) { $0 + $1.size }
         guard let bound = bounds[input], UInt64(held.count) <= bound.records, bytes <= bound.bytes else {
-            throw .fail("input \(input): \(held.count) deliveries of \(bytes) bytes are held, above its bounds", rules: ["DE-3"])
+            throw .fail(
+                "input \(input): \(held.count) deliveries of \(bytes) bytes are held, above its bounds", rules: ["DE-3"]
+            )
         }
     }
 

@@ -35,7 +35,8 @@ extension CaseRun {
         environment["STAGEWIRE_STAGE"] = argument["stage"]?.text ?? item.setup.stage
         environment["STAGEWIRE_INSTANCE"] = "\(item.setup.stage)-1"
         if argument["token"]?.flag ?? true {
-            environment["STAGEWIRE_TOKEN"] = token.map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined()
+            environment["STAGEWIRE_TOKEN"] = token.map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }
+                .joined()
         }
         environment.merge(item.setup.environment) { $1 }
         for member in argument["environment"]?.members ?? [] { environment[member.name] = member.value.text }

@@ -23,7 +23,8 @@ extension CaseRun {
     func beginBroker() throws(Stop) {
         guard case .broker(let command, let base) = target else { return }
         let file = "\(directory)/pipeline.yaml"
-        do { try (item.setup.pipeline ?? Self.pipeline).write(toFile: file, atomically: false, encoding: .utf8) } catch {
+        do { try (item.setup.pipeline ?? Self.pipeline).write(toFile: file, atomically: false, encoding: .utf8) } catch
+        {
             throw Stop(verdict: .inconclusive, message: "the pipeline cannot be written: \(error)")
         }
         let words = command.map {
@@ -56,8 +57,9 @@ extension CaseRun {
 
     func connect(_ name: String) throws(Stop) -> Link {
         let link: Link
-        do { link = Link(name: name, descriptor: try Socket.connect(to: brokerSocket), automatic: item.setup.automatic) }
-        catch { throw .fail(error.message) }
+        do {
+            link = Link(name: name, descriptor: try Socket.connect(to: brokerSocket), automatic: item.setup.automatic)
+        } catch { throw .fail(error.message) }
         link.fragment = item.setup.fragment
         links.append(link)
         return link
@@ -101,7 +103,9 @@ extension CaseRun {
         let path = "\(directory)/\(name)"
         var token: [UInt8] = []
         try waitFor("the file \(name)", step) {
-            guard let text = try? String(contentsOfFile: path, encoding: .utf8), text.hasSuffix("\n") else { return false }
+            guard let text = try? String(contentsOfFile: path, encoding: .utf8), text.hasSuffix("\n") else {
+                return false
+            }
             token = FrameLiteral.hexadecimal(text) ?? []
             return !token.isEmpty
         }
@@ -174,7 +178,9 @@ extension CaseRun {
             let link = try link(step.link)
             let through = step.argument.number ?? 0
             try waitFor("Settled through \(through)", step) { link.broker.settledThrough >= through || link.isDone }
-            guard link.broker.settledThrough >= through else { throw .fail("no Settled through \(through): \(ending(link))") }
+            guard link.broker.settledThrough >= through else {
+                throw .fail("no Settled through \(through): \(ending(link))")
+            }
         case .control: try control(step)
         case .fuzz:
             var damage = FuzzBrokerCase(self, step)
@@ -238,12 +244,15 @@ extension CaseRun {
             let wanted: FrameLiteral = pattern.members.isEmpty ? .object([.init("payload", pattern)]) : pattern
             var place = 0
             if step.argument["any_order"]?.flag == true {
-                place = unseen.firstIndex {
-                    Pattern.mismatch(wanted, Self.flattened(link.broker.deliveries[$0])) == nil
-                } ?? 0
+                place =
+                    unseen.firstIndex {
+                        Pattern.mismatch(wanted, Self.flattened(link.broker.deliveries[$0])) == nil
+                    } ?? 0
             }
             let flat = Self.flattened(link.broker.deliveries[unseen[place]])
-            if let problem = Pattern.mismatch(wanted, flat, path: "delivery \(index + 1) of these") { throw .fail(problem) }
+            if let problem = Pattern.mismatch(wanted, flat, path: "delivery \(index + 1) of these") {
+                throw .fail(problem)
+            }
             link.broker.deliveries[unseen[place]].isSeen = true
             unseen.remove(at: place)
         }
@@ -253,7 +262,8 @@ extension CaseRun {
     static func flattened(_ delivery: BrokerLedger.Delivery) -> FrameLiteral {
         .object([
             .init("id", FrameLiteral(delivery.id)), .init("input", FrameLiteral(delivery.input)),
-            .init("attempt", FrameLiteral(delivery.attempt)), .init("payload", delivery.record["payload"] ?? .bytes([])),
+            .init("attempt", FrameLiteral(delivery.attempt)),
+            .init("payload", delivery.record["payload"] ?? .bytes([])),
             .init("key", .bytes(delivery.key)), .init("header", delivery.record["header"] ?? .object([])),
             .init("lineage", delivery.record["lineage"] ?? .object([])),
         ])

@@ -54,7 +54,11 @@ extension CaseRun {
         try waitFor(what, step) {
             while true {
                 let count = recv(descriptor, &portion, portion.count, Int32(MSG_DONTWAIT))
-                if count > 0 { answer += portion[..<count] } else { return count == 0 || errno != EAGAIN && errno != EINTR }
+                if count > 0 {
+                    answer += portion[..<count]
+                } else {
+                    return count == 0 || errno != EAGAIN && errno != EINTR
+                }
             }
         }
         return String(decoding: answer, as: UTF8.self)

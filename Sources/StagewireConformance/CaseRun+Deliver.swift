@@ -43,7 +43,8 @@ extension CaseRun {
                 return false
             }
         } catch {
-            throw Stop(verdict: error.verdict, rules: error.rules.isEmpty ? ["CR-6"] : error.rules, message: error.message)
+            throw Stop(
+                verdict: error.verdict, rules: error.rules.isEmpty ? ["CR-6"] : error.rules, message: error.message)
         }
     }
 

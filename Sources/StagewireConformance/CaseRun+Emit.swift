@@ -125,8 +125,9 @@ extension CaseRun {
     private func emission(_ element: FrameLiteral, _ link: Link) -> FrameLiteral {
         if element["output"] != nil || element["emission"] != nil {
             return element["emission"]
-                ?? .object(element.members.filter { $0.name == "output" || $0.name == "parents" || $0.name == "trace" }
-                    + [.init("port", port(element["port"], link))])
+                ?? .object(
+                    element.members.filter { $0.name == "output" || $0.name == "parents" || $0.name == "trace" }
+                        + [.init("port", port(element["port"], link))])
         }
         let header = FrameLiteral.object([
             .init("schema", "conformance"), .init("schema_version", 1), .init("key", element["key"] ?? .null),

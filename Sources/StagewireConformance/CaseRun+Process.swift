@@ -113,7 +113,9 @@ extension CaseRun {
             return
         }
         let wanted = step.argument.text ?? step.argument["contains"]?.text ?? ""
-        try waitFor("`\(wanted)` on standard error", step) { process.standardError.contains(wanted) || process.output < 0 }
+        try waitFor("`\(wanted)` on standard error", step) {
+            process.standardError.contains(wanted) || process.output < 0
+        }
         guard process.standardError.contains(wanted) else {
             throw .fail("standard error does not contain `\(wanted)`")
         }

@@ -48,7 +48,9 @@ enum FrameRules {
                 field.prefix == 0 || field.prefix == tag
                 || field.prefix == tag + width(UInt64(field.range.count))
             var isShort = true
-            if case .unsigned(let number) = field.value, field.prefix > 0 { isShort = field.range.count == width(number) }
+            if case .unsigned(let number) = field.value, field.prefix > 0 {
+                isShort = field.range.count == width(number)
+            }
             guard isMinimal, isShort else {
                 let name = field.name ?? "field \(field.number)"
                 throw .fail("\(name) is encoded longer than necessary", rules: ["FR-5"])

@@ -44,19 +44,26 @@ struct FuzzBrokerCase {
     }
 
     private static let hello: FrameLiteral = [
-        "version": 1000, "hello": ["min_version": 1000, "max_version": 1000, "stage": "transform", "offered": ["holds"]],
+        "version": 1000,
+        "hello": ["min_version": 1000, "max_version": 1000, "stage": "transform", "offered": ["holds"]],
     ]
 
     private mutating func frame() -> FrameLiteral {
         switch random.below(6) {
         case 0: ["version": 1000, "credit": ["number": 0, "records": 5, "bytes": 5000]]
-        case 1: ["version": 1000, "settle": ["outcomes": [["first": 1, "kind": "ACCEPTED", "emissions": [Self.emission]]]]]
+        case 1:
+            [
+                "version": 1000,
+                "settle": ["outcomes": [["first": 1, "kind": "ACCEPTED", "emissions": [Self.emission]]]],
+            ]
         case 2: ["version": 1000, "extend": .object([])]
         case 3: ["version": 1000, "ping": ["nonce": FrameLiteral(random.next())]]
         case 4:
             [
                 "version": 1000,
-                "settle": ["outcomes": [["first": 1, "last": 3, "kind": "RETRY", "error": ["code": 1000, "message": "m"]]]],
+                "settle": [
+                    "outcomes": [["first": 1, "last": 3, "kind": "RETRY", "error": ["code": 1000, "message": "m"]]]
+                ],
             ]
         case _: ["version": 1000, "close": ["code": 100, "message": "I give up"]]
         }

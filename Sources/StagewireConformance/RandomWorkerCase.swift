@@ -72,7 +72,10 @@ struct RandomWorkerCase {
         guard random.chance(30) else { return .object([]) }
         return [
             "event_time": .integer(Int64(bitPattern: random.next())), "content_type": "text/plain",
-            "attributes": [["name": "a", "integer": .integer(Int64(bitPattern: random.next()))], ["name": "b", "flag": .flag(true)]],
+            "attributes": [
+                ["name": "a", "integer": .integer(Int64(bitPattern: random.next()))],
+                ["name": "b", "flag": .flag(true)],
+            ],
             "#1999": ["varint": FrameLiteral(random.next())],
         ]
     }
@@ -83,7 +86,8 @@ struct RandomWorkerCase {
         case 0: try run.barrier(link, step)
         case 1: try run.send(["version": 1000, "#31": ["bytes": "what is this"]], to: link)
         case 2: try run.send(["credit": ["number": 7, "records": 1, "bytes": 1]], to: link)
-        case 3: try run.send(["runs": ["runs": [["number": 1, "stage": "upstream", "#1001": ["varint": 5]]]]], to: link)
+        case 3:
+            try run.send(["runs": ["runs": [["number": 1, "stage": "upstream", "#1001": ["varint": 5]]]]], to: link)
         case 4: _ = try run.serve(1 + random.below(5)) { false }
         case _: break
         }
@@ -111,7 +115,8 @@ struct RandomWorkerCase {
         let payloads = Self.payloads(directive, link.worker.deliveries[Int(id) - 1])
         let emitted = outcome.emissions.compactMap { $0["output"]?["payload"]?.asBytes ?? [] }
         if expected == "ACCEPTED", let payloads, outcome.literal["last"] == nil, emitted != payloads {
-            throw .fail("delivery \(id) (`\(directive)`) emitted \(emitted.count) records, not these: "
+            throw .fail(
+                "delivery \(id) (`\(directive)`) emitted \(emitted.count) records, not these: "
                     + Pattern.shown(.list(payloads.map(FrameLiteral.bytes))), rules: ["ST-3"])
         }
     }

@@ -16,7 +16,8 @@ public struct Suite: Sendable {
         for file in files {
             let path = "\(root)/\(file)"
             guard let text = try? String(contentsOfFile: path, encoding: .utf8) else {
-                throw CaseFault(place: Place(file: path, line: 1, column: 1), message: "the file cannot be read as UTF-8")
+                throw CaseFault(
+                    place: Place(file: path, line: 1, column: 1), message: "the file cannot be read as UTF-8")
             }
             for item in try CaseReader.read(text, file: path) {
                 if let other = seen.updateValue(item.place, forKey: item.slug) {

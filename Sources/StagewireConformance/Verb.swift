@@ -63,7 +63,8 @@ public enum Verb: String, Sendable, CaseIterable {
         case .send, .raw, .expect, .absent, .skip, .barrier, .closed, .ended, .close, .drop, .reading, .automatic,
             .pause, .mark, .elapsed, .repeat, .exit, .kill, .alive, .stderr:
             nil
-        case .start, .accept, .welcome, .deliver, .settled, .unsettled, .granted, .emitted, .drain, .copes, .leaves, .claimed,
+        case .start, .accept, .welcome, .deliver, .settled, .unsettled, .granted, .emitted, .drain, .copes, .leaves,
+            .claimed,
             .listening, .random:
             .worker
         case .connect, .hello, .attach, .grant, .claim, .emit, .committed, .finish, .delivered, .undelivered, .settle,

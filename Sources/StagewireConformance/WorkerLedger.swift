@@ -156,7 +156,8 @@ struct WorkerLedger {
             let last = range["last"]?.number ?? first
             let floor = ids.last ?? 0
             guard first > floor, last >= first, last - first < 1_000_000 else {
-                throw .fail("the ranges of an outcome do not ascend: \(first) to \(last) behind \(floor)", rules: ["ST-1"])
+                throw .fail(
+                    "the ranges of an outcome do not ascend: \(first) to \(last) behind \(floor)", rules: ["ST-1"])
             }
             ids += first...last
         }
@@ -177,7 +178,8 @@ struct WorkerLedger {
             let literal = FrameLiteral(emission.inner)
             let parents = literal["parents"]?.elements.compactMap(\.number) ?? []
             guard Set(parents).count == parents.count, parents.allSatisfy(ids.contains) else {
-                throw .fail("an emission's parents \(parents) are not distinct deliveries of its outcome", rules: ["ST-4"])
+                throw .fail(
+                    "an emission's parents \(parents) are not distinct deliveries of its outcome", rules: ["ST-4"])
             }
             try OutputRules.check(emission)
         }
@@ -200,7 +202,8 @@ struct WorkerLedger {
                     + "\(mostBytes) are allowed", rules: ["LM-3"])
         }
         if let largest = charges.max(), largest > mostRecord {
-            throw .fail("an output is charged \(largest) bytes, at most \(mostRecord) are allowed", rules: ["LM-2", "CR-8"])
+            throw .fail(
+                "an output is charged \(largest) bytes, at most \(mostRecord) are allowed", rules: ["LM-2", "CR-8"])
         }
     }
 

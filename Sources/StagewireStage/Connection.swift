@@ -52,6 +52,7 @@ struct Connection {
         } catch {
             if case .closed(let reason, byBroker: false) = error {
                 _ = Socket.write(FrameCodec.encode(.close(reason))[...], to: descriptor)
+                Socket.discard(descriptor, for: ConnectionThread.closing)
             }
             close(descriptor)
             throw error

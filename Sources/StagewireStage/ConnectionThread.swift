@@ -54,7 +54,7 @@ final class ConnectionThread {
         let fault = serve()
         if case .closed(let reason, byBroker: false) = fault {
             outbox.close(.close(reason))
-            discard()
+            Socket.discard(connection.descriptor, for: Self.closing)
         }
         outbox.close(nil)
         hub.change { $0.ended = fault }
@@ -175,21 +175,6 @@ final class ConnectionThread {
         case .settled: break
         case .hello, .welcome, .extend, .claim, .finished:
             throw CloseReason(.unexpectedMessage, "The broker sent a message that it sends only once, or never.")
-        }
-    }
-
-    /// After our Close: reads on until the end, for a bounded time.
-    private func discard() {
-        let deadline = Uptime.now + Self.closing
-        while Uptime.now < deadline {
-            var waiting = pollfd(fd: connection.descriptor, events: Int16(POLLIN), revents: 0)
-            _ = poll(&waiting, 1, Int32((deadline - min(deadline, Uptime.now)) / Uptime.millisecond))
-            var scratch = [UInt8](repeating: 0, count: 65_536)
-            let reading = scratch.withUnsafeMutableBytes { Socket.read(connection.descriptor, into: $0) }
-            switch reading {
-            case .bytes, .nothing: continue
-            case .end, .failure: return
-            }
         }
     }
 }

@@ -46,6 +46,21 @@ enum Socket {
         }
     }
 
+    /// Behind our Close: reads on until the other side hangs up, for so many nanoseconds at most (EN-1). It may be in the
+    /// middle of a frame, and has the Close to read.
+    static func discard(_ descriptor: Int32, for duration: UInt64) {
+        let deadline = Uptime.now + duration
+        var scratch = [UInt8](repeating: 0, count: 65_536)
+        while Uptime.now < deadline {
+            var waiting = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+            _ = poll(&waiting, 1, Int32((deadline - min(deadline, Uptime.now)) / Uptime.millisecond))
+            switch scratch.withUnsafeMutableBytes({ read(descriptor, into: $0) }) {
+            case .bytes, .nothing: continue
+            case .end, .failure: return
+            }
+        }
+    }
+
     /// Writes all of it to any descriptor; false when that is not possible.
     static func writeFile(_ bytes: [UInt8], to descriptor: Int32) -> Bool {
         bytes.withUnsafeBytes { buffer in

@@ -25,8 +25,13 @@ import Testing
         return pids
     }
 
-    private func guardian(of program: Program) throws -> pid_t {
-        let found = Processes.children(of: program.process.processIdentifier, named: "stagewire-guard")
+    /// It gives itself its name, which on a busy machine may come later than the first words of a worker.
+    private func guardian(of program: Program) async throws -> pid_t {
+        var found: [pid_t] = []
+        for _ in 0..<500 where found.isEmpty {
+            found = Processes.children(of: program.process.processIdentifier, named: "stagewire-guard")
+            if found.isEmpty { try await Task.sleep(for: .milliseconds(10)) }
+        }
         #expect(found.count == 1)
         return try #require(found.first)
     }
@@ -57,7 +62,7 @@ import Testing
             let worker = try Peer(directory + "/s")
             _ = try worker.attach("sink")
             #expect(own.allSatisfy(Processes.isAlive))
-            let guardian = try guardian(of: second)
+            let guardian = try await guardian(of: second)
             second.signal(SIGKILL)
             _ = try await second.wait()
             try await Processes.end(own + [guardian])
@@ -69,9 +74,9 @@ import Testing
         try await Program.inDirectory(Self.stubborn) { directory in
             let program = try Program(["run", "p.yaml", "--socket", "s"], in: directory)
             let left = try await pids(program)
-            kill(try guardian(of: program), SIGKILL)
+            kill(try await guardian(of: program), SIGKILL)
             try await program.says("the guardian of this broker was killed by SIGKILL; another one takes its place")
-            let next = try guardian(of: program)
+            let next = try await guardian(of: program)
             program.signal(SIGKILL)
             _ = try await program.wait()
             try await Processes.end(left + [next])
@@ -85,7 +90,7 @@ import Testing
         try await Program.inDirectory(pipeline) { directory in
             let program = try Program(["run", "p.yaml", "--socket", "s"], in: directory)
             let workers = try await pids(program)
-            let guardian = try guardian(of: program)
+            let guardian = try await guardian(of: program)
             kill(guardian, SIGSTOP)
             defer { kill(guardian, SIGCONT) }
             program.signal(SIGKILL)

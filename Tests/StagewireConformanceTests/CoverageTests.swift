@@ -51,7 +51,8 @@ struct CoverageTests {
         for obligation in try Self.obligations() {
             let hasCase = suite.cases.contains { item in
                 item.role == obligation.role
-                    && (item.rules.contains(obligation.rule) || item.steps.contains { $0.rules.contains(obligation.rule) })
+                    && (item.rules.contains(obligation.rule)
+                        || item.steps.contains { $0.rules.contains(obligation.rule) })
             }
             if !hasCase, obligation.reason == nil { open.append("\(obligation.rule) (\(obligation.role.rawValue))") }
         }

@@ -72,7 +72,8 @@ struct RunnerTests {
 
     @Test("Garbage on the socket fails with the rule that it breaks")
     func sendsGarbage() throws {
-        let result = try run(Self.perl("print $s \"GET / HTTP/1.1\\r\\n\\r\\n\" x 100; $s->flush; sleep 1000"), Self.simple)
+        let result = try run(
+            Self.perl("print $s \"GET / HTTP/1.1\\r\\n\\r\\n\" x 100; $s->flush; sleep 1000"), Self.simple)
         #expect(result.verdict == .fail && result.rules == ["LM-1"])
     }
 
@@ -106,7 +107,9 @@ struct RunnerTests {
 
     @Test("A fault that could not be injected shows nothing")
     func inconclusive() throws {
-        let text = Self.simple.replacing("begin: greeted\nsteps: [barrier]", with: "begin: nothing\nsteps:\n  - start\n  - exit: 0\n  - kill: KILL\n")
+        let text = Self.simple.replacing(
+            "begin: greeted\nsteps: [barrier]", with: "begin: nothing\nsteps:\n  - start\n  - exit: 0\n  - kill: KILL\n"
+        )
         #expect(try run("exit 0", text).verdict == .inconclusive)
     }
 

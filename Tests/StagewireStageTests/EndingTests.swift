@@ -160,6 +160,17 @@ private final class Gate: Sendable {
         #expect(exit.message.hasSuffix("[\(frame.1.name)]"))
     }
 
+    /// Behind the worker's Close: the broker may be in the middle of something (EN-1).
+    @Test(arguments: [true, false]) func whatTheBrokerStillSendsIsRead(_ isWelcome: Bool) async throws {
+        let exit = try await FakeBroker.play(Self.shout) { broker, _ in
+            let session = try isWelcome ? broker.attach() : broker.accept()
+            try session.send([0, 0, 0, 0])
+            guard case .close? = try session.nextControl() else { throw FakeBroker.Failure(description: "no Close") }
+            for _ in 0..<64 { try session.send([UInt8](repeating: 0, count: 65_536)) }
+        }
+        #expect(exit.code == 2)
+    }
+
     /// What the worker works on does not change what is wrong.
     @Test func aBrokenFrameEndsAWorkerThatIsBusy() async throws {
         let (started, gate) = (DispatchSemaphore(value: 0), Gate())

@@ -25,6 +25,8 @@ expect directives '{"key": "k", "text": "0 ", "port": "side"}|{"key": "k", "text
     "$(echo '{"text": "emit 1 2 side;config", "key": "k"}' | conformance transform - --config '{"a": 1.0}')"
 expect "a verdict" 'record 1: RETRY 1003: not yet|1 records: 0 accepted (0 filtered), 0 rejected, 1 to be retried, 0 released; 0 emitted' \
     "$(echo '{"text": "echo;retry 5 1003 not yet;echo"}' | conformance transform -)"
+expect "a port that is not there" 'record 1: REJECTED 1999: no directive: emit 1 2 nowhere' \
+    "$(echo '{"text": "emit 1 2 nowhere"}' | conformance transform - | cut -d'|' -f1)"
 expect "the source" '{"key": "k1", "text": "1  ", "port": "out"}|{"key": "k0", "text": "2  ", "port": "out"}|2 records' \
     "$(conformance source --config '{"records": 2, "keys": 2, "size": 3}')"
 expect "the window" '{"key": "k", "text": "a,b", "port": "out"}|record 3: REJECTED 1005: no|3 records: 2 accepted (0 filtered), 1 rejected, 0 to be retried, 0 released; 1 emitted' \

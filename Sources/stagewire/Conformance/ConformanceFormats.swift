@@ -30,7 +30,8 @@ enum ConformanceJSON {
             Item(
                 name: result.slug, title: result.title, role: result.role.rawValue, profile: result.profile.rawValue,
                 verdict: result.verdict.rawValue, expected: result.isAsExpected, rules: result.rules,
-                seconds: (result.seconds * 1000).rounded() / 1000, message: result.message.isEmpty ? nil : result.message,
+                seconds: (result.seconds * 1000).rounded() / 1000,
+                message: result.message.isEmpty ? nil : result.message,
                 step: result.place.isEmpty ? nil : result.place,
                 frames: result.transcript.isEmpty ? nil : result.transcript,
                 output: result.standardError.isEmpty ? nil : result.standardError)
@@ -95,7 +96,9 @@ enum ConformanceTAP {
             if result.isKnownFailing { line += " # TODO listed as failing" }
             lines.append(line)
             guard !isGood else { continue }
-            lines += ["  ---", "  verdict: \(result.verdict.rawValue)", "  rules: [\(result.rules.joined(separator: ", "))]"]
+            lines += [
+                "  ---", "  verdict: \(result.verdict.rawValue)", "  rules: [\(result.rules.joined(separator: ", "))]",
+            ]
             lines += ["  message: \(JSONText.line(result.message))", "  step: \(JSONText.line(result.place))", "  ..."]
         }
         return lines.joined(separator: "\n")
@@ -108,7 +111,8 @@ enum ConformanceHTML {
         let rows = results.map { result in
             let details =
                 result.verdict == .pass || result.verdict == .skip
-                ? "" : "<details><summary>\(escaped(result.message))</summary><pre>\(escaped(ConformanceText.details(result)))</pre></details>"
+                ? ""
+                : "<details><summary>\(escaped(result.message))</summary><pre>\(escaped(ConformanceText.details(result)))</pre></details>"
             let note = result.verdict == .skip ? escaped(result.message) : details
             return """
                 <tr class="\(result.isAsExpected ? result.verdict.rawValue.lowercased() : "bad")"><td>\

@@ -4,7 +4,13 @@ import StagewireConformance
 
 struct ConformanceList: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "list", abstract: "List the suite's cases.")
+        commandName: "list",
+        abstract: "List the suite's cases.",
+        discussion: """
+            EXAMPLES:
+              stagewire conformance list --role worker --profile source
+              stagewire conformance list --filter CR-4 --json
+            """)
 
     @Option(help: ArgumentHelp("Only cases of these profiles, such as core,source.", valueName: "names"))
     var profile: [String] = []
@@ -49,7 +55,8 @@ struct ConformanceList: ParsableCommand {
                 })
         }
         for item in cases {
-            let kind = "\(item.role.rawValue) \(item.profile.rawValue)".padding(toLength: 17, withPad: " ", startingAt: 0)
+            let kind = "\(item.role.rawValue) \(item.profile.rawValue)".padding(
+                toLength: 17, withPad: " ", startingAt: 0)
             Output.text("\(kind) \(item.slug): \(item.title) [\(item.rules.joined(separator: ", "))]")
         }
         Output.text("\(cases.count) cases")
@@ -67,7 +74,12 @@ struct ConformanceList: ParsableCommand {
 struct ConformanceExplain: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "explain",
-        abstract: "Print a rule's text and the cases that check it, or what a case does.")
+        abstract: "Print a rule's text and the cases that check it, or what a case does.",
+        discussion: """
+            EXAMPLES:
+              stagewire conformance explain CR-4
+              stagewire conformance explain credit-is-absolute
+            """)
 
     @Argument(help: ArgumentHelp("A case's name, or a rule's id such as CR-4.", valueName: "case|rule"))
     var name: String

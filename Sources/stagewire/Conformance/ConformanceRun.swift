@@ -87,13 +87,17 @@ struct ConformanceRun: ParsableCommand {
     var command: [String] = []
 
     func validate() throws {
-        guard timeScale > 0, timeScale <= 1000 else { throw ValidationError("--time-scale is above 0 and at most 1000.") }
+        guard timeScale > 0, timeScale <= 1000 else {
+            throw ValidationError("--time-scale is above 0 and at most 1000.")
+        }
         guard jobs >= 1, jobs <= 256 else { throw ValidationError("--jobs is 1 to 256.") }
         if attach != nil, broker { throw ValidationError("--attach is for workers, --broker for brokers.") }
         if let socket, !broker {
             throw ValidationError("the command under test stands behind --: stagewire conformance run -- \(socket)")
         }
-        if socket != nil, !command.isEmpty { throw ValidationError("a broker's socket and a command exclude each other.") }
+        if socket != nil, !command.isEmpty {
+            throw ValidationError("a broker's socket and a command exclude each other.")
+        }
     }
 
     func run() throws {

@@ -47,7 +47,12 @@ def discard(record):
     record.payload
 
 
-STAGES = {each.name: each for each in (forward, rewrite, json_score, discard)}
+@stagewire.transform(workers=4)
+def in_threads(record):
+    yield record.emit()
+
+
+STAGES = {each.name: each for each in (forward, rewrite, json_score, discard, in_threads)}
 
 
 def prepared_records(stage: str) -> bytes:

@@ -10,17 +10,21 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import stagewire  # noqa: E402
 
 UNKNOWN_DIRECTIVE = 1999
+PORTS = {"out", "side"}
 POLL_SECONDS = 0.05  # a shorter pause of the source is slept through
 
 
-# ---- transform ----
+# ---- transform, ordered ----
 
 
-@stagewire.transform
-def transform(record, config):
+def follow(record, config):
     """Carries out the payload's directives, from left to right."""
     for directive in directives_of(record):
         yield from carry_out(directive, record, config)
+
+
+transform = stagewire.transform(follow)
+ordered = stagewire.transform(follow, workers=4)
 
 
 def directives_of(record) -> list[str]:
@@ -36,19 +40,19 @@ def carry_out(directive: str, record, config):
     name, *words = directive.split(" ")
     match name, words:
         case "echo", []:
-            yield record.emit()
-        case "emit", [count, *rest] if len(rest) <= 2:
+            yield record.emit(port="out")
+        case "emit", [count, *rest] if len(rest) <= 2 and set(rest[1:]) <= PORTS:
             yield from emit(record, number(count), number(rest[0]) if rest else 0, *rest[1:])
         case "attempt", []:
-            yield record.emit(payload=b"%d" % record.attempt, keep_header=True)
+            yield record.emit(payload=b"%d" % record.attempt, port="out", keep_header=True)
         case "id", []:
-            yield record.emit(payload=record.id.encode(), keep_header=True)
+            yield record.emit(payload=record.id.encode(), port="out", keep_header=True)
         case "config", []:
-            yield record.emit(json=config, keep_header=True)
+            yield record.emit(json=config, port="out", keep_header=True)
         case "env", [variable]:
             value = os.environ.get(variable)
             if value is not None:
-                yield record.emit(payload=os.fsencode(value), keep_header=True)
+                yield record.emit(payload=os.fsencode(value), port="out", keep_header=True)
         case _:
             obey(name, words)
 
@@ -123,7 +127,7 @@ def source(partition, config: Numbers):
 
 
 def numbered(n: int, config: Numbers):
-    return stagewire.emission(payload=b"%d" % n + b" " * (config.size - len(str(n))), key=f"k{n % config.keys}")
+    return stagewire.emission(payload=b"%d" % n + b" " * (config.size - len(str(n))), key=f"k{n % config.keys}", port="out")
 
 
 def pause(seconds: float):
@@ -161,20 +165,16 @@ def window(given, config: Gathering):
                 name, *words = directive.split(" ")
                 obey(name, words)
             break
-    yield stagewire.emission(payload=b",".join([each.payload for each in given]), key=given.key)
+    yield stagewire.emission(payload=b",".join([each.payload for each in given]), key=given.key, port="out")
 
 
-STAGES = {"transform": transform, "source": source, "window": window}
+STAGES = {"transform": transform, "ordered": ordered, "source": source, "window": window}
 
 
 def main() -> None:
     name = os.environ.get("STAGEWIRE_STAGE", "")
     if name not in STAGES:
-        print(
-            f"STAGEWIRE_STAGE is {name!r}: this worker implements {', '.join(STAGES)}; a Python stage has one handler "
-            "at a time, so there is no `ordered`",
-            file=sys.stderr,
-        )
+        print(f"STAGEWIRE_STAGE is {name!r}: this worker implements {', '.join(STAGES)}", file=sys.stderr)
         sys.exit(2)
     stagewire.run(STAGES[name])
 

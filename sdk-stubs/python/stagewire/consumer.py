@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from . import codes
+from .crew import Crew
 from .holding import Holding, ranges_of
 from .lanes import Lanes
 from .outbox import Outbox
@@ -24,6 +25,8 @@ def run_consumer(stage: Stage, session: Session, config: Any) -> None:
     handler = stage.bound(config)
     if stage.holds:
         Holding(stage, session, handler).run()
+    elif stage.workers > 1:
+        Crew(stage, session, handler).run()
     else:
         _PerDelivery(stage, session, handler).run()
 

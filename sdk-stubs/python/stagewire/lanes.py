@@ -4,7 +4,8 @@
 
 The broker voids what this worker holds of the lane and what is under way to it. None of that is handled: it is
 settled as RELEASED. Where the broker had given the first one up, so that nothing was void, that releases the next
-one and voids the rest after all: hence every release puts off the opening to a Ping of its own.
+one and voids the rest after all: hence every release puts off the opening to a Ping of its own, and is an outcome of
+its own: in one with others, each of them would count as released, and enough of that makes a dead letter (RT-2).
 """
 
 from __future__ import annotations
@@ -73,14 +74,14 @@ class Lanes:
         if delivery > closed.last.through or delivery > closed.first.through and record.id and record.id in closed.ids:
             del self.closed[lane]
             return False
-        self.outbox.release_one(delivery)
+        self.outbox.release([(delivery, delivery)], 1)
         self._put_off(lane, closed, record)
         return True
 
     def release(self, held: list[Record]) -> None:
         """Settles held deliveries of closed lanes, which are void by now."""
         for record in sorted(held, key=lambda each: each.delivery):
-            self.outbox.release_one(record.delivery)
+            self.outbox.release([(record.delivery, record.delivery)], 1)
             lane = lane_of(record, self.ordering)
             if lane in self.closed:
                 self._put_off(lane, self.closed[lane], record)

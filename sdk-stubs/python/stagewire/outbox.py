@@ -103,8 +103,7 @@ class Outbox:
         self._outcomes: list[bytes] = []
         self._bytes = 0
         self._deliveries = 0  # that `_outcomes` settle
-        # Neighbours without emissions that are not yet in `_outcomes`: first, last, released (or else accepted).
-        self._run: tuple[int, int, bool] | None = None
+        self._run: tuple[int, int] | None = None  # accepted neighbours without emissions, not yet in `_outcomes`
         self._barrier: Barrier | None = None  # behind what was collected so far
         self._limit = min(FRAME_TARGET, (session.welcome.max_frame or codes.MAX_FRAME) - SLACK)
 
@@ -112,20 +111,11 @@ class Outbox:
         """Accepted, and nothing comes of it. Neighbours share an outcome, which is allowed where some may
         be void: an outcome without emissions still applies to the rest (OR-4)."""
         run = self._run
-        if run and run[1] + 1 == first and not run[2]:
-            self._run = (run[0], last, False)
+        if run and run[1] + 1 == first:
+            self._run = (run[0], last)
         else:
             self._close_run()
-            self._run = (first, last, False)
-
-    def release_one(self, delivery: int) -> None:
-        """Released; neighbours share an outcome."""
-        run = self._run
-        if run and run[1] + 1 == delivery and run[2]:
-            self._run = (run[0], delivery, True)
-        else:
-            self._close_run()
-            self._run = (delivery, delivery, True)
+            self._run = (first, last)
 
     def accept_one(self, delivery: int, emission: Emission) -> None:
         """One delivery, one emission: as `accept`, without detours."""
@@ -149,6 +139,10 @@ class Outbox:
         """One outcome over `count` deliveries. Refused, TypeError or ValueError: nothing was recorded."""
         encoded, charge = self.credit.encode(emissions, known)
         self._await_credit(charge)
+        self.put(ranges, count, encoded, charge)
+
+    def put(self, ranges: Ranges, count: int, encoded: list[bytes], charge: Charge) -> None:
+        """As `accept`, of what `credit.encode` gave: credit is enough for it."""
         self.credit.spend(charge)
         self._close_run()
         self._add(frames.accepted(ranges, encoded), count)
@@ -196,10 +190,8 @@ class Outbox:
 
     def _close_run(self) -> None:
         if self._run:
-            (first, last, released), self._run = self._run, None
-            ranges = [(first, last)]
-            outcome = frames.released(ranges) if released else frames.accepted(ranges, [])
-            self._add(outcome, last - first + 1)
+            run, self._run = self._run, None
+            self._add(frames.accepted([run], []), run[1] - run[0] + 1)
 
     def _add(self, outcome: bytes, deliveries: int) -> None:
         if self._bytes + len(outcome) > self._limit and self._outcomes:

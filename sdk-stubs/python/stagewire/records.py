@@ -190,6 +190,10 @@ class Record:
             for each in (view.lineage, view.header, view.payload)
         ])
 
+    def fresh(self) -> Record:
+        """The same delivery, with nothing decoded yet."""
+        return Record(self._view, self._batch, self.delivery)
+
     def copied(self) -> Record:
         """The record without the frame that it came in."""
         view = type(self._view)()

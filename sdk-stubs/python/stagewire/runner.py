@@ -131,6 +131,8 @@ class _Worker:
         try:
             session = Session.attach(self.address, self.hello, self._wake_read, self.timeout)
         except (OSError, Closed, Lost) as error:
+            if isinstance(error, Closed) and error.code == codes.OK:
+                return None, False  # the stage has ended already (HS-4)
             return error, False
         self.session = session
         session.stopping = self.stop_requested

@@ -90,7 +90,7 @@ class Session:
     def __init__(self, connection: socket.socket, wakeup: int, timeout: float = DEFAULT_TIMEOUT):
         self.connection = connection
         self.timeout = timeout  # seconds that a handler may take; 0: no limit
-        self.began: float | None = None  # when the handler that is running began; None: none is
+        self.began: float | None = None  # when the (oldest) handler that is running began; None: none is
         self.welcome = pb.Welcome()
         self.runs: dict[int, pb.Run] = {}
         self.limits: dict[int, tuple[int, int]] = {}  # output -> records, bytes granted
@@ -110,6 +110,7 @@ class Session:
         self._changed = threading.Condition()
         self._sending = threading.Lock()
         self._thread: threading.Thread | None = None
+        self._said_close = False
         self._left = threading.Event()  # the main thread knows that it is over
         self._reader = frames.FrameReader(codes.MAX_FRAME)
         self._inputs: dict[int, InputWindow] = {}
@@ -124,13 +125,12 @@ class Session:
         cls, address: str, hello: pb.Hello, wakeup: int, timeout: float = DEFAULT_TIMEOUT
     ) -> Session:
         """Dials and shakes hands. OSError when nobody listens, Closed when the broker refuses."""
-        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        session = cls(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM), wakeup, timeout)
         try:
-            connection.connect(address)
-            session = cls(connection, wakeup, timeout)
+            session.connection.connect(address)
             session._shake_hands(hello)
         except BaseException:
-            connection.close()
+            session.discard()
             raise
         return session
 
@@ -166,24 +166,25 @@ class Session:
             raise self.ended or Lost("closed")
 
     def close(self, code: int = codes.OK, message: str = "") -> None:
-        """Says Close, the last frame, and reads on (bounded) until the broker hangs up."""
+        """Says Close, the last frame, and ends the connection."""
         self._left.set()
-        try:
-            self._write_close(code, message, Lost("closed"))
-            self.connection.shutdown(socket.SHUT_WR)
-            self.connection.settimeout(CLOSING_SECONDS)
-            deadline = time.monotonic() + CLOSING_SECONDS
-            while time.monotonic() < deadline and self.connection.recv(READ_BYTES):
-                pass
-        except (OSError, Closed, Lost):
-            pass  # it hung up first
-        finally:
-            self.discard()
+        self._write_close(code, message, Lost("closed"))
+        self.discard()
 
     def discard(self) -> None:
-        """Ends the connection without a word."""
+        """Ends the connection without a word. Where Close was said, reads on (bounded) until the broker hangs up
+        (EN-1): it may be in the middle of a frame, and has the Close to read."""
         self._left.set()
         self._end(Lost("discarded"))
+        try:
+            if self._said_close:
+                self.connection.shutdown(socket.SHUT_WR)
+                self.connection.settimeout(CLOSING_SECONDS)
+                deadline = time.monotonic() + CLOSING_SECONDS
+                while time.monotonic() < deadline and self.connection.recv(READ_BYTES):
+                    pass
+        except OSError:
+            pass  # it hung up first
         try:
             self.connection.shutdown(socket.SHUT_RDWR)
         except OSError:
@@ -238,6 +239,16 @@ class Session:
             if credit:
                 self.send(credit)
         return batch
+
+    @property
+    def has_batch(self) -> bool:
+        """Whether `next_batch` has one at once."""
+        return bool(self._queue)
+
+    def announce(self) -> None:
+        """What `wait` waits for may have changed."""
+        with self._changed:
+            self._changed.notify_all()
 
     def wait(self, condition: Callable[[], object], timeout: float | None = None) -> bool:
         """Waits until `condition()` holds, then True. False when time is up; raises when it is over."""
@@ -311,10 +322,12 @@ class Session:
 
     def _write_close(self, code: int, message: str, reason: Exception) -> None:
         with self._sending:
+            self._said_close = True
             close = pb.Close(code=code, message=message[: codes.MAX_TEXT // 4])
             with contextlib.suppress(OSError):
                 self.connection.sendall(frames.frame(close=close))
-        self._end(reason)  # nothing is sent after it
+            self.ended = self.ended or reason  # nothing is sent after it
+        self._end(reason)
 
     def _end(self, reason: Exception) -> None:
         with self._changed:

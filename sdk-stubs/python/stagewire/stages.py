@@ -83,6 +83,13 @@ class Stage:
     bounds: Bounds = field(default=Bounds(records=1))  # of windows
     partitions: Partitions = (DEFAULT_PARTITION,)  # of a source: names, or a function of the configuration
     make_bounds: MakeBounds | None = None  # in place of `bounds`
+    workers: int = 1  # of a transform or sink: handlers at once
+
+    def __post_init__(self) -> None:
+        if self.workers < 1:
+            raise ValueError(f"a stage has at least one worker, not {self.workers}")
+        if self.workers > 1 and self.kind not in ("transform", "sink"):
+            raise ValueError("workers= is for transforms and sinks that get one record")
 
     @property
     def name(self) -> str:
@@ -117,23 +124,36 @@ class Stage:
         return self.handler(*arguments)
 
 
-def transform(handler: Handler) -> Stage:
-    """`handler(record[, config])` gives an emission, several (a generator, a list), or None: filtered."""
-    return Stage(handler, "transform")
-
-
 @overload
-def sink(handler: Handler, *, batch: bool = False) -> Stage: ...
+def transform(handler: Handler, *, workers: int = 1) -> Stage: ...
 @overload
-def sink(handler: None = None, *, batch: bool = False) -> Callable[[Handler], Stage]: ...
-def sink(handler: Handler | None = None, *, batch: bool = False) -> Stage | Callable[[Handler], Stage]:
-    """`handler(record[, config])` returns nothing; with `batch` it gets a list of what has arrived.
+def transform(handler: None = None, *, workers: int = 1) -> Callable[[Handler], Stage]: ...
+def transform(handler: Handler | None = None, *, workers: int = 1) -> Stage | Callable[[Handler], Stage]:
+    """`handler(record[, config])` gives an emission, several (a generator, a list), or None: filtered.
 
-    A batch is never waited for. If its handler raises, all its records share the verdict.
+    With `workers` above 1 so many of its calls run at once, in threads, and it has to be safe for that. Records
+    of one key (of one input, where its order is total) are still handled one after the other.
     """
     if handler is None:
-        return functools.partial(sink, batch=batch)
-    return Stage(handler, "batch-sink" if batch else "sink")
+        return functools.partial(transform, workers=workers)
+    return Stage(handler, "transform", workers=workers)
+
+
+@overload
+def sink(handler: Handler, *, batch: bool = False, workers: int = 1) -> Stage: ...
+@overload
+def sink(handler: None = None, *, batch: bool = False, workers: int = 1) -> Callable[[Handler], Stage]: ...
+def sink(
+    handler: Handler | None = None, *, batch: bool = False, workers: int = 1
+) -> Stage | Callable[[Handler], Stage]:
+    """`handler(record[, config])` returns nothing; with `batch` it gets a list of what has arrived.
+
+    A batch is never waited for. If its handler raises, all its records share the verdict. `workers` as for
+    `transform`, without `batch`.
+    """
+    if handler is None:
+        return functools.partial(sink, batch=batch, workers=workers)
+    return Stage(handler, "batch-sink" if batch else "sink", workers=workers)
 
 
 def window(

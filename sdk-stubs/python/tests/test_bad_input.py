@@ -192,6 +192,20 @@ class Outputs(unittest.TestCase):
         self.assertEqual(run.code, 2)
         self.assertIn("version 1001", run.stderr)
 
+    def test_what_the_broker_still_sends_is_read(self):
+        """Behind the worker's Close: the broker may be in the middle of something (EN-1)."""
+        def script(peer):
+            peer.welcome(**{"version": 1001} if early else {})
+            if not early:
+                peer.connection.sendall(b"\0\0\0\3abc")
+            peer.expect("close")
+            for _ in range(64):
+                peer.connection.sendall(bytes(1 << 16))
+
+        for early in (True, False):
+            with self.subTest(early=early):
+                self.assertEqual(work(same, script).code, 2)
+
     def test_text_that_is_not_unicode(self):
         bad = "a\ud800b"
         outputs = {

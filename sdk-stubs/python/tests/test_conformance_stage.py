@@ -34,7 +34,8 @@ class Stage(unittest.TestCase):
 
     def play(self, body, code: int = 0, **welcome):
         def script(peer):
-            peer.hello = peer.welcome(outputs=[pb.Output(number=0, port="out"), pb.Output(number=1, port="side")], **welcome)
+            # `out` is not the first: what is emitted there names it.
+            peer.hello = peer.welcome(outputs=[pb.Output(number=1, port="side"), pb.Output(number=0, port="out")], **welcome)
             peer.grant()
             body(peer)
             peer.close()
@@ -105,6 +106,7 @@ class Transform(Stage):
             (b"nonsense", REJECTED, 1999, "no such directive: nonsense", 0),
             (b"emit", REJECTED, 1999, "no such directive: emit", 0),
             (b"emit x", REJECTED, 1999, "no such directive: x", 0),
+            (b"emit 1 2 nowhere", REJECTED, 1999, "no such directive: emit 1 2 nowhere", 0),
             (b"emit 1 2 out more", REJECTED, 1999, "no such directive: emit 1 2 out more", 0),
             (b"echo ", REJECTED, 1999, "no such directive: echo ", 0),
             (b"\xff", REJECTED, 1999, "the payload is not text", 0),
@@ -114,6 +116,14 @@ class Transform(Stage):
                 self.assertEqual(
                     (outcome.kind, outcome.error.code, outcome.error.message, outcome.delay_ms, len(outcome.emissions)),
                     (kind, code, message, delay, 0))
+
+
+class Ordered(Transform):
+    """The same with several handlers."""
+    name = "ordered"
+
+    def test_several(self):
+        self.assertGreaterEqual(WORKER.STAGES["ordered"].workers, 4)
 
 
 class Source(Stage):
@@ -204,12 +214,12 @@ class Window(Stage):
 
 class Program(unittest.TestCase):
     def test_what_is_not_implemented(self):
-        for stage in ("ordered", "", "nonsense"):
+        for stage in ("", "nonsense"):
             ran = subprocess.run(
                 [sys.executable, "worker.py"], cwd=DIRECTORY, env={**os.environ, "STAGEWIRE_STAGE": stage},
                 capture_output=True, text=True)
             self.assertEqual(ran.returncode, 2)
-            self.assertIn(f"{stage!r}: this worker implements transform, source, window", ran.stderr)
+            self.assertIn(f"{stage!r}: this worker implements transform, ordered, source, window", ran.stderr)
 
     def test_exit(self):
         """Through its command line, and at once: the broker hears nothing of it."""

@@ -285,6 +285,13 @@ class Ending(unittest.TestCase):
 
         self.assertEqual(work(double, script).code, 0)
 
+    def test_a_stage_that_has_already_ended(self):
+        """Close(0) in place of Welcome: nothing is wrong, and nothing is left to do (HS-4)."""
+        for token in ("00ff", ""):
+            with self.subTest(token):
+                run = work(double, lambda peer: peer.close(), token=token)
+                self.assertEqual((run.code, run.stderr), (0, ""))
+
     def test_a_close_that_nothing_can_be_done_about(self):
         run = work(double, lambda peer: peer.close(200, "no stage named 'scor'; did you mean 'score'?"))
         self.assertEqual(run.code, 2)

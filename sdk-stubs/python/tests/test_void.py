@@ -94,6 +94,24 @@ class Transforms(Scripted):
                 self.play(body)
                 self.assertEqual(self.handled, ["a", verdict, "c", "d", "h", "again", "b", "e"])
 
+    def test_each_release_is_an_outcome_of_its_own(self):
+        """In one with others it would count for each of them, should none be void."""
+        def body(peer):
+            self.deliver(peer, "retry/k", "b/k", "c/k", "d", "e/k")
+            self.assertEqual([ids_of(each) for each in peer.outcomes(5)], [[1], [2], [3], [4], [5]])
+
+        self.play(body)
+
+        @stagewire.window(records=2, by_key=True)
+        def window(given):
+            raise stagewire.Retry
+
+        def windows(peer):
+            self.deliver(peer, "a/k", "b/k", "c/k", "d/k")
+            self.assertEqual([ids_of(each) for each in peer.outcomes(4)], [[1, 2], [3], [4]])
+
+        self.play(windows, window)
+
     def test_what_was_given_up_frees_nothing_until_the_release_is_known(self):
         """The broker has made the first one a dead letter: then the release of those behind it is what voids."""
         def body(peer):
@@ -319,11 +337,11 @@ class Model:
 
 
 class AgainstAModel(unittest.TestCase):
-    def play(self, seed: int, ordering, attempts: int, records: list[Record], decide, batch: bool = False):
+    def play(self, seed: int, ordering, attempts: int, records: list[Record], decide, batch: bool = False, workers: int = 1):
         """Returns the model and the deliveries that were handled, in order."""
         handled: list[int] = []
 
-        @stagewire.transform
+        @stagewire.transform(workers=workers)
         def stage(given):
             handled.append(given.delivery)
             decide(given)
@@ -348,28 +366,35 @@ class AgainstAModel(unittest.TestCase):
 
     def test_nothing_void_is_handled_and_all_arrives_in_order(self):
         for seed in range(40):
-            chance = random.Random(seed)
-            ordering = chance.choice([pb.ORDERING_KEY, pb.ORDERING_KEY, pb.ORDERING_TOTAL, pb.ORDERING_NONE])
-            records = [Record(i, chance.choice([b"", b"a", b"b", b"c"])) for i in range(200)]
+            self.play_at_random(seed, batch=seed % 4 == 3)
 
-            def decide(given):
-                match chance.randrange(10):
-                    case 0 | 1:
-                        raise stagewire.Retry
-                    case 2:
-                        raise stagewire.Release
-                    case 3:
-                        raise stagewire.Reject(1000)
+    def test_so_it_is_with_several_handlers_at_once(self):
+        for seed in range(40):
+            self.play_at_random(seed, workers=2 + seed % 4)
 
-            model, handled = self.play(seed, ordering, 3, records, decide, batch=seed % 4 == 3)
-            self.assertEqual(model.voided.intersection(handled), set(), f"seed {seed}")
-            self.assertEqual(len(model.accepted) + len(model.dead), 200, f"seed {seed}")
-            lanes = collections.defaultdict(list)
-            for each in model.accepted:
-                lanes[each.key if ordering == pb.ORDERING_KEY else b"all"].append(each.number)
-            for lane, numbers in lanes.items():
-                if lane and ordering != pb.ORDERING_NONE:
-                    self.assertEqual(numbers, sorted(numbers), f"seed {seed}")
+    def play_at_random(self, seed: int, **kind):
+        chance = random.Random(seed)
+        ordering = chance.choice([pb.ORDERING_KEY, pb.ORDERING_KEY, pb.ORDERING_TOTAL, pb.ORDERING_NONE])
+        records = [Record(i, chance.choice([b"", b"a", b"b", b"c"])) for i in range(200)]
+
+        def decide(given):
+            match chance.randrange(10):
+                case 0 | 1:
+                    raise stagewire.Retry
+                case 2:
+                    raise stagewire.Release
+                case 3:
+                    raise stagewire.Reject(1000)
+
+        model, handled = self.play(seed, ordering, 3, records, decide, **kind)
+        self.assertEqual(model.voided.intersection(handled), set(), f"seed {seed}")
+        self.assertEqual(len(model.accepted) + len(model.dead), 200, f"seed {seed}")
+        lanes = collections.defaultdict(list)
+        for each in model.accepted:
+            lanes[each.key if ordering == pb.ORDERING_KEY else b"all"].append(each.number)
+        for lane, numbers in lanes.items():
+            if lane and ordering != pb.ORDERING_NONE:
+                self.assertEqual(numbers, sorted(numbers), f"seed {seed}")
 
     def test_many_held_records_of_one_key_and_many_retries(self):
         """Every record fails once: two calls for each of them, not one for each record behind each failure."""

@@ -31,7 +31,9 @@ enum Directive: Equatable {
         case ("throw", _): return .fail(rest(1))
         case ("emit", 2...4):
             guard let count = Int(words[1]), let size = number(words, 2, 0), count >= 0 else { return nil }
-            return .emit(count: count, size: size, port: words.count > 3 ? words[3] : "out")
+            let port = words.count > 3 ? words[3] : "out"
+            guard ["out", "side"].contains(port) else { return nil }
+            return .emit(count: count, size: size, port: port)
         case ("wait", 2): return Int(words[1]).map(Directive.wait)
         case ("exit", 2): return Int32(words[1]).map(Directive.exit)
         case ("reject", _): return number(words, 1, Verdict.applicationCode).map { .reject($0, rest(2)) }
