@@ -5,6 +5,8 @@ A generated class would write unknown fields elsewhere and hide what is malforme
 
 KINDS = ("", "version", "hello", "welcome", "close", "ping", "pong", "credit", "deliver", "settle", "emit", "committed",
          "settled", "extend", "drain", "runs", "claim", "claimed", "finished")
+# What `Fields.each` is told to leave out.
+DROP = object()
 VARINT, FIXED64, BYTES, START, END, FIXED32 = range(6)
 
 
@@ -127,12 +129,12 @@ class Fields:
         self.set(number, b"".join(varint(value) for value in values))
 
     def each(self, number, change):
-        """Calls `change(message, index)` for every message in that field; one for which it returns False is removed."""
+        """Calls `change(message, index)` for every message in that field; one for which it returns DROP is removed."""
         kept, index = [], 0
         for item in self.items:
             if item[0] == number and item[1] == BYTES:
                 inner = Fields(item[2])
-                if change(inner, index) is False:
+                if change(inner, index) is DROP:
                     index += 1
                     continue
                 item[2] = inner.encode()

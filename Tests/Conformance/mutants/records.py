@@ -93,7 +93,7 @@ def mended(name, change):
 
 def fields_or_nothing(data):
     try:
-        return Fields(data)
+        return Fields(data if isinstance(data, bytes) else b"")
     except ValueError:
         return Fields()
 
@@ -142,7 +142,7 @@ def single_fields(data):
 def minimal(data):
     """Written anew; what overruns is left out."""
     fields = fields_or_nothing(data)
-    if fields.has(2):
+    if isinstance(fields.get(2), bytes):
         fields.set(2, fields_or_nothing(fields.get(2)))
     return fields.encode()
 
@@ -152,7 +152,10 @@ def on_header(change):
         fields = fields_or_nothing(data)
         header = fields_or_nothing(fields.get(2, b""))
         before = header.encode()
-        change(header)
+        try:
+            change(header)
+        except (TypeError, AttributeError):  # another wire type: not what this mutant is about
+            return data
         if header.encode() == before:
             return data
         fields.set(2, header)

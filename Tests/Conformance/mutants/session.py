@@ -157,7 +157,7 @@ def _(link, frame):
 
 @to_broker("takes-names-below-their-limit-only", "hello")
 def _(link, frame):
-    if any(len(item[2]) > 127 for item in frame.body.items if item[0] in (3, 4, 5, 10, 11)):
+    if any(len(item[2]) > 127 for item in frame.body.items if item[0] in (3, 4, 5, 10, 11) and item[1] == 2):
         link.fail(111)
         return []
 

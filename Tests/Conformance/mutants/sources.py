@@ -1,6 +1,6 @@
 """Partitions, Emits and their confirmation (SO)."""
 
-from fields import Fields, Frame
+from fields import DROP, Fields, Frame
 from . import ending, to_broker, to_worker
 from .steps import is_sound
 
@@ -224,7 +224,7 @@ def _(link, frame):
 
 @to_broker("emits-what-is-good-of-an-emit", "emit")
 def _(link, frame):
-    frame.body.each(3, lambda emission, _: is_sound(emission.get(3, b"")))
+    frame.body.each(3, lambda emission, _: None if is_sound(emission.get(3, b"")) else DROP)
 
 
 @to_broker("refused-emits-end-the-session", "emit")

@@ -1,6 +1,6 @@
 """Deliveries, outcomes and steps (DE, ST)."""
 
-from fields import BYTES, Fields, Frame
+from fields import BYTES, DROP, Fields, Frame
 from . import covered, to_broker, to_worker
 
 ACCEPTED, REJECTED, RETRY, RELEASED = 1, 2, 3, 4
@@ -11,7 +11,7 @@ def each_outcome(frame, change):
 
 
 def on_outcomes(name, change):
-    """`change(link, outcome)`; False removes the outcome."""
+    """`change(link, outcome)`; DROP removes the outcome."""
     @to_broker(name, "settle")
     def _(link, frame):
         each_outcome(frame, lambda outcome: change(link, outcome))
@@ -122,12 +122,12 @@ on_outcomes("takes-ranges-backwards", turn_ranges)
 
 def without_unknown(link, outcome):
     """Outcomes for what is not held are ignored."""
-    return bool(covered(outcome, link.held))
+    return None if covered(outcome, link.held) else DROP
 
 
 on_outcomes("ignores-unknown-deliveries", without_unknown)
-on_outcomes("ignores-what-was-settled", lambda link, outcome: bool(
-    covered(outcome, link.held) or not covered(outcome, link.given)))
+on_outcomes("ignores-what-was-settled", lambda link, outcome: None if (
+    covered(outcome, link.held) or not covered(outcome, link.given)) else DROP)
 
 
 def clip(link, outcome):
@@ -186,9 +186,9 @@ on_outcomes("keeps-another-code", other_code)
 # ---- Emissions ----
 
 each_emission("all-ports-are-one", lambda link, emission, _: emission.remove(1))
-each_emission("loses-the-last-emission", lambda link, emission, index: False if index == 1 else None)
+each_emission("loses-the-last-emission", lambda link, emission, index: DROP if index == 1 else None)
 each_emission("ignores-parents", lambda link, emission, _: emission.remove(2))
-each_emission("takes-unknown-ports", lambda link, emission, _: False if emission.get(1) not in [
+each_emission("takes-unknown-ports", lambda link, emission, _: DROP if emission.get(1) not in [
     Fields(item).get(1) for item in link.welcome.all(14)] else None)
 each_emission("sorts-parents", lambda link, emission, _: emission.set_numbers(2, sorted(emission.numbers(2))) if emission.has(2) else None)
 each_emission("takes-parents-twice", lambda link, emission, _: emission.set_numbers(2, list(dict.fromkeys(emission.numbers(2)))) if emission.has(2) else None)
@@ -203,8 +203,7 @@ def _(link, frame):
 
 
 def with_output(link, emission, _):
-    if not emission.has(3):
-        return False
+    return None if emission.has(3) else DROP
 
 
 each_emission("drops-empty-records", with_output)
@@ -242,7 +241,7 @@ def is_sound(output):
 
 
 def without_bad(link, outcome):
-    outcome.each(4, lambda emission, _: is_sound(emission.get(3, b"")))
+    outcome.each(4, lambda emission, _: None if is_sound(emission.get(3, b"")) else DROP)
 
 
 on_outcomes("does-half-of-a-bad-step", without_bad)
