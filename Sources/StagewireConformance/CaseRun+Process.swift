@@ -45,6 +45,7 @@ extension CaseRun {
         mayEnd = true
         guard let process else { throw .fail("there is no process") }
         try waitFor("the end of the process", step) { process.poll() != nil }
+        try takeRest()
         switch process.end {
         case .exited(let code):
             if step.argument["signal"] != nil { throw .fail("the process exited with \(code)", rules: step.rules) }

@@ -144,12 +144,17 @@ final class CaseRun {
         let isClosing = links.contains { $0.sentClose || $0.worker.hasClosed }
         guard let process, !mayEnd, !isClosing, let end = process.poll() else { return }
         // What it still had to say may explain it.
+        try takeRest()
+        if let violation { throw violation }
+        throw Stop(verdict: .crash, message: "the \(item.role.rawValue) \(end) before the case was over")
+    }
+
+    /// What a process had written before it ended lies in the sockets still, and counts.
+    func takeRest() throws(Stop) {
         for link in links where link.isReading {
             link.fill()
             try take(link)
         }
-        if let violation { throw violation }
-        throw Stop(verdict: .crash, message: "the \(item.role.rawValue) \(end) before the case was over")
     }
 
     // MARK: Frames out
