@@ -34,10 +34,10 @@ public enum JournalError: Error, Equatable, Sendable {
             "Another process writes this journal and holds \(directory). Stop it, or give this pipeline a state "
                 + "directory of its own."
         case .foreignPipeline(let segment, let found, let expected):
-            "\(segment) belongs to another pipeline (\(found), this one is \(expected)). Give each pipeline a state "
+            "Segment \(segment) belongs to another pipeline (\(found), this one is \(expected)). Give each pipeline a state "
                 + "directory of its own."
         case .newerFormat(let segment, let version):
-            "\(segment) has format \(version), and this program knows formats up to \(JournalFormat.version). Use the "
+            "Segment \(segment) has format \(version), and this program knows formats up to \(JournalFormat.version). Use the "
                 + "version that wrote it, or a newer one."
         case .damaged(let findings):
             "The journal is damaged: \(Finding.list(findings)). Nothing was changed. Repairing keeps what lies before "

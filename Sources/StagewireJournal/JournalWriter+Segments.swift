@@ -22,6 +22,9 @@ extension JournalWriter {
         let file = try beginSegment(header)
         disk.close(old.file)
         state = .open(Active(file: file, header: header, end: JournalFormat.segmentHeader, scrap: 0))
+        // A segment without entries has the name of its successor, which has taken its place.
+        if old.header.first == header.first { kept.removeLast() }
+        precondition(kept.last.map { $0.first < header.first } ?? true, "segments follow each other")
         kept.append(Kept(first: header.first, bytes: header.capacity))
     }
 

@@ -92,7 +92,8 @@ public final class MemoryDisk: Disk {
 
     private func file(_ file: DiskFile) -> (inode: Inode, name: String) {
         guard let found = open[file.number] else { preconditionFailure("a file that is open") }
-        return found
+        let name = names.first { $0.value === found.inode }?.key ?? found.name
+        return (found.inode, name)
     }
 
     private func opened(_ inode: Inode, _ name: String) -> DiskFile {

@@ -1,0 +1,120 @@
+import Glibc
+import StagewireJournal
+
+/// Group commit of records of 100 bytes, an entry for each group and one for each record, beside a file that is only written and
+/// synced. The three take turns, since disks drift.
+enum Bench {
+    static let recordBytes = 100
+    static let rounds = 5
+
+    struct Figure {
+        var records = 0
+        var seconds = 0.0
+        var perSecond: Double { Double(records) / seconds }
+    }
+
+    static func run(_ directory: String, seconds: Double) throws {
+        guard mkdir(directory, 0o700) == 0 || errno == EEXIST else { fail("cannot make \(directory)") }
+        checksum()
+        for preallocation in [FileDisk.Preallocation.zeros, .reserve] {
+            print("preallocated with \(preallocation):")
+            print("  records per group      floor     entry per group    entry per record   bytes per payload byte")
+            for count in [1, 100, 1000] {
+                try row(directory, preallocation, count: count, slice: seconds / Double(rounds))
+            }
+        }
+    }
+
+    private static func row(_ directory: String, _ preallocation: FileDisk.Preallocation, count: Int, slice: Double) throws {
+        let disk = try FileDisk(path: directory, preallocation: preallocation)
+        for name in try disk.list() { try disk.remove(name) }
+        let options = JournalOptions(identity: JournalIdentity(high: 1, low: 1), nonce: 1)
+        var writer = try JournalWriter.open(disk, options)
+        var group = EntryGroup()
+        let record = [UInt8](repeating: 0x78, count: recordBytes)
+        var floor = try Floor(disk, bytes: count * recordBytes)
+        var figures = [Figure(), Figure(), Figure()]
+        var written = [0, 0]
+        for _ in 0..<rounds {
+            try measure(&figures[0], count, slice) { try floor.step() }
+            try measure(&figures[1], count, slice) {
+                group.begin(kind: 1)
+                for _ in 0..<count { group.put(record.span.bytes) }
+                group.end()
+                written[0] += group.byteCount
+                try step(&writer, &group)
+            }
+            try measure(&figures[2], count, slice) {
+                for _ in 0..<count { group.append(kind: 1, record.span.bytes) }
+                written[1] += group.byteCount
+                try step(&writer, &group)
+            }
+        }
+        let amplification = (0..<2).map { Double(written[$0]) / Double(figures[$0 + 1].records * recordBytes) }
+        print(
+            "  \(pad("\(count)", 17)) \(pad(text(figures[0].perSecond), 10)) \(pad(text(figures[1].perSecond), 19)) "
+                + "\(pad(text(figures[2].perSecond), 19))   \(rounded(amplification[0])) / \(rounded(amplification[1]))")
+    }
+
+    private static func step(_ writer: inout JournalWriter<FileDisk>, _ group: inout EntryGroup) throws {
+        _ = try writer.flush(&group)
+        // As a broker would: the next segment ahead, and nothing kept that nobody needs.
+        try writer.prepareAhead()
+        try writer.retire(below: writer.next)
+    }
+
+    private static func measure(_ figure: inout Figure, _ count: Int, _ slice: Double, _ body: () throws -> Void) rethrows {
+        let clock = ContinuousClock()
+        let start = clock.now
+        var elapsed = 0.0
+        repeat {
+            try body()
+            figure.records += count
+            elapsed = Double((clock.now - start).attoseconds) / 1e18
+        } while elapsed < slice
+        figure.seconds += elapsed
+    }
+
+    /// The checksum alone, since it is what the journal adds to the floor.
+    private static func checksum() {
+        let bytes = [UInt8](repeating: 0x5a, count: 1 << 20)
+        var sum: UInt32 = 0
+        let clock = ContinuousClock()
+        let elapsed = clock.measure { for _ in 0..<200 { sum ^= CRC32C.of(bytes.span.bytes) } }
+        let rate = 200.0 * Double(bytes.count) / (Double(elapsed.attoseconds) / 1e18) / 1e9
+        print("CRC32C: \(rounded(rate)) GB/s\(sum == 1 ? " " : "")")
+    }
+
+    private static func text(_ value: Double) -> String {
+        value >= 1e6 ? "\(rounded(value / 1e6)) M" : value >= 1e4 ? "\(Int(value / 1e3)) k" : "\(Int(value))"
+    }
+
+    private static func rounded(_ value: Double) -> Double { Double(Int(value * 100 + 0.5)) / 100 }
+
+    private static func pad(_ text: String, _ width: Int) -> String {
+        String(repeating: " ", count: max(0, width - text.count)) + text
+    }
+}
+
+/// What the disk alone does with as many bytes, in a file preallocated in the same way.
+struct Floor {
+    private let disk: FileDisk
+    private let file: DiskFile
+    private let bytes: [UInt8]
+    private var offset = 0
+    private static let size = 64 * 1024 * 1024
+
+    init(_ disk: FileDisk, bytes: Int) throws(DiskError) {
+        self.disk = disk
+        self.bytes = [UInt8](repeating: 0x78, count: bytes)
+        file = try disk.open("floor", .create)
+        try disk.preallocate(file, bytes: Self.size)
+        try disk.sync(file)
+    }
+
+    mutating func step() throws(DiskError) {
+        if offset + bytes.count > Self.size { offset = 0 }
+        offset += try disk.write(file, bytes.span.bytes, at: offset)
+        try disk.sync(file)
+    }
+}
