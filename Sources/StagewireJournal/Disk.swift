@@ -16,7 +16,7 @@ public protocol Disk: AnyObject {
         -> Int
     /// Writes at `offset`. Returns how many bytes were written, at least one and possibly fewer than given.
     func write(_ file: DiskFile, _ bytes: RawSpan, at offset: Int) throws(DiskError) -> Int
-    /// Makes an empty file one of `bytes` zeros that has its place on the disk.
+    /// Makes an empty file one of `bytes` zeros that has its place on the disk, as cheaply as that can be had.
     func preallocate(_ file: DiskFile, bytes: Int) throws(DiskError)
     /// Returns when content and size of the file are durable. After an error nobody knows what is.
     func sync(_ file: DiskFile) throws(DiskError)

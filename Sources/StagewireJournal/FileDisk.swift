@@ -3,19 +3,12 @@ import Glibc
 
 /// A directory of the real file system.
 public final class FileDisk: Disk, Sendable {
-    /// What `preallocate` does beyond reserving blocks. A reserved block is marked as unwritten, and the first write to it
-    /// changes the file system's own records, which every sync then has to write as well. Zeros cost each byte a second time, but
-    /// ahead of need; afterwards a sync writes data alone.
-    public enum Preallocation: Sendable { case reserve, zeros }
-
     public let path: String
     private let directory: Int32
-    private let preallocation: Preallocation
 
     /// Opens a directory, which must exist.
-    public init(path: String, preallocation: Preallocation = .zeros) throws(DiskError) {
+    public init(path: String) throws(DiskError) {
         self.path = path
-        self.preallocation = preallocation
         directory = Glibc.open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         if directory < 0 { throw DiskError(.open, path, .system(errno)) }
     }
@@ -88,17 +81,10 @@ public final class FileDisk: Disk, Sendable {
     }
 
     public func preallocate(_ file: DiskFile, bytes: Int) throws(DiskError) {
-        // All of it first, so that a full disk is noticed before anything is written. This call returns its error.
+        // Unlike its neighbours, this call returns its error.
         var code = posix_fallocate(file.number, 0, off_t(bytes))
         while code == EINTR { code = posix_fallocate(file.number, 0, off_t(bytes)) }
         guard code == 0 else { throw DiskError(.preallocate, name(of: file), .system(code)) }
-        guard preallocation == .zeros else { return }
-        let zeros = [UInt8](repeating: 0, count: min(bytes, 256 * 1024))
-        var offset = 0
-        while offset < bytes {
-            let count = min(zeros.count, bytes - offset)
-            offset += try write(file, zeros.span.bytes.extracting(0..<count), at: offset)
-        }
     }
 
     public func sync(_ file: DiskFile) throws(DiskError) {

@@ -59,8 +59,7 @@ extension JournalWriter {
         let header = SegmentHeader(
             previous: 0, identity: options.identity, first: options.firstSequence, capacity: options.segmentBytes,
             nonce: options.nonce(of: options.firstSequence))
-        try disk.makeSpare(header.capacity)
-        let file = try disk.open(JournalFormat.spareName, .write)
+        let file = try disk.makeSpare(header.capacity)
         do throws(DiskError) {
             try disk.writeHeader(header, to: file)
             try disk.rename(JournalFormat.spareName, to: JournalFormat.segmentName(header.first))

@@ -2,18 +2,36 @@
 extension JournalWriter {
     // MARK: Coming
 
-    /// Prepares the next segment ahead, so that rotation need not: its place on the disk is the expensive part. Call it when
-    /// there is time, after a flush; it does nothing if it is prepared, or if the limits do not allow it yet.
+    /// Does a piece of the preparation of the next segment. Call it when there is nothing to flush, until `wantsPreparation` is
+    /// false; a rotation does by itself what has not been done.
     ///
-    /// Errors: `.full(.disk)`, which may be ignored: the rotation will try again. `.poisoned`.
-    public mutating func prepareAhead() throws(JournalError) {
+    /// The first piece takes space on the disk. The others write zeros: a file system marks blocks that are only reserved as
+    /// unwritten, and each sync of a first write to one has to write its records of that, too. Zeros cost each byte a second time, so
+    /// they are for quiet times.
+    ///
+    /// Errors: `.full`, which may be ignored: the rotation will try again. `.poisoned`.
+    /// - Parameter bytes: the size of a piece, which is how long a flush that comes meanwhile may have to wait.
+    public mutating func prepareAhead(zeros bytes: Int = 1024 * 1024) throws(JournalError) {
+        precondition(bytes > 0, "a piece of the preparation is something")
         _ = try active()
-        guard spareBytes == nil, limitReached(by: options.segmentBytes) == nil else { return }
-        try makeSpare(options.segmentBytes)
+        guard var spare else {
+            if limitReached(by: options.segmentBytes) == nil { try makeSpare(options.segmentBytes) }
+            return
+        }
+        guard spare.zeroed < spare.bytes else { return }
+        let end = min(spare.zeroed + bytes, spare.bytes)
+        do { try disk.clear(spare.file, spare.zeroed..<end) } catch { throw unlessFull(error) }
+        spare.zeroed = end
+        self.spare = spare
+        guard end == spare.bytes else { return }
+        do { try disk.sync(spare.file) } catch { throw poisoned(error) }
     }
 
     /// Whether `prepareAhead` would do something.
-    public var wantsSpare: Bool { poison == nil && spareBytes == nil && limitReached(by: options.segmentBytes) == nil }
+    public var wantsPreparation: Bool {
+        guard poison == nil else { return false }
+        return spare.map { $0.zeroed < $0.bytes } ?? (limitReached(by: options.segmentBytes) == nil)
+    }
 
     /// Ends the active segment and begins the next one with room for `bytes`.
     mutating func rotate(for bytes: Int) throws(JournalError) {
@@ -31,13 +49,13 @@ extension JournalWriter {
     /// Decides the size, and sees to it that there is a spare of that size.
     private mutating func nextHeader(for bytes: Int) throws(JournalError) -> SegmentHeader {
         let needed = max(options.segmentBytes, JournalFormat.segmentHeader + bytes)
-        if let spare = spareBytes, spare < needed { try dropSpare() }
-        if spareBytes == nil {
+        if let spare, spare.bytes < needed { try dropSpare() }
+        if spare == nil {
             if let limit = limitReached(by: needed) { throw .full(limit) }
             try makeSpare(needed)
         }
         return SegmentHeader(
-            previous: chain, identity: options.identity, first: next, capacity: spareBytes ?? needed,
+            previous: chain, identity: options.identity, first: next, capacity: spare?.bytes ?? needed,
             nonce: options.nonce(of: next))
     }
 
@@ -48,32 +66,26 @@ extension JournalWriter {
     }
 
     private mutating func makeSpare(_ bytes: Int) throws(JournalError) {
-        do { try disk.makeSpare(bytes) } catch { throw unlessFull(error) }
-        spareBytes = bytes
+        do { spare = Spare(file: try disk.makeSpare(bytes), bytes: bytes) } catch { throw unlessFull(error) }
     }
 
     private mutating func dropSpare() throws(JournalError) {
         do { try disk.remove(JournalFormat.spareName) } catch { throw poisoned(error) }
-        spareBytes = nil
+        if let spare { disk.close(spare.file) }
+        spare = nil
     }
 
     /// Makes the spare the segment of `header`. Without space for a name the spare stays one.
     private mutating func beginSegment(_ header: SegmentHeader) throws(JournalError) -> DiskFile {
-        let file: DiskFile
-        do { file = try disk.open(JournalFormat.spareName, .write) } catch { throw poisoned(error) }
+        guard let file = spare?.file else { preconditionFailure("a segment is made of a spare") }
         do { try disk.writeHeader(header, to: file) } catch {
-            disk.close(file)
             throw error.operation == .write ? unlessFull(error) : poisoned(error)
         }
         do { try disk.rename(JournalFormat.spareName, to: JournalFormat.segmentName(header.first)) } catch {
-            disk.close(file)
             throw unlessFull(error)
         }
-        spareBytes = nil
-        do { try disk.syncDirectory() } catch {
-            disk.close(file)
-            throw poisoned(error)
-        }
+        do { try disk.syncDirectory() } catch { throw poisoned(error) }
+        spare = nil
         return file
     }
 
@@ -98,7 +110,7 @@ extension JournalWriter {
 
     /// What has to be kept so that at most `bytes` are: the sequence to give to `retire`. For retention by size.
     public func sequence(keeping bytes: Int) -> UInt64 {
-        var sum = spareBytes ?? 0
+        var sum = spare?.bytes ?? 0
         for segment in kept.reversed() {
             sum += segment.bytes
             if sum > bytes { return kept.first { $0.first > segment.first }?.first ?? segment.first }
@@ -109,7 +121,7 @@ extension JournalWriter {
 
 extension Disk {
     /// Makes the file of a segment to come; none is left if there is no room for it.
-    func makeSpare(_ bytes: Int) throws(DiskError) {
+    func makeSpare(_ bytes: Int) throws(DiskError) -> DiskFile {
         let file: DiskFile
         do { file = try open(JournalFormat.spareName, .create) } catch {
             guard error.cause == .exists else { throw error }
@@ -117,12 +129,13 @@ extension Disk {
             try remove(JournalFormat.spareName)
             file = try open(JournalFormat.spareName, .create)
         }
-        defer { close(file) }
         do { try preallocate(file, bytes: bytes) } catch {
+            close(file)
             // The first error is the one to tell; a spare that stays is found by the next attempt.
             try? remove(JournalFormat.spareName)
             throw error
         }
+        return file
     }
 
     /// Writes the header of a segment that has no name yet, and makes it durable together with the file's size.

@@ -42,14 +42,22 @@ public struct JournalWriter<D: Disk>: ~Copyable {
         let bytes: Int
     }
 
+    /// A segment that has no place yet.
+    struct Spare {
+        let file: DiskFile
+        let bytes: Int
+        /// Bytes from the beginning that were written with zeros.
+        var zeroed = 0
+    }
+
     let disk: D
     let options: JournalOptions
     let lock: DiskFile
     var state: State
     /// All segments in order, the active one last.
     var kept: [Kept]
-    /// The bytes of the segment prepared ahead.
-    var spareBytes: Int?
+    /// The segment prepared ahead.
+    var spare: Spare?
     var chain: UInt32
     /// The sequence of the next entry.
     public internal(set) var next: UInt64
@@ -74,6 +82,7 @@ public struct JournalWriter<D: Disk>: ~Copyable {
 
     deinit {
         if case .open(let active) = state { disk.close(active.file) }
+        if let spare { disk.close(spare.file) }
         disk.close(lock)
     }
 
@@ -81,9 +90,9 @@ public struct JournalWriter<D: Disk>: ~Copyable {
     public var first: UInt64 { kept.first?.first ?? next }
 
     /// Bytes of all segments, the one prepared ahead included.
-    public var byteCount: Int { kept.reduce(spareBytes ?? 0) { $0 + $1.bytes } }
+    public var byteCount: Int { kept.reduce(spare?.bytes ?? 0) { $0 + $1.bytes } }
 
-    public var segmentCount: Int { kept.count + (spareBytes == nil ? 0 : 1) }
+    public var segmentCount: Int { kept.count + (spare == nil ? 0 : 1) }
 
     /// The error after which this writer does nothing more.
     public var poison: DiskError? {

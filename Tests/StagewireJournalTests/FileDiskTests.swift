@@ -22,12 +22,11 @@ final class Scratch {
 struct FileDiskTests {
     private let scratch = try! Scratch()
 
-    @Test(arguments: [FileDisk.Preallocation.zeros, .reserve])
-    func aJournal(preallocation: FileDisk.Preallocation) throws {
+    @Test func aJournal() throws {
         let options = Sample.options(segmentBytes: 4096)
         var written: [[UInt8]] = []
         for round in 0..<3 {
-            let disk = try FileDisk(path: scratch.path, preallocation: preallocation)
+            let disk = try FileDisk(path: scratch.path)
             var found: [[UInt8]] = []
             var writer = try JournalWriter.open(disk, options) { _, _, payload in
                 found.append(payload.withUnsafeBytes { Array($0) })
@@ -80,8 +79,8 @@ struct FileDiskTests {
 
     /// What a crash leaves behind, on the real file system: zeros where nothing was written.
     @Test func preallocatedIsZero() throws {
-        let disk = try FileDisk(path: scratch.path, preallocation: .reserve)
-        try disk.makeSpare(10_000)
+        let disk = try FileDisk(path: scratch.path)
+        disk.close(try disk.makeSpare(10_000))
         var file = try SegmentFile("next.new", on: disk)
         #expect(file.size == 10_000)
         #expect(try file.lastNonzero(from: 0, to: file.size) == nil)
@@ -124,15 +123,35 @@ struct FileDiskTests {
         return next
     }
 
-    /// A limit on the size of files stands for a full disk: both are found at preallocation.
+    /// A limit on the size of files stands for a full disk. The write that reaches it ends in its middle, and with a limit lifted the
+    /// journal goes on.
     @Test func noRoom() throws {
         let child = try Child(["append", scratch.path, "8192"])
         var lines: [String] = []
         while let line = child.line() { lines.append(line) }
         let last = try #require(lines.last)
-        #expect(last.hasPrefix("full: The journal has no room: cannot reserve space for next.new"), "\(lines)")
+        #expect(last.hasPrefix("full: The journal has no room: cannot write 0000000000000001.seg"), "\(lines)")
+        let confirmed = UInt64(lines.dropLast().last ?? "") ?? 0
         let next = try check(1)
-        #expect(UInt64(lines.dropLast().last ?? "1") == next)
+        #expect(confirmed > 1 && next >= confirmed)
+        let second = try Child(["append", scratch.path])
+        #expect(UInt64(second.line() ?? "") ?? 0 > next)
+        second.kill()
+        #expect(try check(2) > next)
+    }
+
+    /// No room for the first segment, and none is left behind.
+    @Test func noRoomAtAll() throws {
+        let disk = try FileDisk(path: scratch.path)
+        var options = Sample.options()
+        options.segmentBytes = 1 << 60
+        do {
+            _ = try JournalWriter.open(disk, options)
+            Issue.record("there is room for an exabyte")
+        } catch {
+            #expect(error == .full(.disk(DiskError(.preallocate, "next.new", .noSpace))))
+        }
+        #expect(try disk.list() == ["lock"])
     }
 }
 

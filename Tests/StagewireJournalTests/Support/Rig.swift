@@ -83,7 +83,7 @@ final class Rig {
         switch Int.random(in: 0..<20, using: &random) {
         case 0..<8: append()
         case 8..<14: flush()
-        case 14..<16: perform { (writer) throws(JournalError) in try writer.prepareAhead() }
+        case 14..<16: perform { (writer) throws(JournalError) in try writer.prepareAhead(zeros: 600) }
         case 16: retire()
         case 17: reopen()
         default: readBack()
