@@ -60,7 +60,6 @@ public struct EntryHeader: Equatable, Sendable {
     }
 }
 
-
 extension EntryHeader {
     /// Whether the fields can be those of an entry with a sequence in `expected` and `room` bytes to the end of the segment. Rules
     /// nearly everything out before a checksum is computed.

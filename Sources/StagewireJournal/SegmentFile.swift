@@ -30,7 +30,7 @@ struct SegmentFile<D: Disk>: ~Copyable {
         precondition(offset >= 0 && count >= 0, "a range of the file")
         if offset >= start && offset + count <= start + filled { return count }
         let wanted = min(max(count, Self.window), max(0, size - offset))
-        if buffer.count < wanted { buffer += repeatElement(0, count: wanted - buffer.count) }
+        if buffer.count < wanted { buffer = [UInt8](repeating: 0, count: wanted) }
         start = offset
         filled = 0
         while filled < wanted {

@@ -53,7 +53,8 @@ public struct RepairPlan: Equatable, Sendable {
     /// For people: one sentence for each loss, and what becomes of it.
     public var message: String {
         if losses.isEmpty { return "The journal is not damaged: there is nothing to repair." }
-        return "Repairing keeps the entries below \(next). Lost: \(Finding.list(losses)). What is not kept is set aside as "
+        return
+            "Repairing keeps the entries below \(next). Lost: \(Finding.list(losses)). What is not kept is set aside as "
             + "\(steps.map(\.aside).joined(separator: ", "))."
     }
 }

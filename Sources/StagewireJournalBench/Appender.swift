@@ -11,7 +11,8 @@ public enum Appender {
     }
 
     public static func payload(_ sequence: UInt64) -> [UInt8] {
-        Array("entry \(sequence) ".utf8) + [UInt8](repeating: UInt8(truncatingIfNeeded: sequence), count: Int(sequence % 401))
+        Array("entry \(sequence) ".utf8)
+            + [UInt8](repeating: UInt8(truncatingIfNeeded: sequence), count: Int(sequence % 401))
     }
 
     static func run(_ directory: String, limit: Int?) throws {

@@ -57,7 +57,8 @@ enum Bench {
         let amplification = (0..<2).map { Double(written[$0]) / Double(figures[$0 + 1].records * recordBytes) }
         print(
             "  \(pad("\(count)", 17)) \(pad(text(figures[0].perSecond), 10)) \(pad(text(figures[1].perSecond), 19)) "
-                + "\(pad(text(figures[2].perSecond), 19))   \(rounded(amplification[0])) / \(rounded(amplification[1]))")
+                + "\(pad(text(figures[2].perSecond), 19))   \(rounded(amplification[0])) / \(rounded(amplification[1]))"
+        )
     }
 
     /// The next segment ahead, and nothing kept that nobody needs.
@@ -68,7 +69,8 @@ enum Bench {
     }
 
     private static func measure(
-        _ figure: inout Figure, _ count: Int, _ slice: Double, _ body: () throws -> Void, then prepare: () throws -> Void
+        _ figure: inout Figure, _ count: Int, _ slice: Double, _ body: () throws -> Void,
+        then prepare: () throws -> Void
     ) rethrows {
         let clock = ContinuousClock()
         var elapsed = 0.0

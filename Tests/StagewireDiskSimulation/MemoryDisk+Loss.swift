@@ -6,13 +6,13 @@ extension MemoryDisk {
         let start = sector * Self.sector
         let end = min(start + Self.sector, inode.bytes.count)
         guard start < end else { return }
-        if inode.durable.count < end { inode.durable += repeatElement(0, count: end - inode.durable.count) }
+        if inode.durable.count < end { inode.durable += [UInt8](repeating: 0, count: end - inode.durable.count) }
         inode.durable.replaceSubrange(start..<end, with: inode.bytes[start..<end])
     }
 
     func persistSize(of inode: Inode) {
         let missing = inode.bytes.count - inode.durable.count
-        if missing > 0 { inode.durable += repeatElement(0, count: missing) }
+        if missing > 0 { inode.durable += [UInt8](repeating: 0, count: missing) }
         inode.isSizeDirty = false
     }
 
@@ -40,8 +40,11 @@ extension MemoryDisk {
         for change in changes where Bool.random(using: &random) {
             switch change {
             case .create(let name, let inode): survivors[name] = inode
-            case .rename(let old, let new): if let inode = survivors.removeValue(forKey: old) { survivors[new] = inode }
-            case .remove(let name): survivors[name] = nil
+            // A name stands for a file, not for whatever had it before.
+            case .rename(let old, let new, let inode):
+                survivors[new] = inode
+                if survivors[old] === inode { survivors[old] = nil }
+            case .remove(let name, let inode): if survivors[name] === inode { survivors[name] = nil }
             }
         }
         names = survivors
@@ -54,7 +57,7 @@ extension MemoryDisk {
         let size = inode.isSizeDirty && Bool.random(using: &random) ? inode.bytes.count : inode.durable.count
         for sector in inode.dirty.sorted() where Bool.random(using: &random) { persist(sector, of: inode) }
         var bytes = inode.durable
-        if bytes.count < size { bytes += repeatElement(0, count: size - bytes.count) }
+        if bytes.count < size { bytes += [UInt8](repeating: 0, count: size - bytes.count) }
         inode.bytes = Array(bytes.prefix(max(size, 0)))
         inode.durable = inode.bytes
         inode.dirty = []

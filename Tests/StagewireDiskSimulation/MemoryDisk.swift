@@ -43,11 +43,13 @@ public final class MemoryDisk: Disk {
 
     enum NameChange {
         case create(String, Inode)
-        case rename(String, String)
-        case remove(String)
+        case rename(String, String, Inode)
+        case remove(String, Inode)
     }
 
     public var faults: [Int: Fault] = [:]
+    /// For one call of a kind, after `skip` others of it.
+    public var nextFault: (call: DiskOperation, skip: Int, fault: Fault)?
     /// Calls so far, and what they were.
     public private(set) var calls: [DiskOperation] = []
     /// Bytes that all files together may have.
@@ -68,7 +70,11 @@ public final class MemoryDisk: Disk {
 
     private func begin(_ operation: DiskOperation, _ name: String) throws(DiskError) -> Fault? {
         guard !hasCrashed else { throw gone(operation, name) }
-        let fault = faults[calls.count]
+        var fault = faults[calls.count]
+        if let next = nextFault, next.call == operation {
+            if next.skip == 0 { fault = next.fault }
+            nextFault = next.skip == 0 ? nil : (operation, next.skip - 1, next.fault)
+        }
         calls.append(operation)
         switch fault {
         case .fails: throw DiskError(operation, name, .other(code: 5, text: "Input/output error"))
@@ -167,7 +173,7 @@ public final class MemoryDisk: Disk {
         let content = bytes.withUnsafeBytes { Array($0.prefix(count)) }
         if offset + count > inode.bytes.count {
             try reserve(offset + count - inode.bytes.count, .write, name)
-            inode.bytes += repeatElement(0, count: offset + count - inode.bytes.count)
+            inode.bytes += [UInt8](repeating: 0, count: offset + count - inode.bytes.count)
             inode.isSizeDirty = true
         }
         inode.bytes.replaceSubrange(offset..<offset + count, with: content)
@@ -182,7 +188,7 @@ public final class MemoryDisk: Disk {
         let fault = try begin(.preallocate, name)
         if bytes > inode.bytes.count {
             try reserve(bytes - inode.bytes.count, .preallocate, name)
-            inode.bytes += repeatElement(0, count: bytes - inode.bytes.count)
+            inode.bytes += [UInt8](repeating: 0, count: bytes - inode.bytes.count)
             inode.isSizeDirty = true
         }
         try end(fault, .preallocate, name)
@@ -205,14 +211,14 @@ public final class MemoryDisk: Disk {
         let fault = try begin(.rename, name)
         guard let inode = names.removeValue(forKey: name) else { throw DiskError(.rename, name, .missing) }
         names[new] = inode
-        changes.append(.rename(name, new))
+        changes.append(.rename(name, new, inode))
         try end(fault, .rename, name)
     }
 
     public func remove(_ name: String) throws(DiskError) {
         let fault = try begin(.remove, name)
-        guard names.removeValue(forKey: name) != nil else { throw DiskError(.remove, name, .missing) }
-        changes.append(.remove(name))
+        guard let inode = names.removeValue(forKey: name) else { throw DiskError(.remove, name, .missing) }
+        changes.append(.remove(name, inode))
         try end(fault, .remove, name)
     }
 
@@ -256,6 +262,7 @@ public final class MemoryDisk: Disk {
         lockHolder = nil
         hasCrashed = false
         faults = [:]
+        nextFault = nil
         calls = []
     }
 }

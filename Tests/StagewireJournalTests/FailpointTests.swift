@@ -33,7 +33,8 @@ struct FailpointTests {
                     let rig = play(script: script, fault: (call, fault), crash)
                     runs += 1
                     if !rig.problems.isEmpty {
-                        Issue.record("script \(script), call \(call) (\(calls[call])) \(fault), \(crash): \(rig.problems)")
+                        Issue.record(
+                            "script \(script), call \(call) (\(calls[call])) \(fault), \(crash): \(rig.problems)")
                         return
                     }
                 }
@@ -62,50 +63,5 @@ struct FailpointTests {
         case .short: [.read, .write].contains(call)
         case .crashHalfway: call == .write
         }
-    }
-}
-
-/// Random use, random faults, and the power goes again and again.
-struct PowerLossTests {
-    static let seeds = 3000
-
-    @Test func seeds() {
-        var restarts = 0
-        var unfinished = 0
-        for seed in 1...UInt64(Self.seeds) {
-            let rig = Rig(seed: seed, segmentBytes: seed % 3 == 0 ? 4096 : 1024) { random in
-                Int.random(in: 0..<4, using: &random) == 0 ? .process : .power(seed: random.next())
-            }
-            var random = SplitMix64(seed: seed ^ 0xabcd)
-            rig.open()
-            for _ in 0..<4 {
-                let fault = MemoryDisk.Fault.allCases.randomElement(using: &random)
-                rig.disk.faults[rig.disk.calls.count + Int.random(in: 0..<40, using: &random)] = fault
-                for _ in 0..<12 { rig.step() }
-                if Bool.random(using: &random) { rig.kill(.power(seed: random.next())) }
-            }
-            rig.finish(.power(seed: seed))
-            restarts += rig.restarts
-            unfinished += rig.unfinished
-            if !rig.problems.isEmpty {
-                Issue.record("seed \(seed): \(rig.problems)")
-                return
-            }
-        }
-        print("power loss: \(Self.seeds) seeds, \(restarts) restarts, \(unfinished) unfinished writes cleared")
-        #expect(restarts > Self.seeds && unfinished > Self.seeds / 20)
-    }
-}
-
-/// Long random use without faults, on a disk that is sometimes full.
-struct ModelTests {
-    @Test(arguments: 1...20 as ClosedRange<UInt64>)
-    func randomUse(seed: UInt64) {
-        let rig = Rig(seed: seed, segmentBytes: [512, 2048, 16384][Int(seed % 3)]) { _ in .process }
-        rig.open()
-        for _ in 0..<400 { rig.step() }
-        rig.finish(.power(seed: seed))
-        #expect(rig.problems == [], "seed \(seed)")
-        #expect(rig.restarts == 0)
     }
 }

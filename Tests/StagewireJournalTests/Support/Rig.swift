@@ -122,13 +122,14 @@ final class Rig {
 
     /// Does something with the writer; again after want of space, in a new process after everything else.
     private func perform(_ action: (inout JournalWriter<MemoryDisk>) throws(JournalError) -> Void) {
-        for attempt in 0..<2 {
+        // As many times as there may be faults left over from before.
+        for attempt in 0..<6 {
             guard writer != nil else { return }
             do throws(JournalError) {
                 try action(&writer!)
                 return
             } catch {
-                if case .full = error, !disk.hasCrashed, attempt == 0 { continue }
+                if case .full = error, !disk.hasCrashed, attempt < 5 { continue }
                 expectSilence(after: error)
                 return reopen()
             }
