@@ -15,6 +15,18 @@ public final class FileDisk: Disk, Sendable {
 
     deinit { _ = Glibc.close(directory) }
 
+    /// Makes the directory if it is not there, for its owner alone, and opens it. Its name is durable when this returns; the
+    /// directory above must exist.
+    public static func make(path: String) throws(DiskError) -> FileDisk {
+        guard mkdir(path, 0o700) == 0 || errno == EEXIST else { throw DiskError(.create, path, .system(errno)) }
+        let disk = try FileDisk(path: path)
+        let above = openat(disk.directory, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard above >= 0 else { throw DiskError(.open, path + "/..", .system(errno)) }
+        defer { _ = Glibc.close(above) }
+        guard again({ Int(fsync(above)) }) == 0 else { throw DiskError(.syncDirectory, path + "/..", .system(errno)) }
+        return disk
+    }
+
     public func list() throws(DiskError) -> [String] {
         // A descriptor of its own: the position in the directory belongs to it.
         let copy = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
@@ -116,7 +128,7 @@ public final class FileDisk: Disk, Sendable {
         guard flock(number, LOCK_EX | LOCK_NB) == 0 else {
             let cause: DiskError.Cause = errno == EWOULDBLOCK ? .inUse : .system(errno)
             _ = Glibc.close(number)
-            throw DiskError(.lock, name, cause)
+            throw DiskError(.lock, path + "/" + name, cause)
         }
         return DiskFile(number: number)
     }

@@ -3,7 +3,7 @@ public enum JournalError: Error, Equatable, Sendable {
     /// A call failed while nothing was at stake: reading, opening. Whoever knows a reason to may try again.
     case disk(DiskError)
     /// Another writer has the directory.
-    case inUse(directory: String)
+    case inUse(lock: String)
     case foreignPipeline(segment: String, found: JournalIdentity, expected: JournalIdentity)
     case newerFormat(segment: String, version: UInt32)
     /// Entries are damaged or missing. Nothing is changed before somebody decides (`RepairPlan`).
@@ -30,8 +30,8 @@ public enum JournalError: Error, Equatable, Sendable {
     public var message: String {
         switch self {
         case .disk(let error): "The journal's disk: \(error.message)."
-        case .inUse(let directory):
-            "Another process writes this journal and holds \(directory). Stop it, or give this pipeline a state "
+        case .inUse(let lock):
+            "Another process writes this journal and holds \(lock). Stop it, or give this pipeline a state "
                 + "directory of its own."
         case .foreignPipeline(let segment, let found, let expected):
             "Segment \(segment) belongs to another pipeline (\(found), this one is \(expected)). Give each pipeline a state "

@@ -6,7 +6,7 @@ public struct JournalOptions: Sendable {
     public var nonce: UInt64
     /// Bytes of a segment. A group that does not fit gets a segment of its own size.
     public var segmentBytes: Int
-    /// Bytes of all segments together, the one prepared ahead included.
+    /// Bytes of all segments together, the one prepared ahead included. A group that is larger never fits.
     public var byteLimit: Int
     /// Segments, the one prepared ahead included.
     public var segmentLimit: Int

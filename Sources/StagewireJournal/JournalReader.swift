@@ -113,6 +113,8 @@ public struct JournalReader<D: Disk>: ~Copyable {
     }
 }
 
+extension JournalReader: Sendable where D: Sendable {}
+
 extension Disk {
     func readHeader(_ name: String) throws(DiskError) -> SegmentHeader.Decoded {
         var file = try SegmentFile(name, on: self)

@@ -18,8 +18,6 @@ public struct ScanReport: Equatable, Sendable {
     public internal(set) var findings: [Finding] = []
     /// Behind the longest prefix of valid entries; nil when there are no segments at all.
     public internal(set) var end: JournalPosition?
-    /// The index of the segment in which the prefix ends.
-    var endIndex = 0
     var chain: UInt32 = 0
     /// Where the last flush of the prefix begins, if that is in the segment where the prefix ends.
     var lastFlush: JournalPosition?
@@ -53,6 +51,8 @@ public typealias EntryVisitor = (EntryHeader, JournalPosition, RawSpan) -> Void
 struct JournalScan<D: Disk> {
     let disk: D
     let request: ScanRequest
+    /// Whose journal it has to be: that of the request, or else of the first segment.
+    private var identity: JournalIdentity?
     var report = ScanReport()
     /// Whether everything so far is valid.
     var isIntact = true
@@ -62,6 +62,7 @@ struct JournalScan<D: Disk> {
     init(_ disk: D, _ request: ScanRequest) {
         self.disk = disk
         self.request = request
+        identity = request.identity
     }
 
     static func segmentNames(_ disk: D) throws(DiskError) -> [UInt64] {
@@ -92,9 +93,11 @@ struct JournalScan<D: Disk> {
         switch file.withBytes(0, count, { SegmentHeader.decode($0) }) {
         case .newer(let version): throw JournalError.newerFormat(segment: file.name, version: version)
         case .header(let header) where header.first == first:
-            if let identity = request.identity, identity != header.identity {
+            let expectedIdentity = identity ?? header.identity
+            identity = expectedIdentity
+            if expectedIdentity != header.identity {
                 throw JournalError.foreignPipeline(
-                    segment: file.name, found: header.identity, expected: identity)
+                    segment: file.name, found: header.identity, expected: expectedIdentity)
             }
             report.segments.append(
                 ScanReport.Segment(
@@ -188,7 +191,6 @@ struct JournalScan<D: Disk> {
     private mutating func moveEnd(_ scan: borrowing SegmentScan<D>) {
         if report.end?.segment != scan.header.first { report.lastFlush = nil }
         report.end = JournalPosition(segment: scan.header.first, offset: scan.offset, sequence: scan.next)
-        report.endIndex = report.segments.count - 1
         report.chain = scan.chain ?? 0
     }
 }

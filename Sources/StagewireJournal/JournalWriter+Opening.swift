@@ -23,7 +23,7 @@ extension JournalWriter {
 
     private static func take(_ disk: D) throws(JournalError) -> DiskFile {
         do { return try disk.lock(JournalFormat.lockName) } catch {
-            throw error.cause == .inUse ? .inUse(directory: error.name) : .disk(error)
+            throw error.cause == .inUse ? .inUse(lock: error.name) : .disk(error)
         }
     }
 

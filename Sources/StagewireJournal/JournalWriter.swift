@@ -186,6 +186,9 @@ public struct JournalWriter<D: Disk>: ~Copyable {
     }
 }
 
+// A writer may be made on one thread and used by another.
+extension JournalWriter: Sendable where D: Sendable {}
+
 extension Disk {
     /// Writes everything, in as many calls as it takes.
     func writeAll(_ file: DiskFile, _ bytes: RawSpan, at offset: Int) throws(DiskError) {

@@ -65,3 +65,5 @@ struct SegmentFile<D: Disk>: ~Copyable {
         return last
     }
 }
+
+extension SegmentFile: Sendable where D: Sendable {}

@@ -94,6 +94,8 @@ struct SegmentScan<D: Disk>: ~Copyable {
     }
 }
 
+extension SegmentScan: Sendable where D: Sendable {}
+
 /// What is wrong behind the last good entry.
 extension SegmentScan {
     /// The end of the entry at `place` by its own length; nil if that cannot be.

@@ -72,7 +72,7 @@ extension RepairPlan {
     public func apply<D: Disk>(to disk: D) throws(JournalError) {
         let lock: DiskFile
         do { lock = try disk.lock(JournalFormat.lockName) } catch {
-            throw error.cause == .inUse ? .inUse(directory: error.name) : .disk(error)
+            throw error.cause == .inUse ? .inUse(lock: error.name) : .disk(error)
         }
         defer { disk.close(lock) }
         do throws(DiskError) {

@@ -40,7 +40,7 @@ struct FileDiskTests {
                 if number % 10 == 0 { try writer.prepareAhead() }
             }
             _ = try writer.flush()
-            #expect(throws: JournalError.inUse(directory: "lock")) {
+            #expect(throws: JournalError.inUse(lock: scratch.path + "/lock")) {
                 _ = try JournalWriter.open(try FileDisk(path: scratch.path), options)
             }
         }
@@ -75,6 +75,12 @@ struct FileDiskTests {
         try disk.rename("a", to: "z")
         #expect(try disk.size(of: file) == 3 && disk.list().sorted() == ["z"])
         disk.close(file)
+    }
+
+    @Test func aDirectory() throws {
+        let path = scratch.path + "/state"
+        for _ in 0..<2 { #expect(try FileDisk.make(path: path).list() == []) }
+        #expect(throws: DiskError(.create, path + "/a/b", .missing)) { _ = try FileDisk.make(path: path + "/a/b") }
     }
 
     /// What a crash leaves behind, on the real file system: zeros where nothing was written.

@@ -201,7 +201,7 @@ struct WriterTests {
 
     @Test func twoWriters() throws {
         let first = try Sample.open(disk)
-        #expect(throws: JournalError.inUse(directory: "lock")) { _ = try Sample.open(disk) }
+        #expect(throws: JournalError.inUse(lock: "lock")) { _ = try Sample.open(disk) }
         #expect(first.next == 1)
         _ = consume first
         _ = try Sample.open(disk)
@@ -214,6 +214,45 @@ struct WriterTests {
             segment: "0000000000000001.seg", found: identity, expected: other)
         #expect(throws: expected) { _ = try Sample.open(disk, JournalOptions(identity: other, nonce: 1)) }
         #expect(disk.openFiles == 0)
+    }
+
+    /// A segment of another pipeline among ours.
+    @Test func aForeignSegment() throws {
+        var writer = try Sample.open(disk)
+        _ = try Sample.fill(&writer, flushes: [5])
+        let other = Sample.disk()
+        var options = JournalOptions(
+            identity: JournalIdentity(high: 1, low: 2), nonce: 1, segmentBytes: 1024, firstSequence: writer.next)
+        options.request.from = 0
+        _ = try Sample.open(other, options)
+        let name = JournalFormat.segmentName(writer.next)
+        disk.replace(name, other.bytes(of: name))
+        let expected = JournalError.foreignPipeline(
+            segment: name, found: JournalIdentity(high: 1, low: 2), expected: identity)
+        #expect(throws: expected) { _ = try Sample.scan(disk) }
+    }
+
+    /// A segment of another life of the same journal has the right name and fits in number.
+    @Test func aSegmentOfAnotherLife() throws {
+        var disks = [disk, Sample.disk()]
+        for (index, disk) in disks.enumerated() {
+            var writer = try Sample.open(disk)
+            writer.append(kind: 1, [UInt8](repeating: UInt8(index), count: 900).span.bytes)
+            _ = try writer.flush()
+            writer.append(kind: 1, [UInt8](repeating: UInt8(index), count: 900).span.bytes)
+            _ = try writer.flush()
+        }
+        let name = JournalFormat.segmentName(2)
+        disks[0].replace(name, disks[1].bytes(of: name))
+        disks.removeLast()
+        let (found, report) = try Sample.scan(disks[0])
+        #expect(found.map(\.sequence) == [1] && report.isDamaged)
+        #expect(report.findings.map(\.segment) == [name])
+        var reader = try JournalReader.open(disks[0], from: 1)
+        #expect(try reader.advance()?.sequence == 1)
+        #expect(throws: JournalError.self) { _ = try reader.advance() }
+        let plan = RepairPlan(report)
+        #expect(plan.steps == [.setAside(name: name)] && plan.next == 2)
     }
 
     @Test func aNewerFormat() throws {
@@ -230,7 +269,7 @@ struct WriterTests {
         let disk = DiskError(.sync, "0000000000000001.seg", .other(code: 5, text: "Input/output error"))
         let damage = JournalError.damaged([])
         let errors: [JournalError] = [
-            .disk(disk), .inUse(directory: "lock"), .newerFormat(segment: "0000000000000001.seg", version: 2), damage,
+            .disk(disk), .inUse(lock: "lock"), .newerFormat(segment: "0000000000000001.seg", version: 2), damage,
             .foreignPipeline(segment: "0000000000000001.seg", found: identity, expected: identity), .full(.disk(disk)),
             .full(.bytes(limit: 1)), .full(.segments(limit: 1)), .poisoned(disk), .notRetained(sequence: 1, first: nil),
             .notThere(JournalPosition(segment: 1, offset: 64, sequence: 1)),
