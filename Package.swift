@@ -38,7 +38,7 @@ let package = Package(
                 .product(name: "HeapModule", package: "swift-collections"),
             ], swiftSettings: settings),
         // Segments on a disk. Knows nothing of what its entries mean, and one file of it knows an operating system.
-        .target(name: "StagewireJournal", dependencies: ["StagewireModel"], swiftSettings: settings),
+        .target(name: "StagewireJournal", swiftSettings: settings),
         .target(
             name: "StagewireConfig",
             dependencies: ["StagewireModel", .product(name: "Yams", package: "Yams")], swiftSettings: settings),

@@ -15,6 +15,8 @@ public enum JournalFormat {
     static let endMark: UInt8 = 0x2e
     /// The longest payload of an entry. A reader needs this much memory at worst, and a group is one entry or several.
     public static let payloadLimit = 128 * 1024 * 1024
+    /// No segment begins with a higher sequence, so that sums of sequences and sizes never overflow.
+    static let sequenceLimit: UInt64 = 1 << 62
     /// What a disk writes completely or not at all, as far as the journal relies on it.
     static let sector = 512
 
@@ -128,7 +130,8 @@ struct SegmentHeader: Equatable, Sendable {
         let version = bytes.load32(8)
         if version > JournalFormat.version { return .newer(version: version) }
         guard version == JournalFormat.version, bytes.load32(56) == 0,
-            let capacity = Int(exactly: bytes.load64(40)), capacity >= JournalFormat.segmentHeader
+            let capacity = Int(exactly: bytes.load64(40)), capacity >= JournalFormat.segmentHeader,
+            (1...JournalFormat.sequenceLimit).contains(bytes.load64(32))
         else { return .damaged }
         return .header(
             SegmentHeader(

@@ -112,6 +112,53 @@ struct DamageTests {
         }
     }
 
+    /// A sector that was never written, though its sync said so: no later flush, and it would be a write cut short.
+    @Test(arguments: 0..<3)
+    func everySectorLost(segment: Int) throws {
+        let name = names[segment]
+        let original = disk.bytes(of: name)
+        let used = (original.lastIndex { $0 != 0 } ?? 0) + 1
+        for start in stride(from: 0, to: used, by: 512) {
+            var bytes = original
+            let range = start..<min(start + 512, used)
+            for index in range { bytes[index] = 0 }
+            let damaged = disk.copy()
+            damaged.replace(name, bytes)
+            try examine(damaged, "\(range) of \(name) lost", at: (name, range))
+        }
+    }
+
+    /// Of one flush of many entries any sectors may be missing, and it is never damage; as soon as there is a later flush, it is.
+    @Test func anySectorsOfAFlush() throws {
+        for isLast in [true, false] {
+            let disk = Sample.disk()
+            var writer = try Sample.open(disk, Sample.options(segmentBytes: 8192))
+            var items = try Sample.fill(&writer, flushes: [2])
+            let start = 2
+            items += try Sample.fill(&writer, flushes: [12])
+            if !isLast { items += try Sample.fill(&writer, flushes: [1]) }
+            let name = JournalFormat.segmentName(1)
+            let original = disk.bytes(of: name)
+            let first = 64 + items[..<start].reduce(0) { $0 + 32 + $1.payload.count / 8 * 8 + 8 }
+            let end = 64 + items[..<14].reduce(0) { $0 + 32 + $1.payload.count / 8 * 8 + 8 }
+            let sectors = Array(first / 512...(end - 1) / 512)
+            for missing in 1..<(1 << sectors.count) {
+                var bytes = original
+                for (index, sector) in sectors.enumerated() where missing >> index & 1 == 1 {
+                    for place in max(first, sector * 512)..<min(end, sector * 512 + 512) { bytes[place] = 0 }
+                }
+                let damaged = disk.copy()
+                damaged.replace(name, bytes)
+                let (found, report) = try Sample.scan(damaged)
+                #expect(found == Array(items.prefix(found.count)) && found.count >= start)
+                #expect(report.isDamaged == !isLast, "\(missing): \(report.findings)")
+                // Without a trace of it there is nothing to tell.
+                if isLast { #expect(report.findings.isEmpty == (missing == (1 << sectors.count) - 1)) }
+                if isLast { #expect(report.findings.allSatisfy { $0.kind == .unfinished }) }
+            }
+        }
+    }
+
     @Test func aSegmentIsGone() throws {
         let damaged = disk.copy()
         damaged.delete(names[1])
@@ -178,6 +225,23 @@ struct DamageTests {
         #expect(report.findings.count == 1 && report.findings[0].first == 1 && report.findings[0].end == 2)
     }
 
+    /// An entry that is good by itself and has another past than those before it.
+    @Test func anEntryOfAnotherPast() throws {
+        let disks = [Sample.disk(), Sample.disk()]
+        for (index, disk) in disks.enumerated() {
+            var writer = try Sample.open(disk)
+            for _ in 0..<2 { writer.append(kind: 1, [UInt8](repeating: UInt8(index + 1), count: 50).span.bytes) }
+            _ = try writer.flush()
+        }
+        let name = JournalFormat.segmentName(1)
+        let second = 64 + 32 + 56
+        let spliced = disks[0].bytes(of: name)[..<second] + disks[1].bytes(of: name)[second...]
+        disks[0].replace(name, Array(spliced))
+        let (found, report) = try Sample.scan(disks[0])
+        #expect(found.map(\.payload) == [[UInt8](repeating: 1, count: 50)])
+        #expect(report.findings.map(\.first) == [2] && report.isDamaged)
+    }
+
     /// A repair that is cut short anywhere is begun again and ends the same.
     @Test func aRepairIsInterrupted() throws {
         let broken = disk.copy()
@@ -200,5 +264,62 @@ struct DamageTests {
                 #expect(try Sample.open(damaged).next == report.end?.sequence)
             }
         }
+    }
+
+    /// Files that somebody made up or mixed up: nothing traps, nothing wrong is served, and a repair makes them usable.
+    @Test func anything() throws {
+        var random = SplitMix64(seed: 11)
+        for number in 0..<1500 {
+            let damaged = disk.copy()
+            var isForged = false
+            for _ in 0...Int.random(in: 0..<3, using: &random) {
+                let name = names.randomElement(using: &random)!
+                var bytes = damaged.bytes(of: name)
+                isForged = mangle(&bytes, &random) || isForged
+                damaged.replace(name, bytes)
+            }
+            let (found, report) = try Sample.scan(damaged)
+            if !isForged { #expect(found == Array(items.prefix(found.count)), "case \(number)") }
+            damaged.capacity = 1 << 20
+            do {
+                if report.isDamaged { try RepairPlan(report).apply(to: damaged) }
+            } catch {
+                // A size of petabytes with a checksum that fits cannot be had.
+                guard isForged, case .full = error else { throw error }
+                continue
+            }
+            let again = try Sample.scan(damaged)
+            #expect(
+                again.0 == found && !again.1.isDamaged, "case \(number): \(report.findings), then \(again.1.findings)")
+            #expect(try Sample.open(damaged).next >= 1)
+        }
+    }
+
+    /// Returns whether the header was changed and has a checksum that says it was not.
+    private func mangle(_ bytes: inout [UInt8], _ random: inout SplitMix64) -> Bool {
+        func place() -> Int { Int.random(in: 0..<max(1, bytes.count), using: &random) }
+        guard bytes.count > 64 else { return false }
+        switch Int.random(in: 0..<7, using: &random) {
+        case 0:
+            for _ in 0..<Int.random(in: 1...9, using: &random) { bytes[place()] = .random(in: 0...255, using: &random) }
+        case 1: bytes.removeLast(place())
+        case 2: bytes += (0..<place()).map { _ in .random(in: 0...255, using: &random) }
+        case 3: bytes.replaceSubrange(place() / 8 * 8..<bytes.count, with: bytes[(place() / 8 * 8)...])
+        case 4:
+            let start = place()
+            for index in start..<min(start + 512, bytes.count) { bytes[index] = 0 }
+        case 5:
+            let (from, to) = (place() / 8 * 8, place() / 8 * 8)
+            let piece = Array(bytes[from..<min(from + 200, bytes.count)])
+            for (index, byte) in piece.enumerated() where to + index < bytes.count { bytes[to + index] = byte }
+        default:
+            // Capacity, nonce, predecessor: whatever a header may say with a checksum that fits.
+            let field = [12, 32, 40, 47, 48].randomElement(using: &random)!
+            bytes[field] = .random(in: 0...255, using: &random)
+            let sum = CRC32C.of(bytes.span.bytes.extracting(0..<60))
+            for index in 0..<4 { bytes[60 + index] = UInt8(truncatingIfNeeded: sum >> (index * 8)) }
+            return true
+        }
+        return false
     }
 }

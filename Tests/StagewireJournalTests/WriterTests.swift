@@ -159,6 +159,25 @@ struct WriterTests {
         #expect(try Sample.scan(disk).1.findings == [])
     }
 
+    /// What is left of it is gone as well when something smaller is written first, or nothing at all in that segment.
+    @Test(arguments: [1, 900])
+    func halfAWriteAndSomethingElse(bytes: Int) throws {
+        var writer = try Sample.open(disk)
+        writer.append(kind: 1, [UInt8](repeating: 1, count: 40).span.bytes)
+        _ = try writer.flush()
+        var large = EntryGroup()
+        large.append(kind: 1, [UInt8](repeating: 1, count: 800).span.bytes)
+        disk.faults = [disk.calls.count: .short, disk.calls.count + 1: .full]
+        #expect(throws: JournalError.self) { _ = try writer.flush(&large) }
+        var other = EntryGroup()
+        other.append(kind: 1, [UInt8](repeating: 2, count: bytes).span.bytes)
+        _ = try writer.flush(&other)
+        let (found, report) = try Sample.scan(disk)
+        #expect(found.map(\.payload.count) == [40, bytes] && report.findings == [])
+        _ = try writer.flush(&large)
+        #expect(try Sample.scan(disk).0.map(\.payload.count) == [40, bytes, 800])
+    }
+
     // MARK: Failing for good
 
     @Test(arguments: [DiskOperation.write, .sync])
