@@ -1,9 +1,9 @@
-/// The Castagnoli checksum (RFC 3720, appendix B.4: polynomial 0x1EDC6F41, reflected), eight bytes per step by eight
-/// tables ("slicing-by-8": Kounavis, Berry, "Novel Table Lookup-Based Algorithms for High-Performance CRC Generation",
+/// The Castagnoli checksum (RFC 3720, appendix B.4: polynomial 0x1EDC6F41, reflected), sixteen bytes per step by sixteen
+/// tables ("slicing-by-16", after Kounavis, Berry, "Novel Table Lookup-Based Algorithms for High-Performance CRC Generation",
 /// 2008). Its single bit errors, double bit errors and bursts of up to 32 bits never go unseen.
 ///
-/// The processor's own instruction would be about five times as fast. Swift reaches it only through C, and a table is
-/// still several times as fast as what a disk takes.
+/// The processor's own instruction would be two or three times as fast. Swift reaches it only through C, and a table is
+/// several times as fast as disks that sync.
 public struct CRC32C: Equatable, Sendable {
     private var state: UInt32 = ~0
 
@@ -23,9 +23,9 @@ public struct CRC32C: Equatable, Sendable {
         var crc = state
         var offset = 0
         let end = bytes.byteCount
-        while offset &+ 8 <= end {
-            crc = tables.step(crc, bytes.load64(offset))
-            offset &+= 8
+        while offset &+ 16 <= end {
+            crc = tables.step(bytes.load64(offset) ^ UInt64(crc), bytes.load64(offset &+ 8))
+            offset &+= 16
         }
         while offset < end {
             crc = tables.step(crc, byte: bytes.load8(offset))
@@ -35,20 +35,20 @@ public struct CRC32C: Equatable, Sendable {
     }
 }
 
-/// Table k holds what a byte contributes that is followed by k others. A class, so that its 8 KiB are never copied.
+/// Table k holds what a byte contributes that is followed by k others. A class, so that its 16 KiB are never copied.
 private final class CRCTables: Sendable {
     static let shared = CRCTables()
 
-    private let table: InlineArray<2048, UInt32>
+    private let table: InlineArray<4096, UInt32>
 
     private init() {
-        var table = InlineArray<2048, UInt32>(repeating: 0)
+        var table = InlineArray<4096, UInt32>(repeating: 0)
         for index in 0..<256 {
             var crc = UInt32(index)
             for _ in 0..<8 { crc = crc & 1 == 1 ? crc >> 1 ^ 0x82f6_3b78 : crc >> 1 }
             table[index] = crc
         }
-        for index in 256..<2048 {
+        for index in 256..<4096 {
             let shorter = table[index - 256]
             table[index] = shorter >> 8 ^ table[Int(shorter & 0xff)]
         }
@@ -60,15 +60,20 @@ private final class CRCTables: Sendable {
         crc >> 8 ^ table[Int(UInt8(truncatingIfNeeded: crc) ^ byte)]
     }
 
-    /// Every index is a byte and a multiple of 256 below 2048, which the compiler sees: no bounds are checked.
+    /// Every index is a byte and a multiple of 256 below 4096, which the compiler sees: no bounds are checked. The sixteen
+    /// look-ups do not depend on each other; only the first word depends on the step before.
     @inline(__always)
-    func step(_ crc: UInt32, _ word: UInt64) -> UInt32 {
-        let mixed = word ^ UInt64(crc)
+    func step(_ first: UInt64, _ second: UInt64) -> UInt32 {
         @inline(__always)
-        func part(_ position: UInt64, _ after: Int) -> UInt32 {
-            table[after &* 256 &+ Int(UInt8(truncatingIfNeeded: mixed &>> (position &* 8)))]
+        func part(_ word: UInt64, _ position: UInt64, _ after: Int) -> UInt32 {
+            table[after &* 256 &+ Int(UInt8(truncatingIfNeeded: word &>> (position &* 8)))]
         }
-        let low = part(0, 7) ^ part(1, 6) ^ part(2, 5) ^ part(3, 4)
-        return low ^ part(4, 3) ^ part(5, 2) ^ part(6, 1) ^ part(7, 0)
+        @inline(__always)
+        func word(_ word: UInt64, _ after: Int) -> UInt32 {
+            let low = part(word, 0, after) ^ part(word, 1, after &- 1) ^ part(word, 2, after &- 2)
+            let middle = part(word, 3, after &- 3) ^ part(word, 4, after &- 4)
+            return low ^ middle ^ part(word, 5, after &- 5) ^ part(word, 6, after &- 6) ^ part(word, 7, after &- 7)
+        }
+        return word(second, 7) ^ word(first, 15)
     }
 }

@@ -243,11 +243,13 @@ struct DamageTests {
     }
 
     /// A repair that is cut short anywhere is begun again and ends the same.
-    @Test func aRepairIsInterrupted() throws {
+    /// With a damaged first header, a wrong order of the steps would make a later segment the first, as if by retention.
+    @Test(arguments: [(1, 300), (1, 3), (0, 3)])
+    func aRepairIsInterrupted(segment: Int, place: Int) throws {
         let broken = disk.copy()
-        var bytes = broken.bytes(of: names[1])
-        bytes[300] ^= 1
-        broken.replace(names[1], bytes)
+        var bytes = broken.bytes(of: names[segment])
+        bytes[place] ^= 1
+        broken.replace(names[segment], bytes)
         let (kept, report) = try Sample.scan(broken)
         for call in 0..<60 {
             for crash in [MemoryDisk.Crash.process, .power(seed: 1), .power(seed: 2), .power(seed: 3)] {
