@@ -62,7 +62,12 @@ public final class FileDisk: Disk, Sendable {
         return DiskFile(number: number)
     }
 
-    public func close(_ file: DiskFile) { _ = Glibc.close(file.number) }
+    public func close(_ file: DiskFile) {
+        // A child that was forked and has not yet become another program still has the lock's file open: closing ours would
+        // not give the lock back.
+        _ = flock(file.number, LOCK_UN)
+        _ = Glibc.close(file.number)
+    }
 
     public func size(of file: DiskFile) throws(DiskError) -> Int {
         var status = stat()

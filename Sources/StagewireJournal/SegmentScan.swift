@@ -107,8 +107,9 @@ extension SegmentScan {
     }
 
     /// Whether the broken place at `place` looks like a write that a crash cut short: something of it was never written, and is
-    /// zero. A disk writes whole sectors, so then the part of it in one of the sectors is zero; a process that ends in the middle of
-    /// a write leaves out the end, and an entry's last byte is never zero.
+    /// zero. A disk writes whole sectors, so the part of it in one of them is missing; and what a sector has of a write may be an earlier
+    /// state, when the write went on in a second call: then the end of that part is missing. Either way its last byte is zero. What
+    /// was written to its end is not: an entry's last byte never is, and of other bytes few are.
     /// - Parameter resumed: where the next valid entry begins.
     mutating func looksUnfinished(at place: Int, resumed: Int?) throws(DiskError) -> Bool {
         if try file.load(place, 8) < 8 { return false }
@@ -117,11 +118,9 @@ extension SegmentScan {
         guard let end = resumed ?? claimed else { return false }
         var part = place
         while part < end {
-            let partEnd = min(end, (part / JournalFormat.sector + 1) * JournalFormat.sector)
-            let count = try file.load(part, partEnd - part)
-            if file.withBytes(part, count, { $0.firstNonzero(0..<count) }) == nil { return true }
-            if partEnd == end { return file.withBytes(part, count) { $0.load8(count - 1) } == 0 }
-            part = partEnd
+            part = min(end, (part / JournalFormat.sector + 1) * JournalFormat.sector)
+            guard try file.load(part - 1, 1) == 1 else { return false }
+            if file.withBytes(part - 1, 1, { $0.load8(0) }) == 0 { return true }
         }
         return false
     }

@@ -83,6 +83,20 @@ struct FileDiskTests {
         #expect(throws: DiskError(.create, path + "/a/b", .missing)) { _ = try FileDisk.make(path: path + "/a/b") }
     }
 
+    /// Somebody else may have the lock's file open, as a forked child has; what counts is who closes it.
+    @Test func theLockIsGivenBack() throws {
+        let disk = try FileDisk(path: scratch.path)
+        for _ in 0..<3 {
+            let lock = try disk.lock("lock")
+            #expect(throws: DiskError(.lock, scratch.path + "/lock", .inUse)) { _ = try disk.lock("lock") }
+            let child = dup(lock.number)
+            disk.close(lock)
+            let again = try disk.lock("lock")
+            disk.close(again)
+            close(child)
+        }
+    }
+
     /// What a crash leaves behind, on the real file system: zeros where nothing was written.
     @Test func preallocatedIsZero() throws {
         let disk = try FileDisk(path: scratch.path)
