@@ -16,6 +16,7 @@ enum Bench {
     static func run(_ directory: String, seconds: Double) throws {
         guard mkdir(directory, 0o700) == 0 || errno == EEXIST else { fail("cannot make \(directory)") }
         checksum()
+        try opening(directory)
         for zeros in [true, false] {
             print(zeros ? "segments written with zeros ahead:" : "segments only reserved:")
             print("  records per group      floor     entry per group    entry per record   bytes per payload byte")
@@ -82,6 +83,28 @@ enum Bench {
             try prepare()
         } while elapsed < slice
         figure.seconds += elapsed
+    }
+
+    /// How long a start has to read: a journal of 512 MiB in entries of 100 KB, out of the system's cache.
+    private static func opening(_ directory: String) throws {
+        let disk = try FileDisk(path: directory)
+        for name in try disk.list() { try disk.remove(name) }
+        let options = JournalOptions(identity: JournalIdentity(high: 1, low: 1), nonce: 1)
+        let entry = [UInt8](repeating: 0x78, count: 100_000)
+        do {
+            var writer = try JournalWriter.open(disk, options)
+            for _ in 0..<536 {
+                for _ in 0..<10 { writer.append(kind: 1, entry.span.bytes) }
+                _ = try writer.flush()
+            }
+        }
+        let clock = ContinuousClock()
+        var bytes = 0
+        let elapsed = try clock.measure { _ = try JournalWriter.open(disk, options) { bytes += $2.byteCount } }
+        let seconds = Double(elapsed.attoseconds) / 1e18
+        print(
+            "opening: \(rounded(Double(bytes) / seconds / 1e9)) GB/s, \(rounded(seconds)) s for \(bytes / 1_048_576) MiB"
+        )
     }
 
     /// The checksum alone, since it is what the journal adds to the floor.

@@ -1,6 +1,7 @@
 import Foundation
 import StagewireJournalBench
 import StagewireTestSupport
+import Synchronization
 import Testing
 
 @testable import StagewireJournal
@@ -81,6 +82,21 @@ struct FileDiskTests {
         let path = scratch.path + "/state"
         for _ in 0..<2 { #expect(try FileDisk.make(path: path).list() == []) }
         #expect(throws: DiskError(.create, path + "/a/b", .missing)) { _ = try FileDisk.make(path: path + "/a/b") }
+    }
+
+    /// A broker fills a group on one thread and flushes it on another, which owns the writer, while a third reads.
+    @Test func acrossThreads() async throws {
+        let disk = try FileDisk(path: scratch.path)
+        var group = EntryGroup()
+        group.append(kind: 1, bytes(1, 2, 3).span.bytes)
+        let mailbox = Mutex<EntryGroup?>(group)
+        let writer = Mutex(try JournalWriter.open(disk, Sample.options()))
+        let durable = try await Task.detached {
+            guard var group = mailbox.withLock({ $0.take() }) else { throw CancellationError() }
+            return try writer.withLock { try $0.flush(&group) }
+        }.value
+        var reader = try JournalReader.open(disk, at: durable.start)
+        #expect(try reader.advance(below: durable.sequences.upperBound)?.sequence == 1)
     }
 
     /// Somebody else may have the lock's file open, as a forked child has; what counts is who closes it.
