@@ -37,6 +37,8 @@ let package = Package(
                 .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "HeapModule", package: "swift-collections"),
             ], swiftSettings: settings),
+        // Segments on a disk. Knows nothing of what its entries mean, and one file of it knows an operating system.
+        .target(name: "StagewireJournal", swiftSettings: settings),
         .target(
             name: "StagewireConfig",
             dependencies: ["StagewireModel", .product(name: "Yams", package: "Yams")], swiftSettings: settings),
@@ -80,6 +82,9 @@ let package = Package(
             swiftSettings: settings),
         .executableTarget(
             name: "StagewireRecordBench", dependencies: ["StagewireRecord", "StagewireModel"], swiftSettings: settings),
+        // Figures of the journal on a real disk, and the process that its tests kill.
+        .executableTarget(
+            name: "StagewireJournalBench", dependencies: ["StagewireJournal"], swiftSettings: settings),
         .target(name: "StagewireTestSupport", path: "Tests/StagewireTestSupport", swiftSettings: settings),
         .testTarget(name: "StagewireModelTests", dependencies: ["StagewireModel"], swiftSettings: settings),
         .testTarget(
@@ -94,6 +99,17 @@ let package = Package(
             name: "StagewireRouterTests",
             dependencies: ["StagewireRouter", "StagewireRecord", "StagewireModel", "StagewireTestSupport"],
             exclude: ["Scenarios"],
+            swiftSettings: settings),
+        // A disk in memory that loses what was not synced, and fails where it is told to.
+        .target(
+            name: "StagewireDiskSimulation", dependencies: ["StagewireJournal", "StagewireTestSupport"],
+            path: "Tests/StagewireDiskSimulation",
+            swiftSettings: settings),
+        .testTarget(
+            name: "StagewireJournalTests",
+            dependencies: [
+                "StagewireJournal", "StagewireDiskSimulation", "StagewireJournalBench", "StagewireTestSupport",
+            ],
             swiftSettings: settings),
         .testTarget(
             name: "StagewireConfigTests", dependencies: ["StagewireConfig", "StagewireModel", "StagewireTestSupport"],
