@@ -41,7 +41,7 @@ def manifests(only: list[str]) -> dict[str, pathlib.Path]:
 
 def profiles_of(path: pathlib.Path) -> list[str]:
     line = next(line for line in path.read_text().splitlines() if line.startswith("profiles:"))
-    return [word.strip() for word in line.split("[", 1)[1].split("]", 1)[0].split(",")]
+    return [word.strip(" \"'") for word in line.split("[", 1)[1].split("]", 1)[0].split(",")]
 
 
 def tally(cases: list[dict], profile: str) -> dict | None:
