@@ -23,7 +23,6 @@ struct BrokerLedger {
     var features: Set<String> = []
     /// What we granted, and what came.
     var inputs: [UInt64: Account] = [:]
-    var orderings: [UInt64: String] = [:]
     private var bounds: [UInt64: Account.Amount] = [:]
     /// What the broker granted, and what we sent.
     var outputs: [UInt64: Account] = [:]
@@ -75,7 +74,6 @@ struct BrokerLedger {
         for input in welcome["inputs"]?.elements ?? [] {
             let number = input["number"]?.number ?? 0
             inputs[number] = Account()
-            orderings[number] = input["ordering"]?.text ?? "TOTAL"
             bounds[number] = Account.Amount(
                 records: input["max_unsettled_records"]?.number ?? 0, bytes: input["max_unsettled_bytes"]?.number ?? 0)
         }
@@ -192,13 +190,5 @@ struct BrokerLedger {
             }
         }
         settledThrough = through
-    }
-
-    /// Deliveries of a session that have a lane in common with `delivery`.
-    func lane(of delivery: Delivery) -> String? {
-        let ordering = orderings[delivery.input] ?? "TOTAL"
-        if ordering.hasSuffix("NONE") { return nil }
-        if ordering.hasSuffix("KEY") { return delivery.key.isEmpty ? nil : "\(delivery.input) \(delivery.key)" }
-        return "\(delivery.input)"
     }
 }

@@ -29,8 +29,7 @@ extension CaseRun {
     func startWorker(_ argument: FrameLiteral) throws(Stop) {
         guard case .worker(let command, let base) = target else { return }
         token = (0..<16).map { _ in UInt8.random(in: .min ... .max) }
-        var environment = ProcessInfo.processInfo.environment.filter { !$0.key.hasPrefix("STAGEWIRE_") }
-        environment.merge(options.environment) { $1 }
+        var environment = Self.environment
         environment["STAGEWIRE_SOCKET"] = socketPath
         environment["STAGEWIRE_STAGE"] = argument["stage"]?.text ?? item.setup.stage
         environment["STAGEWIRE_INSTANCE"] = "\(item.setup.stage)-1"
@@ -112,7 +111,6 @@ extension CaseRun {
     func welcome(_ link: Link, _ overrides: FrameLiteral) throws(Stop) {
         let message = defaultWelcome(link).overridden(by: item.setup.welcome).overridden(by: overrides)
         link.worker.open(message)
-        for partition in partitions.keys { link.worker.claimed[partition] = nil }
         try send(.object([.init("version", message["version"] ?? 1000), .init("welcome", message)]), to: link)
         if link.automatic.credit { for port in link.worker.outputs.keys.sorted() { try topUp(port, link) } }
     }
@@ -124,17 +122,7 @@ extension CaseRun {
         let bytes = welcome["max_step_bytes"]?.number ?? 0
         let left = account.remaining
         guard left.records < records || left.bytes < bytes else { return }
-        try grantOutput(port, account.used.records + records, account.used.bytes + bytes, link)
-    }
-
-    private func grantOutput(_ port: UInt64, _ records: UInt64, _ bytes: UInt64, _ link: Link) throws(Stop) {
-        link.worker.outputs[port]?.raise(records: records, bytes: bytes)
-        try send(
-            "credit",
-            [
-                .init("number", FrameLiteral(port)), .init("records", FrameLiteral(records)),
-                .init("bytes", FrameLiteral(bytes)),
-            ], to: link)
+        try grant(port, account.used.records + records, account.used.bytes + bytes, link)
     }
 
     // MARK: What it does by itself

@@ -30,8 +30,7 @@ extension CaseRun {
         let words = command.map {
             $0.replacing("{pipeline}", with: file).replacing("{socket}", with: brokerSocket)
         }
-        var environment = ProcessInfo.processInfo.environment.filter { !$0.key.hasPrefix("STAGEWIRE_") }
-        environment.merge(options.environment) { $1 }
+        var environment = Self.environment
         environment["STAGEWIRE_PIPELINE"] = file
         environment["STAGEWIRE_SOCKET"] = brokerSocket
         do {
@@ -139,16 +138,6 @@ extension CaseRun {
         let bytes = 2 * (link.broker.welcome?["max_record"]?.number ?? 1_048_576)
         guard account.remaining.records <= 128 || account.remaining.bytes <= bytes / 2 else { return }
         try grant(input, account.used.records + 256, account.used.bytes + bytes, link)
-    }
-
-    private func grant(_ input: UInt64, _ records: UInt64, _ bytes: UInt64, _ link: Link) throws(Stop) {
-        link.broker.inputs[input]?.raise(records: records, bytes: bytes)
-        try send(
-            "credit",
-            [
-                .init("number", FrameLiteral(input)), .init("records", FrameLiteral(records)),
-                .init("bytes", FrameLiteral(bytes)),
-            ], to: link)
     }
 
     // MARK: Verbs

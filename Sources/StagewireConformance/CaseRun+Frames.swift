@@ -40,6 +40,20 @@ extension CaseRun {
         }
     }
 
+    /// Credit up to these totals: on an output of the worker under test, or on an input of the suite's own worker.
+    func grant(_ number: UInt64, _ records: UInt64, _ bytes: UInt64, _ link: Link) throws(Stop) {
+        let message = FrameLiteral.object([
+            .init(
+                "credit",
+                .object([
+                    .init("number", FrameLiteral(number)), .init("records", FrameLiteral(records)),
+                    .init("bytes", FrameLiteral(bytes)),
+                ]))
+        ])
+        noteCredit(message, link)
+        try send(message, to: link)
+    }
+
     /// A Credit that a case writes out counts like one that the suite grants by itself.
     private func noteCredit(_ message: FrameLiteral, _ link: Link) {
         guard let credit = message["credit"] else { return }

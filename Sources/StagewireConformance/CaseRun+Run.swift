@@ -2,6 +2,11 @@ import Foundation
 import StagewireWire
 
 extension CaseRun {
+    /// What a process under test inherits: nothing that a broker around the suite has said to it.
+    static var environment: [String: String] {
+        ProcessInfo.processInfo.environment.filter { !$0.key.hasPrefix("STAGEWIRE_") }
+    }
+
     /// Runs a case from its setup to its last step.
     static func run(
         _ item: Case, _ target: Target, _ options: RunOptions, directory: String

@@ -43,13 +43,13 @@ enum FrameRules {
     /// Minimal tags, lengths and numbers (FR-5).
     private static func checkMinimal(_ fields: [FrameDump.Field]) throws(Stop) {
         for field in fields {
-            let tag = width(UInt64(field.number) << 3)
+            let tag = ByteWriter.size(of: UInt64(field.number) << 3)
             let isMinimal =
                 field.prefix == 0 || field.prefix == tag
-                || field.prefix == tag + width(UInt64(field.range.count))
+                || field.prefix == tag + ByteWriter.size(of: UInt64(field.range.count))
             var isShort = true
             if case .unsigned(let number) = field.value, field.prefix > 0 {
-                isShort = field.range.count == width(number)
+                isShort = field.range.count == ByteWriter.size(of: number)
             }
             guard isMinimal, isShort else {
                 let name = field.name ?? "field \(field.number)"
@@ -58,8 +58,6 @@ enum FrameRules {
             try checkMinimal(field.inner)
         }
     }
-
-    private static func width(_ value: UInt64) -> Int { (70 - (value | 1).leadingZeroBitCount) / 7 }
 
     private static func checkClose(_ close: FrameLiteral) throws(Stop) {
         let code = close["code"]?.number ?? 0

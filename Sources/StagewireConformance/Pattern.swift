@@ -79,8 +79,8 @@ enum Pattern {
     ) -> String? {
         let all = FrameLiteral.object(members)
         if let fill = all["fill"]?.asBytes, let size = all["size"]?.number {
-            let expected = (0..<Int(size)).map { fill[$0 % fill.count] }
-            return value?.asBytes == expected ? nil : "\(named(path)) is not \(size) bytes of the expected filling"
+            return value?.asBytes == FrameLiteral.repeating(fill, size: size)
+                ? nil : "\(named(path)) is not \(size) bytes of the expected filling"
         }
         for member in members {
             if let problem = operation(member, value, path: path) { return problem }

@@ -25,7 +25,7 @@ enum RawBytes {
     private static func part(_ literal: FrameLiteral) throws(FrameForge.Fault) -> [UInt8] {
         if let fill = literal["fill"], let size = literal["size"]?.number {
             let pattern = try hexadecimal(fill.text ?? fill.signed.map { String($0) } ?? "")
-            return (0..<Int(size)).map { pattern[$0 % pattern.count] }
+            return FrameLiteral.repeating(pattern, size: size)
         }
         guard let member = literal.members.first else { return [] }
         switch member.name {
@@ -40,12 +40,8 @@ enum RawBytes {
             }
             return try FrameForge.message(type, fields)
         case "varint":
-            var rest = member.value.number ?? 0
             var bytes: [UInt8] = []
-            repeat {
-                bytes.append(UInt8(rest & 0x7f) | (rest > 0x7f ? 0x80 : 0))
-                rest >>= 7
-            } while rest > 0
+            FrameForge.varint(member.value.number ?? 0, to: &bytes)
             return bytes
         case "field":
             // A length-delimited field: {field: {number: 9, content: [...]}}.

@@ -28,8 +28,6 @@ public struct Suite: Sendable {
         }
     }
 
-    public init(cases: [Case]) { self.cases = cases }
-
     /// - Parameter filter: a part of a slug, or the id of a rule; nil: all.
     public func selected(role: Role, profiles: Set<Profile>, filters: [String]) -> [Case] {
         cases.filter { item in

@@ -37,8 +37,6 @@ public struct RunOptions: Sendable {
     /// The broker under test has Stagewire's control API (docs/CONTROL_API.md), which some cases ask for what no worker
     /// can see, such as why a record became a dead letter.
     public var hasControl = true
-    /// In addition to the suite's own.
-    public var environment: [String: String] = [:]
     /// Where each case gets a directory of its own.
     public var directory: String
 

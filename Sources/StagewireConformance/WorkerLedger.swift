@@ -32,7 +32,6 @@ struct WorkerLedger {
     var ports: [String: UInt64] = [:]
     var deliveries: [Delivery] = []
     var settles = 0
-    var extends = 0
     var claimed: [String: UInt64] = [:]
     var finished: Set<String> = []
     /// Every emission of a source, in order.
@@ -76,7 +75,6 @@ struct WorkerLedger {
         case "credit": try takeCredit(frame.message)
         case "settle": try takeSettle(frame, checks: checks)
         case "emit": try takeEmit(frame, checks: checks)
-        case "extend": extends += 1
         case "finished": finished.insert(frame.message["partition"]?.text ?? "")
         case "close": hasClosed = true
         case _: break

@@ -1,7 +1,7 @@
 import StagewireModel
 
 /// Appends to memory of a known size. Every write is checked against its end.
-struct ByteWriter {
+package struct ByteWriter {
     private let buffer: UnsafeMutableRawBufferPointer
     private(set) var count = 0
 
@@ -29,7 +29,7 @@ struct ByteWriter {
     mutating func tag(_ field: UInt32, _ type: WireType) { varint(UInt64(field) << 3 | UInt64(type.rawValue)) }
 
     /// Bytes of a minimal varint.
-    static func size(of value: UInt64) -> Int { (70 - (value | 1).leadingZeroBitCount) / 7 }
+    package static func size(of value: UInt64) -> Int { (70 - (value | 1).leadingZeroBitCount) / 7 }
 }
 
 /// What stands in front of the message of every frame we write: the length prefix, the version, then tag and

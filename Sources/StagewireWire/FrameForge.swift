@@ -154,7 +154,7 @@ public enum FrameForge {
 
     private static func opaque(_ value: FrameLiteral, path: String) throws(Fault) -> [UInt8] {
         if let fill = value["fill"]?.asBytes, let size = value["size"]?.number, !fill.isEmpty {
-            return (0..<Int(size)).map { fill[$0 % fill.count] }
+            return FrameLiteral.repeating(fill, size: size)
         }
         guard let bytes = value.asBytes else { throw Fault(path: path, message: "text or bytes are expected") }
         return bytes
@@ -232,7 +232,7 @@ public enum FrameForge {
         varint(UInt64(id) << 3 | UInt64(type.rawValue), to: &bytes)
     }
 
-    private static func varint(_ value: UInt64, to bytes: inout [UInt8]) {
+    package static func varint(_ value: UInt64, to bytes: inout [UInt8]) {
         var rest = value
         while rest >= 0x80 {
             bytes.append(UInt8(truncatingIfNeeded: rest) | 0x80)

@@ -78,6 +78,12 @@ public indirect enum FrameLiteral: Equatable, Sendable {
         }
     }
 
+    /// So many bytes, a pattern over and over; none of an empty one.
+    public static func repeating(_ pattern: [UInt8], size: UInt64) -> [UInt8] {
+        guard !pattern.isEmpty else { return [] }
+        return (0..<Int(size)).map { pattern[$0 % pattern.count] }
+    }
+
     /// Pairs of hexadecimal digits, spaces between them left out; nil when it is something else.
     public static func hexadecimal(_ text: some StringProtocol) -> [UInt8]? {
         let digits = text.utf8.filter { $0 != 0x20 && $0 != 0x0a }
