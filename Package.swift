@@ -30,10 +30,16 @@ let package = Package(
         .target(
             name: "StagewireWire", dependencies: ["StagewireRecord", "StagewireModel", "CEnvelope"],
             swiftSettings: settings),
+        // What the journal's entries mean: the durable state of a pipeline, folded from them.
+        .target(
+            name: "StagewireLedger",
+            dependencies: [
+                "StagewireRecord", "StagewireModel", .product(name: "DequeModule", package: "swift-collections"),
+            ], swiftSettings: settings),
         .target(
             name: "StagewireRouter",
             dependencies: [
-                "StagewireRecord", "StagewireModel",
+                "StagewireLedger", "StagewireRecord", "StagewireModel",
                 .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "HeapModule", package: "swift-collections"),
             ], swiftSettings: settings),
@@ -46,8 +52,8 @@ let package = Package(
         .target(
             name: "StagewireBroker",
             dependencies: [
-                "StagewireWire", "StagewireRouter", "StagewireRecord", "StagewireControl", "StagewireModel",
-                "CWorkerHost",
+                "StagewireWire", "StagewireRouter", "StagewireLedger", "StagewireJournal", "StagewireRecord",
+                "StagewireControl", "StagewireModel", "CWorkerHost",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
@@ -97,7 +103,9 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "StagewireRouterTests",
-            dependencies: ["StagewireRouter", "StagewireRecord", "StagewireModel", "StagewireTestSupport"],
+            dependencies: [
+                "StagewireRouter", "StagewireLedger", "StagewireRecord", "StagewireModel", "StagewireTestSupport",
+            ],
             exclude: ["Scenarios"],
             swiftSettings: settings),
         // A disk in memory that loses what was not synced, and fails where it is told to.

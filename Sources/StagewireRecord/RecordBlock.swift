@@ -11,6 +11,14 @@ public final class RecordBlock {
         record.withWire { bytes in writer.put(bytes) }
     }
 
+    /// A record that was written down: its wire-ready bytes, as this broker or an earlier one made them.
+    public init(wire bytes: RawSpan) {
+        slab = .allocate(bytes.byteCount)
+        var writer = SlabWriter(slab, at: 0)
+        writer.put(bytes)
+        keyHash = RecordRef.keyHash(wire: bytes)
+    }
+
     deinit { slab.free() }
 
     /// The copy; valid as long as the block is, so hold the block in a variable or a collection while using it.

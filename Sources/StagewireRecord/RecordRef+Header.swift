@@ -19,6 +19,15 @@ extension RecordRef {
 
     public var key: [UInt8] { find(Field.key) { content, bytes in bytes.copy(content) } ?? [] }
 
+    /// The hash of the key of a record that was written down; 0: no key.
+    static func keyHash(wire bytes: RawSpan) -> UInt64 {
+        bytes.withUnsafeBytes { raw in
+            guard let start = raw.baseAddress else { return 0 }
+            let key = RecordRef(start: start, wireLength: raw.count, keyHash: 0).key
+            return key.isEmpty ? 0 : RecordIdentity.keyHash(key.span.bytes)
+        }
+    }
+
     public var schemaVersion: UInt32 {
         find(Field.schemaVersion) { content, bytes in
             var cursor = FieldCursor(content, in: bytes)

@@ -33,6 +33,12 @@ public struct StreamLog {
 
     public init() {}
 
+    /// An empty log that goes on with this sequence.
+    public init(from sequence: UInt64) {
+        tail = sequence
+        end = sequence
+    }
+
     /// Retained records.
     public var count: Int { Int(end - tail) }
 
@@ -59,6 +65,46 @@ public struct StreamLog {
         end = sequence + 1
         bytes += wireLength
         return sequence
+    }
+
+    /// Appends a record that was written down, wire-ready, and returns its sequence.
+    @discardableResult
+    public mutating func append(wire: RawSpan) -> UInt64 {
+        if count == index.count { resizeIndex(max(Self.smallestIndex, index.count * 2)) }
+        let sequence = end
+        let start = chunks.write(wire.byteCount, last: sequence) { writer in writer.put(wire) }
+        index[position(sequence)] = Entry(
+            start: start, keyHash: RecordRef.keyHash(wire: wire), wireLength: UInt32(wire.byteCount))
+        end = sequence + 1
+        bytes += wire.byteCount
+        return sequence
+    }
+
+    /// Leaves out a sequence of which nobody needs the record. It must not be asked for.
+    public mutating func appendNothing() {
+        if count == index.count { resizeIndex(max(Self.smallestIndex, index.count * 2)) }
+        index[position(end)] = Entry(start: Self.nothing, keyHash: 0, wireLength: 0)
+        end += 1
+    }
+
+    private static var nothing: UnsafeRawPointer { UnsafeRawPointer(bitPattern: 1)! }
+
+    /// Lends the bytes of the records with these sequences, wire-ready, in as many pieces as they lie apart in memory.
+    public func forEachPiece(_ sequences: Range<UInt64>, _ body: (UnsafeRawBufferPointer) -> Void) {
+        precondition(sequences.lowerBound >= tail && sequences.upperBound <= end, "retained sequences")
+        var start: UnsafeRawPointer?
+        var length = 0
+        for sequence in sequences {
+            let entry = index[position(sequence)]!
+            if let begun = start, begun + length == entry.start {
+                length += Int(entry.wireLength)
+            } else {
+                if let start { body(UnsafeRawBufferPointer(start: start, count: length)) }
+                start = entry.start
+                length = Int(entry.wireLength)
+            }
+        }
+        if let start { body(UnsafeRawBufferPointer(start: start, count: length)) }
     }
 
     /// The record with that sequence, `tail <= sequence < end`; valid until it is released.

@@ -58,28 +58,30 @@ struct DeadLetters {
         letters.append(letter)
     }
 
-    /// Removes the letters with these numbers, ascending. Returns how many there were.
-    mutating func discard(_ numbers: [UInt64]) -> Int {
-        let before = letters.count
+    /// Removes the letters with these numbers, ascending. Returns those that there were.
+    mutating func discard(_ numbers: [UInt64]) -> [UInt64] {
+        var found: [UInt64] = []
         letters.removeAll { letter in
             guard numbers.contains(sorted: letter.number) else { return false }
             bytes -= letter.bytes
             if letter.isRetrying { retrying -= 1 }
+            found.append(letter.number)
             return true
         }
-        discarded += UInt64(before - letters.count)
-        return before - letters.count
+        discarded += UInt64(found.count)
+        return found
     }
 
-    /// Marks the letters with these numbers, ascending, to be retried. Returns how many were not before.
-    mutating func requestRetry(of numbers: [UInt64]) -> Int {
-        let before = retrying
+    /// Marks the letters with these numbers, ascending, to be retried. Returns those that were not before.
+    mutating func requestRetry(of numbers: [UInt64]) -> [UInt64] {
+        var found: [UInt64] = []
         for index in letters.indices where !letters[index].isRetrying {
             guard numbers.contains(sorted: letters[index].number) else { continue }
             letters[index].isRetrying = true
             retrying += 1
+            found.append(letters[index].number)
         }
-        return retrying - before
+        return found
     }
 
     /// Takes out marked letters, oldest first, as long as `hasRoom` says so.

@@ -193,6 +193,7 @@ extension Router {
         var numbered = run
         numbered.number = number
         runs.append(numbered)
+        open.changes.began(numbered)
         return number
     }
 }

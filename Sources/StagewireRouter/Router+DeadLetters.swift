@@ -21,7 +21,10 @@ extension Router {
         let sorted = numbers.sorted()
         var count = 0
         for subscription in stages[stage].subscriptions {
-            count += subscriptions[subscription].dead.requestRetry(of: sorted)
+            let asked = subscriptions[subscription].dead.requestRetry(of: sorted)
+            for number in asked { open.changes.asked(subscription, number: number) }
+            if !asked.isEmpty { touch(stage) }
+            count += asked.count
         }
         return count
     }
@@ -32,7 +35,10 @@ extension Router {
         var count = 0
         for subscription in stages[stage].subscriptions {
             let wasFull = subscriptions[subscription].dead.isFull
-            count += subscriptions[subscription].dead.discard(sorted)
+            let discarded = subscriptions[subscription].dead.discard(sorted)
+            for number in discarded { open.changes.discarded(subscription, number: number) }
+            if !discarded.isEmpty { touch(stage) }
+            count += discarded.count
             sayResumed(subscription, wasFull: wasFull)
         }
         return count
@@ -48,7 +54,10 @@ extension Router {
             bytes -= letter.record.ref.wireLength
             return places >= 0 && bytes >= 0
         }
-        for letter in letters { arrive(letter.record, subscription) }
+        for letter in letters {
+            open.changes.revived(subscription, number: letter.number, as: arrive(letter.record, subscription))
+            touch(subscriptions[subscription].stage)
+        }
         sayResumed(subscription, wasFull: wasFull)
     }
 
@@ -70,15 +79,20 @@ extension Router {
             number: subscriptions[subscription].arrivals + UInt64(offset))
     }
 
-    private mutating func arrive(_ block: RecordBlock, _ subscription: Int) {
+    /// Returns the arrival's sequence.
+    private mutating func arrive(_ block: RecordBlock, _ subscription: Int) -> UInt64 {
         let sequence = arrival(subscription)
         subscriptions[subscription].arrivals += 1
         let key = subscriptions[subscription].orderingKey(block.ref.keyHash)
         subscriptions[subscription].parking.insert(
             ParkedRecord(state: .waiting, key: key, attempt: 1, firstAttempt: 0, block: block), at: sequence)
-        guard key != 0 else { return subscriptions[subscription].parking.ready.append(.record(sequence)) }
+        guard key != 0 else {
+            subscriptions[subscription].parking.ready.append(.record(sequence))
+            return sequence
+        }
         let isHead = subscriptions[subscription].parking.enqueue(sequence, key: key, due: 0)
         if isHead { subscriptions[subscription].parking.makeReady(key: key) }
+        return sequence
     }
 
     private mutating func sayResumed(_ subscription: Int, wasFull: Bool) {

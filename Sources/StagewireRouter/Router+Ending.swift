@@ -50,6 +50,7 @@ extension Router {
 
     private func isSourceDone(_ stage: Int) -> Bool {
         let state = stages[stage]
+        guard state.changedIn <= committed else { return false }
         for stream in state.streams where streams[stream].visibleEnd != streams[stream].log.end { return false }
         if isShuttingDown { return state.sessions.isEmpty }
         guard !options.keepRunning else { return false }
@@ -68,6 +69,8 @@ extension Router {
     }
 
     private mutating func endIfSettled(_ stage: Int, at now: Moment) {
+        // What its workers were told last has to be durable, and what they wait for has to be said.
+        guard stages[stage].changedIn <= committed else { return }
         for index in stages[stage].subscriptions
         where !subscriptions[index].isIdle(at: streams[subscriptions[index].stream].log.end) { return }
         for stream in stages[stage].streams where streams[stream].visibleEnd != streams[stream].log.end { return }

@@ -10,6 +10,7 @@ extension Router {
 
     private mutating func release(_ stream: Int) {
         // Invisible records are not released, even with nobody to read them: their step is not durable yet.
+        // So are those of a group that is not written down.
         var needed = streams[stream].visibleEnd
         for subscriber in streams[stream].subscribers { needed = min(needed, subscriptions[subscriber].progress.low) }
         guard needed > streams[stream].log.tail else { return }
@@ -91,6 +92,7 @@ extension Router {
             if park(undelivered: sequence, index) { return true }
         }
         subscriptions[index].progress.skip()
+        open.changes.done(index, sequence)
         subscriptions[index].counters.dropped += 1
         return true
     }
@@ -99,6 +101,7 @@ extension Router {
         let record = streams[subscriptions[index].stream].log.ref(sequence)
         if let when = subscriptions[index].when, !when.matches(record.attribute) {
             subscriptions[index].progress.skip()
+            open.changes.done(index, sequence)
             subscriptions[index].counters.unmatched += 1
             return true
         }

@@ -49,6 +49,7 @@ extension Router {
             let record = streams[stream].log.ref(sequence)
             if let when = subscriptions[index].when, !when.matches(record.attribute) {
                 subscriptions[index].progress.skip()
+                open.changes.done(index, sequence)
                 subscriptions[index].counters.unmatched += 1
                 continue
             }

@@ -1,3 +1,4 @@
+import StagewireLedger
 import StagewireModel
 import StagewireRecord
 
@@ -26,6 +27,12 @@ extension Router {
 
     /// The record is done with in this subscription.
     mutating func complete(_ sequence: UInt64, key: UInt64, _ subscription: Int, at now: Moment) {
+        open.changes.done(subscription, sequence)
+        letGo(sequence, key: key, subscription, at: now)
+    }
+
+    /// The record is out of this subscription's way.
+    private mutating func letGo(_ sequence: UInt64, key: UInt64, _ subscription: Int, at now: Moment) {
         guard !subscriptions[subscription].parking.isEmpty else {
             return subscriptions[subscription].progress.finish(sequence)
         }
@@ -63,6 +70,13 @@ extension Router {
             return false
         }
         subscriptions[subscription].counters.retried += 1
+        let crashes = parked?.crashes ?? 0
+        open.changes.tried(
+            subscription, entry.sequence,
+            Trial(
+                attempt: entry.attempt + 1, crashes: crashes,
+                age: (now.uptime - min(now.uptime, firstAttempt)) / 1_000_000,
+                delay: (due - now.uptime) / 1_000_000))
         wait(entry, subscription, due: due) { $0.attempt = entry.attempt + 1 }
         return true
     }
@@ -129,11 +143,13 @@ extension Router {
         let wasFull = subscriptions[subscription].dead.isFull
         let stage = subscriptions[subscription].stage
         stages[stage].buried += 1
-        subscriptions[subscription].dead.add(
-            DeadLetter(
-                number: stages[stage].buried, input: subscriptions[subscription].input, record: block,
-                attempts: attempts, reason: reason, error: error, time: now.wall))
-        complete(sequence, key: key, subscription, at: now)
+        let letter = DeadLetter(
+            number: stages[stage].buried, input: subscriptions[subscription].input, record: block,
+            attempts: attempts, reason: reason, error: error, time: now.wall)
+        subscriptions[subscription].dead.add(letter)
+        open.changes.buried(subscription, sequence, letter)
+        touch(stage)
+        letGo(sequence, key: key, subscription, at: now)
         let total = subscriptions[subscription].dead.total
         if Self.isWorthALine(total) {
             effects.append(
@@ -148,6 +164,12 @@ extension Router {
             effects.append(
                 .log(Notice(.error, stage: stage, "paused: its dead letters are full; retry or drop some of them")))
         }
+    }
+
+    /// Something of this stage changes with the open group: the stage does not end before that is durable.
+    mutating func touch(_ stage: Int) {
+        open.changed()
+        stages[stage].changedIn = nextTicket
     }
 
     /// The first five, then 10, 100, 1,000 ...: a stage that rejects everything must not drown the log.

@@ -30,6 +30,7 @@ extension Router {
             sessions[slot].claims.append(index)
         }
         stages[stage].partitions[index].isFinished = false
+        move(stage, index)
         let partition = stages[stage].partitions[index]
         // Through the group of steps: what it tells of earlier emissions has to be durable.
         open.confirm(
@@ -39,7 +40,13 @@ extension Router {
                 checkpoint: partition.checkpoint))
     }
 
-    private mutating func partition(named name: String, stage: Int) -> Int? {
+    /// Where a source is has changed.
+    private mutating func move(_ stage: Int, _ partition: Int) {
+        open.moved(stage: stage, partition: partition)
+        stages[stage].changedIn = nextTicket
+    }
+
+    mutating func partition(named name: String, stage: Int) -> Int? {
         if let known = stages[stage].partitionIndex[name] { return known }
         guard stages[stage].partitions.count < Limits.partitions else { return nil }
         let origin = OriginID(pipeline: pipeline.name, stage: stages[stage].definition.name, partition: name)
@@ -104,6 +111,7 @@ extension Router {
                 "Emit \(batch.emitID) of partition \"\(state.name)\" follows \(state.lastEmitID): ids are consecutive.")
         }
         stages[stage].partitions[partition].lastEmitID = batch.emitID
+        move(stage, partition)
         if let error = check(batch, 0..<batch.emissions.count)?.error {
             effects.append(
                 .log(
@@ -142,6 +150,6 @@ extension Router {
         stages[stage].partitions[index].owner = nil
         sessions[slot].claims.removeAll { $0 == index }
         stages[stage].finishedInstances.insert(session.instance)
-        open.changed()
+        touch(stage)
     }
 }

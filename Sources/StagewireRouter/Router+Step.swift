@@ -17,7 +17,7 @@ extension Router {
                     refused.append(Refusal(id: batch.outcomes[index].first, error: error))
                 }
             }
-            open.changed()
+            touch(sessions[slot].stage)
             if sessions[slot].features.contains(.settleConfirm) {
                 open.confirm(connection, .settled(through: sessions[slot].deliveries.settledThrough, refused: refused))
             }
@@ -327,8 +327,9 @@ extension Router {
             return
         }
         let start = Int(emission.output.offset)
+        let length = Int(emission.output.length)
         _ = streams[stream].log.append(
-            stamp, output: frame.extracting(start..<start + Int(emission.output.length)), keyHash: emission.keyHash)
-        open.appended(to: stream)
+            stamp, output: frame.extracting(start..<start + length), keyHash: emission.keyHash)
+        open.appended(to: stream, bytes: stamp.length + length)
     }
 }

@@ -1,4 +1,5 @@
 import DequeModule
+import StagewireLedger
 import StagewireModel
 import StagewireRecord
 
@@ -49,10 +50,15 @@ extension Router {
     private mutating func charge(_ member: SuspectGroup.Member, at now: Moment) -> Bool {
         let limit = stages[subscriptions[member.subscription].stage].definition.crashLimit
         var crashes: UInt32 = 0
+        var trial = Trial(attempt: 1, crashes: 0, age: 0, delay: 0)
         subscriptions[member.subscription].parking.update(member.sequence, to: .suspect) {
             $0.crashes += 1
             crashes = $0.crashes
+            trial = Trial(
+                attempt: $0.attempt, crashes: crashes, age: (now.uptime - min(now.uptime, $0.firstAttempt)) / 1_000_000,
+                delay: 0)
         }
+        open.changes.tried(member.subscription, member.sequence, trial)
         guard crashes >= limit else { return true }
         buryCrashed(member, crashes: crashes, at: now)
         return false

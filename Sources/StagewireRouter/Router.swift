@@ -1,12 +1,14 @@
 import DequeModule
+import StagewireLedger
 import StagewireModel
 import StagewireRecord
 
 /// The core of the broker: who gets which record, who may send how much, what becomes of every delivery.
 ///
 /// A pure value: events and the time go in, effects come out, nothing else is read or touched. One turn of the
-/// shell is: any number of `handle`, `settle` and `emit`; `seal`; (the journal, when there is one); `commit`;
-/// `pump`; then perform `effects` in order and `clearEffects`.
+/// shell is: any number of `handle`, `settle` and `emit`; `seal`; `commit` of what is durable; `pump`; then perform
+/// `effects` in order and `clearEffects`. With a journal, `forEachPart` lends what a group has to leave on the disk, and
+/// its `commit` may come many turns after its `seal`.
 ///
 /// Durable before visible: what a step emitted becomes deliverable, and its confirmation becomes an effect, in
 /// `commit` and nowhere else; `commit` takes the ticket that `seal` gave out.
@@ -16,6 +18,8 @@ public struct Router {
         public var keepRunning = false
         /// The user whose processes may attach, beside root's; `nil`: everybody's.
         public var owner: UInt32?
+        /// Groups of steps tell what changes by them, for a journal.
+        public var isRecording = false
         public init() {}
     }
 
@@ -47,6 +51,8 @@ public struct Router {
     var open = CommitGroup()
     var sealed: Deque<(ticket: CommitTicket, group: CommitGroup)> = []
     var nextTicket: UInt64 = 1
+    /// The last ticket that was committed.
+    var committed: UInt64 = 0
 
     /// What the shell has to do, in order; valid until the next call.
     public internal(set) var effects: [Effect] = []
@@ -78,14 +84,20 @@ public struct Router {
         case closing
     }
 
-    public init(_ pipeline: PipelineDefinition, options: Options = Options()) {
+    /// - Parameter recovered: what an earlier run has left, numbered as in this pipeline.
+    public init(
+        _ pipeline: PipelineDefinition, options: Options = Options(), recovered: Recovered? = nil,
+        at now: Moment = Moment(uptime: 0, wall: 0)
+    ) {
         self.pipeline = pipeline
         self.options = options
+        open.changes.isRecording = options.isRecording
         stampReserve = pipeline.stampReserve
         precondition(
             pipeline.limits.maxStepBytes >= pipeline.limits.maxRecord,
             "a step has room for one record of the largest size")
         for index in pipeline.stages.indices { addStage(index) }
+        if let recovered { restore(recovered, at: now) }
     }
 
     private mutating func addStage(_ index: Int) {
@@ -194,21 +206,41 @@ public struct Router {
     // MARK: Groups of steps
 
     /// Closes the open group of steps; `nil` when nothing is in it.
-    public mutating func seal() -> CommitTicket? {
-        guard !open.isEmpty else { return nil }
+    /// - Parameter withRest: changes that are worth no group of their own count, too: records that nobody wanted.
+    public mutating func seal(withRest: Bool = false) -> CommitTicket? {
+        guard !open.isEmpty || withRest && !open.changes.isEmpty else { return nil }
         let ticket = CommitTicket(number: nextTicket)
         nextTicket += 1
-        for stream in open.streams { open.ends.append((stream, streams[stream].log.end)) }
+        if options.isRecording { recordPositions() }
+        for stream in open.streams {
+            open.ends.append((stream, streams[stream].sealedEnd, streams[stream].log.end))
+            streams[stream].sealedEnd = streams[stream].log.end
+        }
         sealed.append((ticket, open))
         open = CommitGroup()
+        open.changes.isRecording = options.isRecording
         return ticket
+    }
+
+    /// Bytes of records in the open group.
+    public var openBytes: Int { open.bytes }
+
+    private mutating func recordPositions() {
+        for (stage, index) in open.partitions {
+            let partition = stages[stage].partitions[index]
+            open.changes.moved(
+                stage: stage, partition: partition.name,
+                to: SourcePosition(
+                    epoch: partition.epoch, lastEmitID: partition.lastEmitID, checkpoint: partition.checkpoint))
+        }
     }
 
     /// The group is durable: what it emitted becomes visible, what it confirms is sent.
     public mutating func commit(_ ticket: CommitTicket) {
         precondition(sealed.first?.ticket == ticket, "groups are committed in the order in which they were sealed")
         let group = sealed.removeFirst().group
-        for (stream, end) in group.ends { streams[stream].visibleEnd = end }
+        committed = ticket.number
+        for (stream, _, end) in group.ends { streams[stream].visibleEnd = end }
         for confirmation in group.confirmations {
             guard let connection = confirmation.connection, slot(of: connection) != nil else { continue }
             guard let portions = confirmation.message.portions else {
@@ -245,50 +277,6 @@ extension ControlMessage {
         stride(from: 0, to: refused.count, by: refusalPortion).map {
             Array(refused[$0..<min(refused.count, $0 + refusalPortion)])
         }
-    }
-}
-
-/// What one group of steps makes visible once it is durable.
-struct CommitGroup {
-    struct Confirmation {
-        var connection: ConnectionID?
-        var message: ControlMessage
-    }
-
-    /// Streams appended to, each once.
-    private(set) var streams: [Int] = []
-    var ends: [(stream: Int, end: UInt64)] = []
-    private(set) var confirmations: [Confirmation] = []
-    private(set) var isEmpty = true
-
-    mutating func appended(to stream: Int) {
-        isEmpty = false
-        if streams.last != stream && !streams.contains(stream) { streams.append(stream) }
-    }
-
-    mutating func changed() { isEmpty = false }
-
-    /// Confirms to a worker. A further confirmation of the same partition or session replaces the one before, for
-    /// both are cumulative.
-    mutating func confirm(_ connection: ConnectionID, _ message: ControlMessage) {
-        isEmpty = false
-        if let last = confirmations.last, last.connection == connection, let both = merge(last.message, message) {
-            confirmations[confirmations.count - 1].message = both
-        } else {
-            confirmations.append(Confirmation(connection: connection, message: message))
-        }
-    }
-
-    private func merge(_ earlier: ControlMessage, _ later: ControlMessage) -> ControlMessage? {
-        if case .committed(let partition, _, let refused) = earlier,
-            case .committed(partition, let through, let more) = later
-        {
-            return .committed(partition: partition, through: through, refused: refused + more)
-        }
-        if case .settled(_, let refused) = earlier, case .settled(let through, let more) = later {
-            return .settled(through: through, refused: refused + more)
-        }
-        return nil
     }
 }
 

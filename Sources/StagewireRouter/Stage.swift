@@ -26,6 +26,8 @@ struct Stage {
     /// Numbers its dead letters.
     var buried: UInt64 = 0
     var emitted: UInt64 = 0
+    /// The ticket of the latest group that something of it changes with.
+    var changedIn: UInt64 = 0
     var crashes: UInt64 = 0
 
     enum Phase: Equatable {

@@ -78,6 +78,8 @@ struct Stream {
     var log = StreamLog()
     /// Records before this sequence are durable and may be delivered.
     var visibleEnd: UInt64 = 0
+    /// Records before this sequence belong to a group that is closed.
+    var sealedEnd: UInt64 = 0
     /// Indices into `Router.subscriptions`.
     var subscribers: [Int] = []
     let bytes: GrantPolicy

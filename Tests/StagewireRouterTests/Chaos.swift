@@ -24,8 +24,13 @@ final class Chaos {
     private var dropped: [Set<String>] = Array(repeating: [], count: 4)
     private var revived: [Set<String>] = Array(repeating: [], count: 4)
 
+    /// When each record was last accepted, in tickets of the journal.
+    private var acceptedIn: [[String: UInt64]]
+
     struct Options {
         var records = 300
+        /// Chance of the broker's end, in a thousand. 0: there is no journal.
+        var crashPermille = 0
         var keys = 4
         var workers = 2
         var deathPercent = 2
@@ -51,8 +56,10 @@ final class Chaos {
     init(seed: UInt64, _ options: Options = Options()) {
         random = SeededGenerator(seed: seed)
         self.options = options
-        rig = Rig(Self.pipeline(options))
+        let pipeline = Self.pipeline(options)
+        rig = Rig(pipeline, journal: options.crashPermille > 0 ? RigJournal(pipeline, seed: seed) : nil)
         lastAccepted = Array(repeating: [:], count: 4)
+        acceptedIn = Array(repeating: [:], count: 4)
         seen = Array(repeating: [:], count: 4)
     }
 
@@ -94,6 +101,7 @@ final class Chaos {
         for stage in ["source", "transform", "sink", "audit"] { ensureWorkers(stage) }
         var rounds = 0
         while emitted.count < options.records {
+            if options.crashPermille > 0, Int.random(in: 0..<1000, using: &random) < options.crashPermille { crash() }
             act()
             rounds += 1
             if rounds > 200_000 {
@@ -101,6 +109,7 @@ final class Chaos {
             }
         }
         rounds = 0
+        rig.journal?.isCalm = true
         while !rig.hasEnded {
             calmDown()
             rounds += 1
@@ -152,6 +161,20 @@ final class Chaos {
         }
     }
 
+    /// What the broker had accepted and not written down has not happened.
+    private func crash() {
+        guard let journal = rig.journal else { return }
+        rig.crash()
+        workers = []
+        for stage in acceptedIn.indices {
+            for (payload, ticket) in acceptedIn[stage] where ticket > journal.durableTicket {
+                lastAccepted[stage][payload] = nil
+                acceptedIn[stage][payload] = nil
+            }
+        }
+        for stage in ["source", "transform", "sink", "audit"] { ensureWorkers(stage) }
+    }
+
     private func remove(_ worker: RigWorker) {
         workers.removeAll { $0 === worker }
         rig.kill(worker)
@@ -185,13 +208,19 @@ final class Chaos {
             precondition(rig.router.dropDeadLetters(stage: stage, away) == away.count, "each is dropped once")
             if !again.isEmpty { _ = rig.router.retryDeadLetters(stage: stage, again.shuffled(using: &random)) }
         }
+        // What a person was told stays so.
+        let wasCalm = rig.journal?.isCalm
+        rig.journal?.isCalm = true
         rig.turn()
+        if let wasCalm { rig.journal?.isCalm = wasCalm }
     }
 
     // MARK: Source
 
     private func claim(_ worker: RigWorker, _ partition: String) {
+        let answers = worker.claimed.count
         rig.send(worker, .claim(partition: partition))
+        while worker.claimed.count == answers { rig.turn() }
         let last = worker.claimed.last!.lastEmitID
         // What was not applied before the crash is sent again, under the same id.
         let again = (unconfirmed[partition] ?? []).filter { $0.id > last }
@@ -266,6 +295,10 @@ final class Chaos {
             outcomes.append(outcome)
             clock += 1
             if outcome.kind == .accepted { lastAccepted[worker.stage][received.payload] = clock }
+            if let journal = rig.journal {
+                acceptedIn[worker.stage][received.payload] =
+                    outcome.kind == .accepted ? journal.openTicket(rig.router) : nil
+            }
             if outcome.kind == .rejected { lastAccepted[worker.stage][received.payload] = nil }
             seen[worker.stage][received.payload, default: []].insert("\(received.block.ref.id)")
         }
@@ -313,8 +346,10 @@ final class Chaos {
         }
         for session in rig.router.sessions { session.deliveries.check() }
         for subscription in rig.router.subscriptions {
+            // A start parks what was in flight besides.
             precondition(
-                subscription.parking.bytes <= subscription.parking.byteLimit, "parking stays within its budget")
+                rig.journal != nil || subscription.parking.bytes <= subscription.parking.byteLimit,
+                "parking stays within its budget")
             let dead = subscription.dead
             precondition(
                 dead.total == dead.revived + dead.discarded + UInt64(dead.count), "every letter is accounted for")
@@ -335,7 +370,17 @@ final class Chaos {
             faults += compare("audit", Self.audit, emitted + derived, dead[Self.audit])
         }
         let summary = rig.router.summary()
-        if summary.stages[Self.transform].emitted != UInt64(expectedAtSink.count) {
+        if let journal = rig.journal {
+            for (record, count) in journal.appended where count > 1 {
+                faults.append("\(record) was appended \(count) times")
+            }
+            if journal.payloads[Self.source].sorted() != emitted.sorted() {
+                faults.append("the source's stream is another")
+            }
+            if journal.payloads[Self.transform].sorted() != expectedAtSink.sorted() {
+                faults.append("the transform's stream is another")
+            }
+        } else if summary.stages[Self.transform].emitted != UInt64(expectedAtSink.count) {
             faults.append(
                 "transform emitted \(summary.stages[Self.transform].emitted), expected \(expectedAtSink.count)")
         }

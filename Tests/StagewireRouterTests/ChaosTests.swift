@@ -71,4 +71,48 @@ import Testing
             $0.deathPercent = 6
         }
     }
+
+    // MARK: The broker dies, too
+
+    @Test(arguments: seeds) func brokerDies(seed: UInt64) {
+        expectNoFault(seed: seed) { $0.crashPermille = 20 }
+    }
+
+    @Test(arguments: seeds) func everybodyDiesAndMuchFails(seed: UInt64) {
+        expectNoFault(seed: seed) {
+            $0.crashPermille = 10
+            $0.deathPercent = 4
+            $0.retryPercent = 15
+            $0.releasePercent = 5
+            $0.rejectPercent = 5
+            $0.workers = 3
+            $0.transformOrdering = [.key, .none, .total][Int(seed % 3)]
+        }
+    }
+
+    @Test(arguments: seeds) func brokerDiesAmongDeadLetters(seed: UInt64) {
+        expectNoFault(seed: seed) {
+            $0.crashPermille = 15
+            $0.rejectPercent = 15
+            $0.retryPercent = 10
+            $0.revivePercent = 4
+            $0.deadLetters = seed % 2 == 0 ? 3 : 10_000
+        }
+    }
+
+    @Test(arguments: seeds) func brokerDiesWithHoldersAndTwoInputs(seed: UInt64) {
+        expectNoFault(seed: seed) {
+            $0.crashPermille = 15
+            $0.holds = true
+            $0.auditReadsBoth = true
+            $0.auditOrdering = [.key, .none, .total][Int(seed % 3)]
+        }
+    }
+
+    @Test(arguments: seeds) func brokerDiesAndRecordsAreDropped(seed: UInt64) {
+        expectNoFault(seed: seed) {
+            $0.crashPermille = 15
+            $0.auditOverflow = seed % 2 == 0 ? .dropOldest : .dropNewest
+        }
+    }
 }

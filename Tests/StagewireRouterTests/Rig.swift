@@ -87,10 +87,25 @@ final class Rig {
     private var unwritten: [(ConnectionID, Int)] = []
     private var nextConnection: UInt64 = 1
     private var batch = StepBatch()
+    /// `nil`: what is in memory is durable.
+    let journal: RigJournal?
 
-    init(_ pipeline: PipelineDefinition, options: Router.Options = Router.Options()) {
+    init(_ pipeline: PipelineDefinition, options: Router.Options = Router.Options(), journal: RigJournal? = nil) {
         self.pipeline = pipeline
+        self.journal = journal
+        var options = options
+        options.isRecording = journal != nil
         router = Router(pipeline, options: options)
+    }
+
+    /// The broker dies and starts again; no worker is attached then.
+    func crash() {
+        guard let journal else { preconditionFailure("without a journal nothing is left") }
+        workers = [:]
+        unwritten = []
+        now.uptime += 50_000_000
+        router = journal.crash(at: now)
+        turn()
     }
 
     func advance(milliseconds: UInt64) {
@@ -182,7 +197,11 @@ final class Rig {
     // MARK: The shell's turn
 
     func turn() {
-        if let ticket = router.seal() { router.commit(ticket) }
+        if let journal {
+            journal.turn(&router)
+        } else if let ticket = router.seal() {
+            router.commit(ticket)
+        }
         router.pump(at: now)
         perform()
         if writesAtOnce { flushWrites() }

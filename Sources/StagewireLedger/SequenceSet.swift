@@ -1,0 +1,73 @@
+/// Sequences that are done with: all below `low`, and ranges above it.
+///
+/// Invariant: the ranges ascend, do not touch each other, and begin above `low`.
+public struct SequenceSet: Equatable, Sendable {
+    public private(set) var low: UInt64
+    public private(set) var ranges: [Range<UInt64>] = []
+
+    public init(below low: UInt64) { self.low = low }
+
+    /// Behind the last sequence that is done with.
+    public var end: UInt64 { ranges.last?.upperBound ?? low }
+
+    public func contains(_ sequence: UInt64) -> Bool {
+        if sequence < low { return true }
+        let index = firstRange(endingAbove: sequence)
+        return index < ranges.count && ranges[index].contains(sequence)
+    }
+
+    public mutating func insert(_ range: Range<UInt64>) {
+        guard range.upperBound > low, !range.isEmpty else { return }
+        if range.lowerBound <= low {
+            low = range.upperBound
+            return absorb()
+        }
+        // Most often it comes behind, or extends, the last one.
+        if let last = ranges.last, range.lowerBound > last.upperBound { return ranges.append(range) }
+        let first = firstRange(endingAt: range.lowerBound)
+        var merged = range
+        var past = first
+        while past < ranges.count, ranges[past].lowerBound <= merged.upperBound {
+            merged =
+                min(merged.lowerBound, ranges[past].lowerBound)..<max(merged.upperBound, ranges[past].upperBound)
+            past += 1
+        }
+        ranges.replaceSubrange(first..<past, with: CollectionOfOne(merged))
+    }
+
+    /// What is not done with below `end`, in order.
+    public func gaps(below end: UInt64) -> [Range<UInt64>] {
+        var gaps: [Range<UInt64>] = []
+        var from = low
+        for range in ranges where from < end {
+            let until = min(range.lowerBound, end)
+            if from < until { gaps.append(from..<until) }
+            from = range.upperBound
+        }
+        if from < end { gaps.append(from..<end) }
+        return gaps
+    }
+
+    private mutating func absorb() {
+        var count = 0
+        while count < ranges.count, ranges[count].lowerBound <= low {
+            low = max(low, ranges[count].upperBound)
+            count += 1
+        }
+        if count > 0 { ranges.removeFirst(count) }
+    }
+
+    private func firstRange(endingAbove sequence: UInt64) -> Int { firstRange { $0.upperBound > sequence } }
+
+    private func firstRange(endingAt sequence: UInt64) -> Int { firstRange { $0.upperBound >= sequence } }
+
+    private func firstRange(where isPast: (Range<UInt64>) -> Bool) -> Int {
+        var low = 0
+        var high = ranges.count
+        while low < high {
+            let middle = (low + high) / 2
+            if isPast(ranges[middle]) { high = middle } else { low = middle + 1 }
+        }
+        return low
+    }
+}
