@@ -14,6 +14,10 @@ public final class Broker: Sendable {
         public var socketPath: String?
         /// Where commands of stages without a directory of their own run: the pipeline file's directory.
         public var directory: String
+        /// Where durable state lies; `nil`: `<directory>/.stagewire/<pipeline>`.
+        public var stateDirectory: String?
+        /// What the state has to do for stages that the pipeline does not have any more is given up.
+        public var discardsRemoved = false
         /// Sources that finish do not end the run; only `drain` or `abandon` does.
         public var keepRunning = false
         /// `stagewire` itself, which is also the worker of built-in stages. The link of a running process names its
@@ -35,6 +39,8 @@ public final class Broker: Sendable {
     public let socketPath: String
     /// Where the control API answers: beside it.
     public let controlPath: String
+    /// Where durable state lies; `nil` with `durability: memory`.
+    public let statePath: String?
     private let logger: Logger
     private let path: SocketPath
     let group: MultiThreadedEventLoopGroup
@@ -52,6 +58,8 @@ public final class Broker: Sendable {
         socketPath = path.path
         controlPath = ControlAPI.socketPath(besides: path.path)
         self.logger = logger
+        let state = Self.stateDirectory(pipeline, settings)
+        statePath = state?.path
         // Here and not in the command: what a broker promises to hold open is its own affair, and the host gives the
         // workers the original limit back.
         _ = FileLimit.original
@@ -64,7 +72,10 @@ public final class Broker: Sendable {
             var options = Router.Options()
             options.keepRunning = settings.keepRunning
             options.owner = geteuid()
-            let switchboard = Switchboard(pipeline, options: options, loop: loop)
+            options.isRecording = state != nil
+            let restart = try state.map { try Restart($0, pipeline, settings, logger: logger, loop: loop) }
+            let switchboard = Switchboard(
+                pipeline, options: options, recovered: restart?.recovered, journal: restart?.journal, loop: loop)
             let environment = WorkerEnvironment(inherited: settings.environment, socketPath: path.path)
             let guardian = Guardian(loop: loop, logger: logger)
             guardian.start()
@@ -86,6 +97,14 @@ public final class Broker: Sendable {
             try? group.syncShutdownGracefully()
             throw error
         }
+    }
+
+    private static func stateDirectory(_ pipeline: PipelineDefinition, _ settings: Settings) -> StateDirectory? {
+        guard pipeline.durability != .memory else { return nil }
+        let chosen =
+            settings.stateDirectory
+            ?? StateDirectory.standard(pipeline: pipeline.name, directory: settings.directory)
+        return StateDirectory(path: SocketPath.absolute(chosen))
     }
 
     private func listen(_ loop: any EventLoop) throws {
@@ -111,6 +130,7 @@ public final class Broker: Sendable {
         _ pipeline: PipelineDefinition, _ settings: Settings, _ loop: any EventLoop
     ) throws {
         let (lifecycle, logger, socketPath, controlPath) = (lifecycle, logger, socketPath, controlPath)
+        let statePath = statePath
         let guardian = try loop.submit { NIOLoopBound(lifecycle.value.guardian, eventLoop: loop) }.wait()
         do {
             let control = try ControlServer.bind(
@@ -118,7 +138,7 @@ public final class Broker: Sendable {
                 desk: {
                     ControlDesk(
                         pipeline, lifecycle: lifecycle.value, socketPath: socketPath, controlPath: controlPath,
-                        logger: logger)
+                        statePath: statePath, logger: logger)
                 }, logger: logger)
             try loop.submit { lifecycle.value.control = control.value }.wait()
         } catch {

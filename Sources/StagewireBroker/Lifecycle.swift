@@ -117,6 +117,8 @@ final class Lifecycle: SwitchboardObserver, HostObserver {
         }
     }
 
+    func journalLost(_ reason: String) { finish(.failed(reason)) }
+
     func noticed(_ notice: Notice) {
         let verdict = limiter.admit(at: Clock.uptime())
         if verdict.droppedBefore > 0 { logger.warning("(\(verdict.droppedBefore) messages dropped)") }
@@ -155,7 +157,8 @@ final class Lifecycle: SwitchboardObserver, HostObserver {
         host.stop(grace: grace).assumeIsolated().whenComplete { [self] _ in
             phase = .over
             switchboard.abort()
-            leave(RunReport(end: end, summary: summary))
+            let written = switchboard.closeJournal()
+            written.assumeIsolated().whenComplete { [self] _ in leave(RunReport(end: end, summary: summary)) }
         }
     }
 

@@ -6,8 +6,12 @@ import StagewireRouter
 extension Switchboard {
     func finishTurn() {
         reportDepartures()
-        // Memory mode: durable is what is in memory, so a group is committed as soon as it is closed.
-        if let ticket = router.seal() { router.commit(ticket) }
+        if let journal {
+            journal.turn(&router)
+        } else if let ticket = router.seal() {
+            // Memory mode: durable is what is in memory, so a group is committed as soon as it is closed.
+            router.commit(ticket)
+        }
         router.pump(at: moment())
         let news = perform()
         router.clearEffects()
@@ -169,9 +173,26 @@ extension Switchboard {
         }
     }
 
+    /// Writes down what is left of the run.
+    func closeJournal() -> EventLoopFuture<Void> {
+        journal?.close(&router) ?? loop.makeSucceededVoidFuture()
+    }
+
     /// Drops whatever connections are left.
     func abort() {
         for connection in connections.values { connection.abort() }
         connections.removeAll()
     }
+}
+
+extension Switchboard: JournalLinkObserver {
+    func durable(_ tickets: [CommitTicket]) {
+        guard !isStopped else { return }
+        for ticket in tickets { router.commit(ticket) }
+        scheduleTurn()
+    }
+
+    func noticed(_ notice: Notice) { observer?.noticed(notice) }
+
+    func journalLost(_ reason: String) { observer?.journalLost(reason) }
 }

@@ -1,4 +1,5 @@
 import NIOCore
+import StagewireLedger
 import StagewireModel
 import StagewireRecord
 import StagewireRouter
@@ -14,6 +15,8 @@ protocol SwitchboardObserver: AnyObject {
     func ended(stage: Int)
     func pipelineEnded()
     func noticed(_ notice: Notice)
+    /// The journal failed: nothing can be confirmed any more.
+    func journalLost(_ reason: String)
 }
 
 /// The router's shell: brings it what connections, the host and the clock have to say, and does what it says.
@@ -25,6 +28,8 @@ final class Switchboard {
     weak var observer: (any SwitchboardObserver)?
 
     var router: Router
+    /// `nil`: durable is what is in memory.
+    let journal: JournalLink?
     private var batch = StepBatch()
     var connections: [ConnectionID: Connection] = [:]
     /// Connections without a Welcome, oldest first.
@@ -41,11 +46,16 @@ final class Switchboard {
     var timer: (due: UInt64, task: Scheduled<Void>)?
     var isStopped = false
 
-    init(_ pipeline: PipelineDefinition, options: Router.Options, loop: any EventLoop) {
+    init(
+        _ pipeline: PipelineDefinition, options: Router.Options, recovered: Recovered?, journal: JournalLink?,
+        loop: any EventLoop
+    ) {
         self.loop = loop
-        router = Router(pipeline, options: options)
+        self.journal = journal
+        router = Router(pipeline, options: options, recovered: recovered, at: Clock.now())
         names = pipeline.stages.map(\.name)
         stages = Dictionary(uniqueKeysWithValues: pipeline.stages.enumerated().map { ($1.name, $0) })
+        journal?.observer = self
     }
 
     func name(of stage: Int) -> String { names[stage] }
@@ -100,10 +110,12 @@ final class Switchboard {
         case .settle(let message):
             try batch.scanSettle(frame, at: message)
             router.settle(connection.id, batch, frame: frame, at: moment())
+            journal?.relieve(&router)
             scheduleTurn()
         case .emit(let message):
             try batch.scanEmit(frame, at: message)
             router.emit(connection.id, batch, frame: frame, at: moment())
+            journal?.relieve(&router)
             scheduleTurn()
         case .deliver:
             throw CloseReason(.unexpectedMessage, "Deliver goes from the broker to a worker, never the other way.")

@@ -19,6 +19,8 @@ public struct Budget: Equatable, Sendable {
         case receiving = "receiving"
         /// What each possible session has not read yet.
         case unwritten = "unwritten"
+        /// Groups of steps on their way to the disk: at worst, while that is slow, all that streams hold.
+        case journal = "journal"
         /// A source's partitions with their checkpoints.
         case partitions = "partitions"
         /// Connections in front of their handshake.
@@ -71,7 +73,16 @@ public struct Budget: Equatable, Sendable {
             addSessions(of: stage, pipeline.limits)
             if stage.isSource { addPartitions(of: stage) }
         }
+        if pipeline.durability != .memory { addJournal(pipeline, readers) }
         addBroker()
+    }
+
+    private mutating func addJournal(_ pipeline: PipelineDefinition, _ readers: [[Int]]) {
+        var bytes = 0
+        for (stage, readers) in zip(pipeline.stages, readers) {
+            bytes += readers.count { $0 > 0 } * pipeline.limits.streamBytes(workers: stage.maxWorkers)
+        }
+        add(.journal, "", bytes, "what streams hold, while it is written")
     }
 
     private mutating func add(_ item: Item, _ owner: String, _ bytes: Int, _ reason: String) {

@@ -28,6 +28,8 @@ enum ConfigurationLimits {
     static let record = 4096...(Limits.ceilingFrame - Limits.frameOverhead)
     static let bytes = 4096...(16 << 30)
     static let records = 1...(1 << 24)
+    /// A few segments have to fit at least.
+    static let journal = 16 << 20...terabytes
 
     // MARK: Processes
     // Lower bounds: under these no program starts, or none that can do anything. Upper bounds: what a process

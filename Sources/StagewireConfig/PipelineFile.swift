@@ -8,6 +8,8 @@ public struct LoadedPipeline: Equatable, Sendable {
     public var directory: String
     /// Where the broker is to listen, if the file says so; joined with `directory` when relative.
     public var socketPath: String?
+    /// Where its state is to lie, if the file says so; joined with `directory` when relative.
+    public var stateDirectory: String?
 }
 
 /// Reads `pipeline.yaml`. The format: `docs/CONFIGURATION.md`.

@@ -13,6 +13,7 @@ extension Reader {
         set(&limits.unsettledRecords, LimitKeys.unsettledRecords, in: fields)
         set(&limits.deadLetterBytes, LimitKeys.deadLetterBytes, in: fields)
         set(&limits.deadLetterRecords, LimitKeys.deadLetterRecords, in: fields)
+        set(&limits.journalBytes, LimitKeys.journalBytes, in: fields)
         set(&limits.handshake, LimitKeys.handshake, in: fields)
         set(&limits.heartbeat, LimitKeys.heartbeat, in: fields)
         set(&limits.idle, LimitKeys.idle, in: fields)

@@ -25,9 +25,11 @@ extension Reader {
             report(root.position, "the pipeline has no name", hint: "add `pipeline: <name>`")
         }
         set(&pipeline.name, PipelineKeys.pipeline, in: fields)
+        pipeline.durability = .disk
         set(&pipeline.durability, PipelineKeys.durability, in: fields)
         set(&pipeline.limits, PipelineKeys.limits, in: fields)
         let socket = socketPath(fields, directory: directory)
+        let state = read(PipelineKeys.state, in: fields).map { joined(directory, $0) }
         guard let value = fields[PipelineKeys.stages] else {
             report(root.position, "the pipeline has no stages", hint: "add `stages:` with at least a source")
             return nil
@@ -42,7 +44,8 @@ extension Reader {
         pipeline.stages = stages
         checkWorkers(stages, at: value.position)
         checkParking(of: drafts, pipeline.limits)
-        return LoadedPipeline(definition: pipeline, directory: directory, socketPath: socket)
+        return LoadedPipeline(
+            definition: pipeline, directory: directory, socketPath: socket, stateDirectory: state)
     }
 
     private mutating func socketPath(_ fields: Fields, directory: String) -> String? {

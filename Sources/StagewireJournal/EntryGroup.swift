@@ -59,6 +59,21 @@ public struct EntryGroup: ~Copyable, Sendable {
         openEntry = nil
     }
 
+    /// Shows the entries of a group that has been sealed, and written from `start` on.
+    func forEach(from start: JournalPosition, _ visit: EntryVisitor) {
+        let span = bytes.span.bytes
+        var offset = 0
+        while offset < bytes.count {
+            let header = EntryHeader(span, at: offset)
+            let payload = offset + JournalFormat.entryHeader
+            visit(
+                header,
+                JournalPosition(segment: start.segment, offset: start.offset + offset, sequence: header.sequence),
+                span.extracting(payload..<payload + header.length))
+            offset += header.bytes
+        }
+    }
+
     /// Gives all entries their places. Returns the checksum of the last. A group may be sealed again, for another place.
     mutating func seal(from first: UInt64, after previous: UInt32, seed: CRC32C) -> UInt32 {
         precondition(openEntry == nil, "an entry that was begun is ended before the group is flushed")

@@ -6,6 +6,9 @@ public struct JournalOptions: Sendable {
     public var nonce: UInt64
     /// Bytes of a segment. A group that does not fit gets a segment of its own size.
     public var segmentBytes: Int
+    /// Bytes of a journal's first segment; each further one has twice the size of the one before, up to `segmentBytes`.
+    /// So a pipeline that writes little takes little.
+    public var firstSegmentBytes: Int
     /// Bytes of all segments together, the one prepared ahead included. A group that is larger never fits.
     public var byteLimit: Int
     /// Segments, the one prepared ahead included.
@@ -14,7 +17,8 @@ public struct JournalOptions: Sendable {
     public var firstSequence: UInt64
 
     public init(
-        identity: JournalIdentity, nonce: UInt64, segmentBytes: Int = 64 * 1024 * 1024, byteLimit: Int = .max,
+        identity: JournalIdentity, nonce: UInt64, segmentBytes: Int = 64 * 1024 * 1024,
+        firstSegmentBytes: Int? = nil, byteLimit: Int = .max,
         segmentLimit: Int = .max, firstSequence: UInt64 = 1
     ) {
         precondition(
@@ -25,6 +29,7 @@ public struct JournalOptions: Sendable {
         request = ScanRequest(identity: identity)
         self.nonce = nonce
         self.segmentBytes = segmentBytes
+        self.firstSegmentBytes = min(segmentBytes, firstSegmentBytes ?? segmentBytes)
         self.byteLimit = byteLimit
         self.segmentLimit = segmentLimit
         self.firstSequence = firstSequence

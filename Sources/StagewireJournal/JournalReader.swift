@@ -44,6 +44,20 @@ public struct JournalReader<D: Disk>: ~Copyable {
         return JournalReader(disk, scan)
     }
 
+    /// Goes to another place, without looking for its segment again if it is in the same one.
+    ///
+    /// Errors: those of `open(_:at:)`.
+    public mutating func seek(to position: JournalPosition) throws(JournalError) {
+        guard position.segment == scan.header.first, position.offset >= JournalFormat.segmentHeader,
+            position.offset <= scan.limit, position.offset % JournalFormat.alignment == 0
+        else {
+            self = try Self.open(disk, at: position)
+            return
+        }
+        if position.sequence == scan.next, position.offset == scan.offset { return }
+        scan.jump(to: position.offset, sequence: position.sequence)
+    }
+
     /// The next entry; nil at the end of what is written.
     ///
     /// - Parameter end: entries from this one on are not returned. A reader beside a writer gives the writer's `next`: what is written

@@ -57,7 +57,7 @@ extension JournalWriter {
 
     private static func beginJournal(_ disk: D, _ options: JournalOptions) throws(DiskError) -> Active {
         let header = SegmentHeader(
-            previous: 0, identity: options.identity, first: options.firstSequence, capacity: options.segmentBytes,
+            previous: 0, identity: options.identity, first: options.firstSequence, capacity: options.firstSegmentBytes,
             nonce: options.nonce(of: options.firstSequence))
         let file = try disk.makeSpare(header.capacity)
         do throws(DiskError) {

@@ -15,7 +15,7 @@ extension JournalWriter {
         precondition(bytes > 0, "a piece of the preparation is something")
         _ = try active()
         guard var spare else {
-            if limitReached(by: options.segmentBytes) == nil { try makeSpare(options.segmentBytes) }
+            if limitReached(by: usualBytes) == nil { try makeSpare(usualBytes) }
             return
         }
         guard spare.zeroed < spare.bytes else { return }
@@ -30,7 +30,7 @@ extension JournalWriter {
     /// Whether `prepareAhead` would do something.
     public var wantsPreparation: Bool {
         guard poison == nil else { return false }
-        return spare.map { $0.zeroed < $0.bytes } ?? (limitReached(by: options.segmentBytes) == nil)
+        return spare.map { $0.zeroed < $0.bytes } ?? (limitReached(by: usualBytes) == nil)
     }
 
     /// Ends the active segment and begins the next one with room for `bytes`.
@@ -48,7 +48,7 @@ extension JournalWriter {
 
     /// Decides the size, and sees to it that there is a spare of that size.
     private mutating func nextHeader(for bytes: Int) throws(JournalError) -> SegmentHeader {
-        let needed = max(options.segmentBytes, JournalFormat.segmentHeader + bytes)
+        let needed = max(usualBytes, JournalFormat.segmentHeader + bytes)
         if let spare, spare.bytes < needed { try dropSpare() }
         if spare == nil {
             if let limit = limitReached(by: needed) { throw .full(limit) }
@@ -57,6 +57,12 @@ extension JournalWriter {
         return SegmentHeader(
             previous: chain, identity: options.identity, first: next, capacity: spare?.bytes ?? needed,
             nonce: options.nonce(of: next))
+    }
+
+    /// The size of the next segment, unless a group needs more.
+    private var usualBytes: Int {
+        let last = kept.last?.bytes ?? 0
+        return min(options.segmentBytes, max(options.firstSegmentBytes, last < options.segmentBytes ? 2 * last : last))
     }
 
     private func limitReached(by bytes: Int) -> JournalError.Fullness? {

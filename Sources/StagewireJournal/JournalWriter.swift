@@ -92,6 +92,17 @@ public struct JournalWriter<D: Disk>: ~Copyable {
     /// Bytes of all segments, the one prepared ahead included.
     public var byteCount: Int { kept.reduce(spare?.bytes ?? 0) { $0 + $1.bytes } }
 
+    /// The segments that are kept, in order, with their sizes.
+    public var segments: [(first: UInt64, bytes: Int)] { kept.map { ($0.first, $0.bytes) } }
+
+    /// Whether the active segment is half full, so that the next one may be wanted soon.
+    public var isHalfFull: Bool {
+        switch state {
+        case .open(let active): active.end > active.header.capacity / 2
+        case .poisoned: false
+        }
+    }
+
     public var segmentCount: Int { kept.count + (spare == nil ? 0 : 1) }
 
     /// The error after which this writer does nothing more.
@@ -119,7 +130,10 @@ public struct JournalWriter<D: Disk>: ~Copyable {
     /// it was.
     ///
     /// Errors: `.full`, after which the same group may be tried again, and `.poisoned`, which is final.
-    public mutating func flush(_ group: inout EntryGroup) throws(JournalError) -> Durable {
+    /// - Parameter visit: sees the entries, as a scan would, once they are durable.
+    public mutating func flush(
+        _ group: inout EntryGroup, visit: EntryVisitor = { _, _, _ in }
+    ) throws(JournalError) -> Durable {
         try clearScrap()
         if group.byteCount > room { try rotate(for: group.byteCount) }
         var active = try active()
@@ -139,6 +153,7 @@ public struct JournalWriter<D: Disk>: ~Copyable {
         state = .open(active)
         chain = last
         next = sequences.upperBound
+        group.forEach(from: start, visit)
         group.removeAll()
         return Durable(sequences, at: start)
     }

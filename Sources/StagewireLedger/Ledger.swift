@@ -68,6 +68,7 @@ public struct Ledger: Sendable {
     /// Everything before this entry is in here.
     public internal(set) var next: UInt64 = 1
     var streams: [Stream] = []
+    /// Numbered as in the layout.
     var subscriptions: [Subscription] = []
     var streamIndex: [StreamName: Int] = [:]
     var subscriptionIndex: [SubscriptionName: Int] = [:]
@@ -78,7 +79,6 @@ public struct Ledger: Sendable {
     /// What the numbers of the entries to come stand for.
     var layout = Layout()
     var layoutStreams: [Int] = []
-    var layoutSubscriptions: [Int] = []
 
     public init() {}
 
@@ -94,11 +94,25 @@ public struct Ledger: Sendable {
         next = place.sequence + 1
     }
 
-    /// New numbers. Streams and subscriptions that are not there yet begin; those that are not named stay as they are.
+    /// New numbers. Streams and subscriptions that are not there yet begin, a subscription at the end of its stream; those
+    /// that are not named any more are forgotten, with all that they had to do (`orphans` tells beforehand what that is).
     mutating func take(_ layout: Layout) {
         self.layout = layout
         layoutStreams = layout.streams.map { stream($0) }
-        layoutSubscriptions = layout.subscriptions.map { subscription($0) }
+        let known = subscriptions
+        let places = subscriptionIndex
+        for stream in streams.indices { streams[stream].subscribers = [] }
+        subscriptions = []
+        subscriptionIndex = [:]
+        for name in layout.subscriptions {
+            let stream = stream(name.stream)
+            subscriptionIndex[name] = subscriptions.count
+            streams[stream].subscribers.append(subscriptions.count)
+            subscriptions.append(
+                places[name].map { known[$0] }
+                    ?? Subscription(name: name, stream: stream, done: SequenceSet(below: streams[stream].end)))
+        }
+        for stream in streams.indices { trim(stream) }
     }
 
     private mutating func stream(_ name: StreamName) -> Int {
@@ -106,17 +120,6 @@ public struct Ledger: Sendable {
         streams.append(Stream(name: name))
         streamIndex[name] = streams.count - 1
         return streams.count - 1
-    }
-
-    /// A subscription that is new to a stream begins at its end.
-    private mutating func subscription(_ name: SubscriptionName) -> Int {
-        if let known = subscriptionIndex[name] { return known }
-        let stream = stream(name.stream)
-        subscriptions.append(
-            Subscription(name: name, stream: stream, done: SequenceSet(below: streams[stream].end)))
-        subscriptionIndex[name] = subscriptions.count - 1
-        streams[stream].subscribers.append(subscriptions.count - 1)
-        return subscriptions.count - 1
     }
 
     private mutating func applySteps(_ payload: RawSpan, at place: EntryPlace) throws(LedgerFlaw) {
@@ -180,10 +183,10 @@ public struct Ledger: Sendable {
     }
 
     private func subscription(_ number: Int) throws(LedgerFlaw) -> Int {
-        guard number < layoutSubscriptions.count else {
+        guard number < subscriptions.count else {
             throw LedgerFlaw(what: "there is no subscription \(number)", offset: 0)
         }
-        return layoutSubscriptions[number]
+        return number
     }
 
     private mutating func finish(_ sequences: Range<UInt64>, _ index: Int) {

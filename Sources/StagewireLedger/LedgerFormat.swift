@@ -39,5 +39,10 @@ public struct LedgerFlaw: Error, Equatable, Sendable, CustomStringConvertible {
     /// Bytes from the beginning of the payload.
     public var offset: Int
 
+    public init(what: String, offset: Int) {
+        self.what = what
+        self.offset = offset
+    }
+
     public var description: String { "\(what) (at byte \(offset) of the payload)" }
 }

@@ -73,17 +73,6 @@ extension Ledger {
         }
     }
 
-    /// Forgets subscriptions that are not in a layout, and everything that they had to do.
-    public mutating func discard(outside layout: Layout) {
-        let known = Set(layout.subscriptions)
-        for index in subscriptions.indices where !known.contains(subscriptions[index].name) {
-            subscriptions[index].done = SequenceSet(below: streams[subscriptions[index].stream].end)
-            subscriptions[index].trials = [:]
-            subscriptions[index].letters = [:]
-            subscriptions[index].arrivals = [:]
-        }
-    }
-
     /// Reads back the records that are needed.
     ///
     /// - Parameters:

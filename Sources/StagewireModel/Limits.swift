@@ -77,6 +77,8 @@ public struct PipelineLimits: Equatable, Sendable {
     /// Dead letters per subscription.
     public var deadLetterRecords = 10_000
     public var deadLetterBytes = 64 * 1024 * 1024
+    /// Bytes of the journal's segments on the disk; snapshots come on top.
+    public var journalBytes = 4 * 1024 * 1024 * 1024
     public var handshake: Duration = .seconds(5)
     public var heartbeat: Duration = .seconds(10)
     public var idle: Duration = .seconds(30)

@@ -20,14 +20,17 @@ struct Banner: Encodable {
     var socket: String
     var controlSocket: String
     var durability: String
+    /// Absent with `durability: memory`.
+    var stateDirectory: String?
     var stages: [Stage]
 
     private enum CodingKeys: String, CodingKey {
         case pipeline, version, pid, socket, durability, stages
         case controlSocket = "control_socket"
+        case stateDirectory = "state_directory"
     }
 
-    init(_ definition: PipelineDefinition, socket: String) {
+    init(_ definition: PipelineDefinition, socket: String, state: String?) {
         pipeline = definition.name
         self.socket = socket
         controlSocket = ControlAPI.socketPath(besides: socket)
@@ -42,20 +45,20 @@ struct Banner: Encodable {
                 command: stage.launch.map { ($0.builtIn.map { [$0] } ?? []) + $0.command },
                 workers: stage.launch == nil ? nil : stage.workers)
         }
-        (meaning, state) = Self.explain(definition.durability)
+        stateDirectory = state
+        meaning = Self.explain(definition.durability)
     }
 
     // MARK: For a person
 
-    /// What the durability means, and where the state lies.
+    /// What the durability means.
     private let meaning: String
-    private let state: String?
 
-    private static func explain(_ durability: Durability) -> (meaning: String, state: String?) {
+    private static func explain(_ durability: Durability) -> String {
         switch durability {
-        case .memory: ("what is in flight does not survive the broker", "none: durability is memory")
-        case .relaxed: ("what the last moments confirmed may not survive the machine", nil)
-        case .disk: ("what is confirmed survives the broker and the machine", nil)
+        case .memory: "what is in flight does not survive the broker"
+        case .relaxed: "what was confirmed in the last 100 ms may not survive the broker"
+        case .disk: "what is confirmed survives the broker and the machine"
         }
     }
 
@@ -67,7 +70,7 @@ struct Banner: Encodable {
             "  control     \(controlSocket)",
             "  durability  \(durability): \(meaning)",
         ]
-        if let state { lines.append("  state       \(state)") }
+        lines.append("  state       \(stateDirectory ?? "none: durability is memory")")
         for (index, stage) in stages.enumerated() {
             lines.append((index == 0 ? "  stages      " : "              ") + Self.line(stage))
         }

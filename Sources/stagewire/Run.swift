@@ -14,6 +14,10 @@ struct Run: AsyncParsableCommand {
             SIGINT and SIGTERM drain: sources stop and everything in flight is finished, within the pipeline's \
             drain limit. A second signal ends the run at once.
 
+            Unless the pipeline says `durability: memory`, its state lies in a directory, by default .stagewire beside the \
+            file, and the next run goes on where this one stopped, whatever ended it. Remove the directory to begin \
+            anew.
+
             Exits 0 when the pipeline is complete or drained, 1 when the run failed, 2 for a wrong command line or \
             pipeline file, 3 when the machine lacks something (the socket cannot be bound, a command cannot be \
             started), 128 + the signal's number when a signal cut the run short.
@@ -32,6 +36,16 @@ struct Run: AsyncParsableCommand {
     @Option(
         help: ArgumentHelp("Listen here instead of the pipeline's own place.", valueName: "path"), completion: .file())
     var socket: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "Keep the durable state in this directory instead of the pipeline's own place.", valueName: "directory"),
+        completion: .directory)
+    var state: String?
+
+    @Flag(
+        help: "Give up what the state still has to do for stages that the pipeline does not have any more.")
+    var discardRemoved = false
 
     @Flag(help: "Do not end when all sources have finished.")
     var keepRunning = false
@@ -71,6 +85,8 @@ struct Run: AsyncParsableCommand {
         var settings = Broker.Settings(
             directory: pipeline.directory, environment: ProcessInfo.processInfo.environment)
         settings.socketPath = socket ?? pipeline.socketPath
+        settings.stateDirectory = state ?? pipeline.stateDirectory
+        settings.discardsRemoved = discardRemoved
         settings.keepRunning = keepRunning
         // Quiet: what a signal brought about is still said.
         let logger = Logger(label: "stagewire") { [log] _ in

@@ -14,7 +14,7 @@ struct RunReporter: Sendable {
 
     func started(_ broker: Broker) {
         guard !quiet else { return }
-        let banner = Banner(pipeline, socket: broker.socketPath)
+        let banner = Banner(pipeline, socket: broker.socketPath, state: broker.statePath)
         switch console.format {
         case .text: console.line(banner.text)
         case .json: event("started", "\(pipeline.name) has started", banner)

@@ -97,7 +97,9 @@ struct RunSummary: Encodable, Equatable {
             let records = unsettled == 1 ? "record was" : "records were"
             warnings.append(
                 "\(Figures.grouped(UInt64(unsettled))) \(records) not settled when the run ended"
-                    + (isVolatile ? "; with durability: memory what is unsettled is gone" : ""))
+                    + (isVolatile
+                        ? "; with durability: memory what is unsettled is gone"
+                        : "; the next run goes on with \(unsettled == 1 ? "it" : "them")"))
         }
         return warnings
     }

@@ -26,7 +26,7 @@ extension ControlDesk {
         return PipelineStatus(
             pipeline: pipeline.name, state: state, durability: pipeline.durability.rawValue, pid: getpid(),
             stagewire: Release.version, socket: socketPath, controlSocket: controlPath,
-            startedAt: Timestamp.text(Int64(clamping: startedAt.wall)),
+            stateDirectory: statePath, startedAt: Timestamp.text(Int64(clamping: startedAt.wall)),
             uptimeSeconds: Self.seconds(now - startedAt.uptime), drainSeconds: drainSeconds, bytes: summary.bytes,
             stages: summary.stages.indices.map { stage($0, summary.stages[$0], now: now) })
     }

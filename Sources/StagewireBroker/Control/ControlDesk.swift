@@ -18,6 +18,7 @@ final class ControlDesk {
     let lifecycle: Lifecycle
     let socketPath: String
     let controlPath: String
+    let statePath: String?
     let logger: Logger
     let startedAt = Clock.now()
     /// Who waits for the end of the run.
@@ -27,12 +28,14 @@ final class ControlDesk {
     var router: Router { lifecycle.switchboard.router }
 
     init(
-        _ pipeline: PipelineDefinition, lifecycle: Lifecycle, socketPath: String, controlPath: String, logger: Logger
+        _ pipeline: PipelineDefinition, lifecycle: Lifecycle, socketPath: String, controlPath: String,
+        statePath: String?, logger: Logger
     ) {
         self.pipeline = pipeline
         self.lifecycle = lifecycle
         self.socketPath = socketPath
         self.controlPath = controlPath
+        self.statePath = statePath
         self.logger = logger
     }
 

@@ -8,13 +8,12 @@ enum PipelineKeys {
         "1 to \(ConfigurationLimits.stages), in any order, without cycles, at most \(Limits.depth) from a source to any end"
     )
     static let durability = Key(
-        "durability",
-        ChoiceForm<Durability>(unavailable: [
-            Durability.disk.rawValue: "write `durability: memory`: records then do not survive the broker",
-            Durability.relaxed.rawValue: "write `durability: memory`: records then do not survive the broker",
-        ]),
-        standard: PipelineDefinition(name: "", stages: []).durability,
-        "`disk` and `relaxed` are not available in this version yet")
+        "durability", ChoiceForm<Durability>(), standard: Durability.disk,
+        "what survives: `disk`: everything confirmed, whatever dies; `relaxed`: the same but for the last 100 ms; "
+            + "`memory`: nothing outlives the broker ([Durability](OPERATING.md#durability))")
+    static let state = Key(
+        "state", PathForm(), .note("`.stagewire/<pipeline>` beside the file"),
+        "the directory of the journal; `memory` has none")
     static let socket = Key(
         "socket", PathForm(), .note("chosen by the broker"),
         "at most \(ConfigurationLimits.socketPath) bytes with its directory")
@@ -22,7 +21,7 @@ enum PipelineKeys {
         "limits", MappingForm(keys: LimitKeys.all) { $0.limits($1) }, .note("see [Limits](#limits)"),
         "what the broker keeps and how long it waits")
 
-    static let all: [any KeyRow] = [pipeline, stages, durability, socket, limits]
+    static let all: [any KeyRow] = [pipeline, stages, durability, state, socket, limits]
 }
 
 /// Stages by their names. What reads them (`Reader.stages`) needs the file's directory, so this form only checks
@@ -83,6 +82,9 @@ enum LimitKeys {
         "dead letters per input with the texts of their errors; when full, the stage pauses")
     static let deadLetterRecords = Key(
         "dead_letter_records", records, standard: standard.deadLetterRecords, "the same in records")
+    static let journalBytes = Key(
+        "journal_bytes", SizeForm(ConfigurationLimits.journal), standard: standard.journalBytes,
+        "of the journal on the disk; when that is reached, sources wait")
     static let handshake = Key(
         "handshake", timeout, standard: standard.handshake, "for a worker to introduce itself")
     static let heartbeat = Key(
@@ -93,6 +95,6 @@ enum LimitKeys {
 
     static let all: [any KeyRow] = [
         maxRecord, maxStepBytes, maxStepRecords, windowBytes, windowRecords, unsettledBytes, unsettledRecords,
-        deadLetterBytes, deadLetterRecords, handshake, heartbeat, idle, drain,
+        deadLetterBytes, deadLetterRecords, journalBytes, handshake, heartbeat, idle, drain,
     ]
 }

@@ -1,0 +1,239 @@
+import NIOCore
+import NIOPosix
+import StagewireJournal
+import StagewireLedger
+import StagewireModel
+import StagewireRouter
+
+/// What the link tells the switchboard, on the event loop.
+protocol JournalLinkObserver: AnyObject {
+    /// Groups are durable.
+    func durable(_ tickets: [CommitTicket])
+    func noticed(_ notice: Notice)
+    /// Nothing is confirmed any more.
+    func journalLost(_ reason: String)
+}
+
+/// Between the router and the journal's thread: gathers groups of steps while a flush is under way, hands them over
+/// together, and brings the answer back. So the groups are as large as the disk is slow. Confined to the event loop.
+final class JournalLink {
+    /// Bytes of an open group that are not worth waiting for.
+    private static let largeGroup = 4 * 1024 * 1024
+    /// `relaxed`: what may be lost is at most what came in such a time, and in such an amount.
+    static let relaxedDelay = TimeAmount.milliseconds(100)
+    private static let relaxedBytes = 4 * 1024 * 1024
+    private static let relaxedCeiling = 64 * 1024 * 1024
+    /// How long after a full disk it is tried again.
+    private static let patience = TimeAmount.milliseconds(500)
+
+    let store: JournalStore
+    private let loop: any EventLoop
+    private let pool = NIOThreadPool(numberOfThreads: 2)
+    /// What is confirmed before it is durable.
+    private let isRelaxed: Bool
+    weak var observer: (any JournalLinkObserver)?
+
+    private var filling = EntryGroup()
+    /// Of the groups in `filling`, and of those that are being written.
+    private var waiting: [CommitTicket] = []
+    private var flying: [CommitTicket] = []
+    private var isBusy = false
+    private var isTimerSet = false
+    private var isSnapshotting = false
+    private(set) var isFull = false
+    private(set) var isLost = false
+    private var closing: EventLoopPromise<Void>?
+
+    init(_ store: JournalStore, isRelaxed: Bool, loop: any EventLoop) {
+        self.store = store
+        self.isRelaxed = isRelaxed
+        self.loop = loop
+        pool.start()
+    }
+
+    // MARK: Groups
+
+    /// Closes the router's open group if the time has come, and sends it on its way.
+    func turn(_ router: inout Router) {
+        guard !isLost else { return }
+        if wantsGroup(router.openBytes), let ticket = router.seal() { take(ticket, &router) }
+        submit()
+    }
+
+    /// A group that has become large in the middle of a turn.
+    func relieve(_ router: inout Router) {
+        guard !isLost, router.openBytes >= Self.largeGroup, let ticket = router.seal() else { return }
+        take(ticket, &router)
+    }
+
+    private func wantsGroup(_ openBytes: Int) -> Bool {
+        if isRelaxed { return filling.byteCount < Self.relaxedCeiling }
+        return !isBusy || openBytes >= Self.largeGroup
+    }
+
+    private func take(_ ticket: CommitTicket, _ router: inout Router) {
+        filling.begin(kind: EntryKind.steps)
+        router.forEachPart(of: ticket) { filling.put($0) }
+        filling.end()
+        if isRelaxed { router.commit(ticket) } else { waiting.append(ticket) }
+    }
+
+    private func submit() {
+        guard !isBusy, !filling.isEmpty else { return }
+        if isRelaxed, filling.byteCount < Self.relaxedBytes, closing == nil { return setTimer() }
+        isBusy = true
+        swap(&flying, &waiting)
+        store.exchange(&filling)
+        run {
+            $0.flush()
+        } then: {
+            $0.flushed($1)
+        }
+    }
+
+    private func setTimer() {
+        guard !isTimerSet else { return }
+        isTimerSet = true
+        loop.assumeIsolated().scheduleTask(in: Self.relaxedDelay) { [weak self] in
+            guard let self else { return }
+            isTimerSet = false
+            guard !isBusy, !filling.isEmpty, !isLost else { return }
+            isBusy = true
+            store.exchange(&filling)
+            run {
+                $0.flush()
+            } then: {
+                $0.flushed($1)
+            }
+        }
+    }
+
+    private func flushed(_ outcome: JournalStore.Outcome) {
+        switch outcome {
+        case .durable:
+            if isFull {
+                isFull = false
+                observer?.noticed(Notice(.info, "the journal has room again"))
+            }
+            let tickets = flying
+            flying.removeAll(keepingCapacity: true)
+            isBusy = false
+            if !tickets.isEmpty { observer?.durable(tickets) }
+            goOn()
+        case .full(let reason):
+            guard closing == nil else { return end() }
+            if !isFull {
+                isFull = true
+                observer?.noticed(Notice(.error, "nothing is confirmed until there is room. \(reason)"))
+            }
+            snapshot()
+            loop.assumeIsolated().scheduleTask(in: Self.patience) { [weak self] in
+                self?.run {
+                    $0.flush()
+                } then: {
+                    $0.flushed($1)
+                }
+            }
+        case .lost(let reason): lose(reason)
+        }
+    }
+
+    /// A flush is done: the next one, or what is for quiet times.
+    private func goOn() {
+        guard !isLost else { return }
+        if store.wantsSnapshot { snapshot() }
+        submit()
+        guard !isBusy else { return }
+        if closing != nil { return finish() }
+        guard store.wantsPreparation else { return }
+        isBusy = true
+        run {
+            $0.prepare()
+        } then: { link, outcome in
+            link.isBusy = false
+            if case .lost(let reason) = outcome { return link.lose(reason) }
+            link.goOn()
+        }
+    }
+
+    private func lose(_ reason: String) {
+        guard !isLost else { return }
+        isLost = true
+        observer?.journalLost(reason)
+        if closing != nil { end() }
+    }
+
+    // MARK: Snapshots
+
+    private func snapshot() {
+        guard !isSnapshotting, !isLost else { return }
+        isSnapshotting = true
+        let link = NIOLoopBound(self, eventLoop: loop)
+        let (store, loop) = (store, loop)
+        pool.submit { state in
+            guard state == .active else { return }
+            let result = Result { try store.takeSnapshot() }
+            loop.execute { link.value.snapshotted(result) }
+        }
+    }
+
+    private func snapshotted(_ result: Result<Void, any Error>) {
+        isSnapshotting = false
+        switch result {
+        case .success: break
+        case .failure(JournalError.poisoned(let error)): lose(JournalError.poisoned(error).message)
+        case .failure(let error):
+            let text = (error as? JournalError)?.message ?? (error as? DiskError)?.message ?? "\(error)"
+            observer?.noticed(Notice(.warning, "no snapshot could be made, so old segments stay: \(text)"))
+        }
+        if closing != nil, !isBusy { finish() }
+    }
+
+    // MARK: The end
+
+    /// Writes down everything that is left, and a snapshot; the future succeeds when that is done or cannot be done.
+    func close(_ router: inout Router) -> EventLoopFuture<Void> {
+        let promise = loop.makePromise(of: Void.self)
+        closing = promise
+        guard !isLost else {
+            end()
+            return promise.futureResult
+        }
+        if let ticket = router.seal(withRest: true) { take(ticket, &router) }
+        if !isBusy { goOn() }
+        return promise.futureResult
+    }
+
+    private var hasLastSnapshot = false
+
+    private func finish() {
+        guard !isSnapshotting else { return }
+        guard hasLastSnapshot else {
+            hasLastSnapshot = true
+            return snapshot()
+        }
+        end()
+    }
+
+    private func end() {
+        guard let promise = closing else { return }
+        closing = nil
+        isLost = true
+        pool.shutdownGracefully { _ in }
+        promise.succeed()
+    }
+
+    /// Has the journal's thread do something.
+    private func run(
+        _ work: @escaping @Sendable (JournalStore) -> JournalStore.Outcome,
+        then done: @escaping (JournalLink, JournalStore.Outcome) -> Void
+    ) {
+        let link = NIOLoopBound((self, done), eventLoop: loop)
+        let (store, loop) = (store, loop)
+        pool.submit { state in
+            guard state == .active else { return }
+            let outcome = work(store)
+            loop.execute { link.value.1(link.value.0, outcome) }
+        }
+    }
+}

@@ -1,0 +1,159 @@
+import StagewireJournal
+import StagewireLedger
+import Synchronization
+
+/// The journal and the state that its entries add up to, for the threads that block on the disk. Flushes come one at a
+/// time; a snapshot may be made beside them.
+final class JournalStore: Sendable {
+    enum Outcome {
+        case durable
+        /// No room; the group may be tried again.
+        case full(String)
+        /// Nothing is confirmed any more.
+        case lost(String)
+    }
+
+    private struct State: ~Copyable {
+        var writer: JournalWriter<FileDisk>
+        var ledger: Ledger
+        /// Bytes written since the last snapshot, and what that was made of.
+        var written = 0
+        var snapshotBytes = 0
+    }
+
+    let disk: FileDisk
+    private let identity: JournalIdentity
+    private let state: Mutex<State>
+    /// What one flush writes: filled on the loop, written here.
+    private let group = Mutex(EntryGroup())
+    private let facts = Mutex(Facts())
+
+    /// For a status.
+    struct Facts {
+        var bytes = 0
+        var segments = 0
+        var entries: UInt64 = 0
+    }
+
+    init(_ opened: consuming StateDirectory.Opened, identity: JournalIdentity) {
+        disk = opened.disk
+        self.identity = identity
+        state = Mutex(State(writer: opened.writer, ledger: opened.ledger))
+        noteFacts()
+    }
+
+    // MARK: Groups
+
+    /// Gives a filled group for the emptied one before it.
+    func exchange(_ other: inout EntryGroup) {
+        group.withLock { swap(&$0, &other) }
+    }
+
+    /// Makes the group that was handed over durable. Blocks.
+    func flush() -> Outcome {
+        let outcome = group.withLock { group in
+            state.withLock { state in Self.flush(&group, &state) }
+        }
+        noteFacts()
+        return outcome
+    }
+
+    private static func flush(_ group: inout EntryGroup, _ state: inout State) -> Outcome {
+        let bytes = group.byteCount
+        var flaw: LedgerFlaw?
+        var ledger = Ledger()
+        swap(&ledger, &state.ledger)
+        defer { swap(&ledger, &state.ledger) }
+        do {
+            _ = try state.writer.flush(&group) { header, position, payload in
+                guard flaw == nil else { return }
+                do throws(LedgerFlaw) {
+                    try ledger.apply(kind: header.kind, payload, at: EntryPlace(position))
+                } catch { flaw = error }
+            }
+        } catch {
+            if case .full = error { return .full(error.message) }
+            return .lost(error.message)
+        }
+        if let flaw { return .lost("The journal's entry cannot be understood by the one who wrote it: \(flaw)") }
+        state.written += bytes
+        return .durable
+    }
+
+    // MARK: Quiet times
+
+    var wantsPreparation: Bool {
+        state.withLock { $0.writer.isHalfFull && $0.writer.wantsPreparation }
+    }
+
+    /// A piece of the next segment. Blocks for about a millisecond.
+    func prepare() -> Outcome {
+        state.withLock { state in
+            do throws(JournalError) { try state.writer.prepareAhead(zeros: 256 * 1024) } catch {
+                // The rotation will say so if it still holds then.
+                if case .full = error { return .durable }
+                return .lost(error.message)
+            }
+            return .durable
+        }
+    }
+
+    // MARK: Snapshots
+
+    /// Whether enough was written for a new snapshot to be worth its cost: as much as the last one, and as a segment.
+    var wantsSnapshot: Bool {
+        state.withLock { $0.written >= max($0.writer.segments.last?.bytes ?? 0, 2 * $0.snapshotBytes) }
+    }
+
+    /// Writes a snapshot and removes the segments that nobody needs any more. Blocks; flushes go on meanwhile.
+    /// - Throws: what the disk or the journal has against it. `.poisoned` is final, everything else leaves all as it was.
+    func takeSnapshot() throws {
+        let (ledger, segments, active) = state.withLock { ($0.ledger, $0.writer.segments, $0.written) }
+        let cut = SnapshotPlan.cut(ledger, segments)
+        var strays: [UInt8] = []
+        if let content = try SnapshotFile.read(of: identity, on: disk) {
+            strays = try Snapshot(content.span.bytes).records
+        }
+        var fetcher = EntryFetcher(disk)
+        let snapshot = try ledger.snapshot(cutting: cut, strays: strays) { try fetcher.fetch($0) }
+        let content = snapshot.encoded()
+        try SnapshotFile.write(content, of: identity, on: disk)
+        try state.withLock { state in
+            state.ledger.adopt(snapshot.ledger, cutting: cut)
+            state.written -= active
+            state.snapshotBytes = content.count
+            try state.writer.retire(below: min(snapshot.ledger.next, state.ledger.firstNeeded))
+        }
+        noteFacts()
+    }
+
+    // MARK: Status
+
+    var status: Facts { facts.withLock { $0 } }
+
+    private func noteFacts() {
+        let now = state.withLock {
+            Facts(bytes: $0.writer.byteCount, segments: $0.writer.segmentCount, entries: $0.writer.next - 1)
+        }
+        facts.withLock { $0 = now }
+    }
+}
+
+/// What a snapshot copies so that old segments may go.
+enum SnapshotPlan {
+    /// The first entry that is kept: the latest beginning of a segment below which little enough is needed that copying it
+    /// costs less than half of what is freed. 0: nothing is worth a copy.
+    static func cut(_ ledger: Ledger, _ segments: [(first: UInt64, bytes: Int)]) -> UInt64 {
+        var freed = segments.dropLast().reduce(0) { $0 + $1.bytes }
+        // From the latest on, each time half as many segments: a few looks are enough.
+        var count = segments.count - 1
+        while count > 0 {
+            let cut = segments[count].first
+            if ledger.liveBytes(below: cut) <= freed / 2 { return min(cut, ledger.next) }
+            let fewer = count / 2
+            freed -= segments[fewer..<count].reduce(0) { $0 + $1.bytes }
+            count = fewer
+        }
+        return 0
+    }
+}

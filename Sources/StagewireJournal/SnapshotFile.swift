@@ -1,0 +1,83 @@
+/// The file beside the segments that bounds what a start has to read. Its content is the caller's affair, as that of
+/// entries is. It is replaced as a whole: written under another name, synced, renamed, and the directory synced.
+public enum SnapshotFile {
+    static let name = "snapshot"
+    /// One that was being written: of no meaning.
+    static let newName = "snapshot.new"
+    /// "stgwsnap"
+    private static let magic: UInt64 = 0x7061_6e73_7767_7473
+    private static let header = 48
+
+    /// Replaces the snapshot. Everything is durable when this returns.
+    ///
+    /// Errors leave the one before in place. What the disk says of a sync that failed is not to be trusted a second time, but
+    /// nothing rests on the new file before its name is durable.
+    public static func write<D: Disk>(_ content: [UInt8], of identity: JournalIdentity, on disk: D) throws(DiskError) {
+        var bytes = [UInt8](repeating: 0, count: header)
+        bytes.store(magic, at: 0)
+        bytes.store(JournalFormat.version, at: 8)
+        bytes.store(CRC32C.of(content.span.bytes), at: 12)
+        bytes.store(identity.high, at: 16)
+        bytes.store(identity.low, at: 24)
+        bytes.store(UInt64(content.count), at: 32)
+        bytes.store(CRC32C.of(bytes.span.bytes.extracting(0..<40)), at: 40)
+        do { try disk.remove(newName) } catch {
+            guard error.cause == .missing else { throw error }
+        }
+        let file = try disk.open(newName, .create)
+        do throws(DiskError) {
+            try disk.writeAll(file, bytes.span.bytes, at: 0)
+            try disk.writeAll(file, content.span.bytes, at: header)
+            try disk.sync(file)
+        } catch {
+            disk.close(file)
+            // It would only take space; the error that is told is the first one.
+            try? disk.remove(newName)
+            throw error
+        }
+        disk.close(file)
+        try disk.rename(newName, to: name)
+        try disk.syncDirectory()
+    }
+
+    /// The content of the snapshot; nil if there is none.
+    ///
+    /// - Throws: `.foreignPipeline`, `.newerFormat`, `.damaged`, `.disk`
+    public static func read<D: Disk>(of identity: JournalIdentity?, on disk: D) throws(JournalError) -> [UInt8]? {
+        let bytes: [UInt8]
+        do {
+            bytes = try readAll(disk)
+        } catch {
+            if error.cause == .missing { return nil }
+            throw .disk(error)
+        }
+        let span = bytes.span.bytes
+        guard bytes.count >= header, span.load64(0) == magic, span.load32(40) == CRC32C.of(span.extracting(0..<40))
+        else {
+            throw .damaged([Finding(.header, name, 0..<min(header, bytes.count), from: 0)])
+        }
+        guard span.load32(8) == JournalFormat.version else {
+            throw .newerFormat(segment: name, version: span.load32(8))
+        }
+        let found = JournalIdentity(high: span.load64(16), low: span.load64(24))
+        if let identity, found != identity { throw .foreignPipeline(segment: name, found: found, expected: identity) }
+        let content = span.extracting(header..<bytes.count)
+        guard span.load64(32) == UInt64(content.byteCount), span.load32(12) == CRC32C.of(content) else {
+            throw .damaged([Finding(.entries, name, header..<bytes.count, from: 0)])
+        }
+        return Array(bytes[header...])
+    }
+
+    private static func readAll<D: Disk>(_ disk: D) throws(DiskError) -> [UInt8] {
+        let file = try disk.open(name, .read)
+        defer { disk.close(file) }
+        var bytes = [UInt8](repeating: 0, count: try disk.size(of: file))
+        var done = 0
+        while done < bytes.count {
+            let count = try disk.read(file, at: done, into: &bytes, done..<bytes.count)
+            guard count > 0 else { break }
+            done += count
+        }
+        return Array(bytes[..<done])
+    }
+}
