@@ -23,6 +23,7 @@ import Testing
         #expect(owners(.receiving) == ["ingest", "score", "sink"])
         #expect(owners(.unwritten) == owners(.receiving))
         #expect(owners(.partitions) == ["ingest"])
+        #expect(owners(.journal).count == 1)
         #expect(owners(.handshakes).count == 1 && owners(.runs).count == 1)
         #expect(budget.total == budget.lines.map(\.bytes).reduce(0, +))
     }
@@ -39,11 +40,18 @@ import Testing
             case .inFlight: #expect(line.bytes > limits.unsettledBytes)
             case .receiving: #expect(line.bytes >= Limits.defaultFrame)
             case .unwritten: #expect(line.bytes >= Limits.unwritten + limits.maxRecord)
+            case .journal: #expect(line.bytes >= 3 * limits.windowBytes)
             case .partitions: #expect(line.bytes >= Limits.partitions * Limits.checkpoint)
             case .handshakes: #expect(line.bytes == Limits.unauthenticated * Limits.handshakeFrame)
             case .runs: #expect(line.bytes >= Limits.runs * 4 * Limits.name)
             }
         }
+    }
+
+    @Test func memoryNeedsNoJournal() throws {
+        var pipeline = try parse(Self.text).definition
+        pipeline.durability = .memory
+        #expect(!Budget(pipeline).lines.contains { $0.item == .journal })
     }
 
     @Test func moreWorkersNeedMore() throws {

@@ -11,8 +11,8 @@ import Testing
         #expect(stage == expected)
         let pipeline = try parse("pipeline: p\nstages: {a: {run: [./a], source: true}}")
         #expect(pipeline.definition.limits == PipelineLimits())
-        #expect(pipeline.definition.durability == .memory)
-        #expect(pipeline.socketPath == nil)
+        #expect(pipeline.definition.durability == .disk)
+        #expect(pipeline.socketPath == nil && pipeline.stateDirectory == nil)
     }
 
     @Test func everyKey() throws {

@@ -181,6 +181,7 @@ struct FileDiskTests {
         let disk = try FileDisk(path: scratch.path)
         var options = Sample.options()
         options.segmentBytes = 1 << 60
+        options.firstSegmentBytes = 1 << 60
         do {
             _ = try JournalWriter.open(disk, options)
             Issue.record("there is room for an exabyte")

@@ -101,24 +101,16 @@ struct SizeForm: WritableForm {
 /// One of a few words.
 struct ChoiceForm<Choice: Equatable & Sendable>: WritableForm {
     let choices: [(word: String, choice: Choice)]
-    /// What a word that is understood, but cannot be had, is reported with.
-    var unavailable: [String: String] = [:]
 
-    init(_ choices: [(String, Choice)], unavailable: [String: String] = [:]) {
-        (self.choices, self.unavailable) = (choices, unavailable)
-    }
+    init(_ choices: [(String, Choice)]) { self.choices = choices }
 
-    private var words: [String] { choices.map(\.word).filter { unavailable[$0] == nil } }
+    private var words: [String] { choices.map(\.word) }
 
     var type: String { words.map { "`\($0)`" }.joined(separator: ", ") }
     var schema: JSONValue { ["enum": .array(words.map { .string($0) })] }
 
     func read(_ value: Value, _ what: String, _ reader: inout Reader) -> Choice? {
-        guard let choice = reader.choice(value, what, among: choices) else { return nil }
-        guard let word = value.scalar?.text, let hint = unavailable[word] else { return choice }
-        let key = what.filter { $0 != "`" }
-        reader.report(value.position, "`\(key): \(word)` is not available in this version yet", hint: hint)
-        return nil
+        reader.choice(value, what, among: choices)
     }
 
     func written(_ result: Choice) -> JSONValue {
@@ -130,7 +122,5 @@ struct ChoiceForm<Choice: Equatable & Sendable>: WritableForm {
 }
 
 extension ChoiceForm where Choice: RawRepresentable & CaseIterable, Choice.RawValue == String {
-    init(unavailable: [String: String] = [:]) {
-        self.init(Choice.allCases.map { ($0.rawValue, $0) }, unavailable: unavailable)
-    }
+    init() { self.init(Choice.allCases.map { ($0.rawValue, $0) }) }
 }
