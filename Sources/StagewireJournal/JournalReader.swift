@@ -7,6 +7,13 @@ public struct JournalReader<D: Disk>: ~Copyable {
     /// The sequence of the entry that `advance` returns next.
     public var next: UInt64 { scan.next }
 
+    /// Where the entry lies that `advance` returned last; nil before the first.
+    public var position: JournalPosition? {
+        scan.current.map {
+            JournalPosition(segment: scan.header.first, offset: $0.offset, sequence: $0.header.sequence)
+        }
+    }
+
     private init(_ disk: D, _ scan: consuming SegmentScan<D>) {
         self.disk = disk
         self.scan = scan
