@@ -72,8 +72,8 @@ let package = Package(
             name: "stagewire",
             dependencies: [
                 "StagewireStages", "StagewireStage", "StagewireConformance",
-                "StagewireBroker", "StagewireConfig", "StagewireControl", "StagewireRouter", "StagewireWire",
-                "StagewireModel",
+                "StagewireBroker", "StagewireConfig", "StagewireControl", "StagewireJournal", "StagewireRouter",
+                "StagewireWire", "StagewireModel",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
@@ -84,8 +84,11 @@ let package = Package(
         .executableTarget(name: "StagewireBenchWorker"),
         .executableTarget(name: "StagewireRelay", cSettings: [.headerSearchPath("../StagewireBenchWorker")]),
         .executableTarget(
-            name: "StagewireFuzz", dependencies: ["StagewireWire", "StagewireRecord", "StagewireModel", "CEnvelope"],
-            swiftSettings: settings),
+            name: "StagewireFuzz",
+            dependencies: [
+                "StagewireWire", "StagewireRecord", "StagewireJournal", "StagewireDiskSimulation", "StagewireModel",
+                "StagewireTestSupport", "CEnvelope",
+            ], swiftSettings: settings),
         .executableTarget(
             name: "StagewireRecordBench", dependencies: ["StagewireRecord", "StagewireModel"], swiftSettings: settings),
         // Figures of the journal on a real disk, and the process that its tests kill.
@@ -127,11 +130,11 @@ let package = Package(
         .testTarget(
             name: "StagewireCommandTests",
             dependencies: [
-                "stagewire", "StagewireBroker", "StagewireControl", "StagewireRouter", "StagewireStage",
-                "StagewireModel",
+                "stagewire", "StagewireBroker", "StagewireControl", "StagewireJournal", "StagewireDiskSimulation",
+                "StagewireRouter", "StagewireStage", "StagewireModel",
                 .product(name: "Logging", package: "swift-log"),
             ],
-            swiftSettings: settings),
+            exclude: ["Journals"], swiftSettings: settings),
         .testTarget(
             name: "StagewireControlTests", dependencies: ["StagewireControl"], exclude: ["Golden"],
             swiftSettings: settings),
@@ -150,7 +153,7 @@ let package = Package(
             name: "StagewireBrokerTests",
             dependencies: [
                 "StagewireBroker", "StagewireWire", "StagewireConfig", "StagewireControl", "StagewireModel",
-                "StagewireTestSupport",
+                "StagewireJournal", "StagewireDiskSimulation", "StagewireTestSupport",
             ],
             swiftSettings: settings),
     ],

@@ -1,11 +1,19 @@
-// The entry points of the fuzz target for the bytes that workers send. Tests/Fuzz/run.sh builds it with libFuzzer
-// and AddressSanitizer and with FUZZING defined; an ordinary build replays the files that it is given.
+// The entry points of the fuzz target for the bytes that workers send and, with STAGEWIRE_FUZZ=journal, for those of a journal's
+// segments. Tests/Fuzz/run.sh builds it with libFuzzer and AddressSanitizer and with FUZZING defined; an ordinary build
+// replays the files that it is given.
 import Foundation
+
+private let isJournal = ProcessInfo.processInfo.environment["STAGEWIRE_FUZZ"] == "journal"
+
+private func runOne(_ input: [UInt8]) {
+    if isJournal { return JournalFuzzer().run(input) }
+    var fuzzer = Fuzzer()
+    fuzzer.run(input)
+}
 
 @_cdecl("LLVMFuzzerTestOneInput")
 public func fuzzOne(_ data: UnsafePointer<UInt8>?, _ size: Int) -> CInt {
-    var fuzzer = Fuzzer()
-    fuzzer.run(Array(UnsafeBufferPointer(start: data, count: size)))
+    runOne(Array(UnsafeBufferPointer(start: data, count: size)))
     return 0
 }
 
@@ -26,9 +34,8 @@ public func fuzzOne(_ data: UnsafePointer<UInt8>?, _ size: Int) -> CInt {
 #else
     @main enum Replay {
         static func main() throws {
-            var fuzzer = Fuzzer()
             for path in CommandLine.arguments.dropFirst() {
-                fuzzer.run(Array(try Data(contentsOf: URL(filePath: path))))
+                runOne(Array(try Data(contentsOf: URL(filePath: path))))
             }
         }
     }

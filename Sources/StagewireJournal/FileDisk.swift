@@ -138,6 +138,20 @@ public final class FileDisk: Disk, Sendable {
         return DiskFile(number: number)
     }
 
+    /// Whether somebody holds a lock that `lock` takes. Makes no file, and asks by a shared lock that it gives back at once:
+    /// who takes the lock in that very moment is refused.
+    public func isLocked(_ name: String) throws(DiskError) -> Bool {
+        let number = openat(directory, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
+        guard number >= 0 else {
+            if errno == ENOENT { return false }
+            throw failure(.open, path + "/" + name)
+        }
+        defer { close(DiskFile(number: number)) }
+        if flock(number, LOCK_SH | LOCK_NB) == 0 { return false }
+        if errno == EWOULDBLOCK { return true }
+        throw failure(.lock, name)
+    }
+
     /// `name(of:)` keeps errno, and is evaluated before it is read here.
     private func failure(_ operation: DiskOperation, _ name: String) -> DiskError {
         DiskError(operation, name, .system(errno))

@@ -25,7 +25,7 @@ public enum JournalFormat {
     static let spareName = "next.new"
     /// What `RepairPlan` writes before it takes the place of a damaged segment.
     static let repairName = "repair.new"
-    static let lockName = "lock"
+    public static let lockName = "lock"
 
     /// The bytes of an entry with its header and end.
     static func entryBytes(payload: Int) -> Int {

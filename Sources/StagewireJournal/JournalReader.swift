@@ -3,12 +3,23 @@
 public struct JournalReader<D: Disk>: ~Copyable {
     private let disk: D
     private var scan: SegmentScan<D>
+    /// Where the segment behind this one begins, if there was one when this one was entered: what this one has from there on is
+    /// not the journal's.
+    private var following: UInt64?
 
     /// The sequence of the entry that `advance` returns next.
     public var next: UInt64 { scan.next }
 
-    private init(_ disk: D, _ scan: consuming SegmentScan<D>) {
+    /// Where the entry lies that `advance` returned last; nil before the first.
+    public var position: JournalPosition? {
+        scan.current.map {
+            JournalPosition(segment: scan.header.first, offset: $0.offset, sequence: $0.header.sequence)
+        }
+    }
+
+    private init(_ disk: D, _ scan: consuming SegmentScan<D>, _ firsts: [UInt64]) {
         self.disk = disk
+        following = firsts.first { $0 > scan.header.first }
         self.scan = scan
     }
 
@@ -20,7 +31,7 @@ public struct JournalReader<D: Disk>: ~Copyable {
         guard let first = firsts.last(where: { $0 <= sequence }) else {
             throw .notRetained(sequence: sequence, first: firsts.first)
         }
-        var reader = JournalReader(disk, try open(disk, segment: first))
+        var reader = JournalReader(disk, try open(disk, segment: first), firsts)
         while reader.next < sequence {
             if try reader.advance() == nil { throw .notRetained(sequence: sequence, first: firsts.first) }
         }
@@ -41,7 +52,7 @@ public struct JournalReader<D: Disk>: ~Copyable {
             position.offset % JournalFormat.alignment == 0, position.sequence >= position.segment
         else { throw .notThere(position) }
         scan.jump(to: position.offset, sequence: position.sequence)
-        return JournalReader(disk, scan)
+        return JournalReader(disk, scan, firsts)
     }
 
     /// Goes to another place, without looking for its segment again if it is in the same one.
@@ -66,14 +77,14 @@ public struct JournalReader<D: Disk>: ~Copyable {
     public mutating func advance(below end: UInt64 = .max) throws(JournalError) -> EntryHeader? {
         if next >= end { return nil }
         do throws(DiskError) {
-            if let entry = try scan.advance(below: nil) { return entry }
+            if let entry = try scan.advance(below: following) { return entry }
             // What is in memory may be older than what is on the disk.
             scan.file.forget()
-            if let entry = try scan.advance(below: nil) { return entry }
+            if let entry = try scan.advance(below: following) { return entry }
         } catch { throw .disk(error) }
         let firsts = try Self.segments(disk)
         if firsts.contains(next), next != scan.header.first {
-            try enter(next)
+            try enter(next, firsts)
             return try advance(below: end)
         }
         return try nothingMore(firsts)
@@ -82,15 +93,14 @@ public struct JournalReader<D: Disk>: ~Copyable {
     /// Lends the payload of the entry that `advance` returned last.
     public func withPayload<Result>(_ body: (RawSpan) -> Result) -> Result { scan.withPayload(body) }
 
-    private mutating func enter(_ first: UInt64) throws(JournalError) {
+    private mutating func enter(_ first: UInt64, _ firsts: [UInt64]) throws(JournalError) {
         let chain = scan.chain
-        let following = try Self.open(disk, segment: first)
-        if let chain, chain != following.header.previous {
-            throw .damaged([
-                Finding(.entries, following.file.name, 0..<following.file.size, from: first)
-            ])
+        let entered = try Self.open(disk, segment: first)
+        if let chain, chain != entered.header.previous {
+            throw .damaged([Finding(.entries, entered.file.name, 0..<entered.file.size, from: first)])
         }
-        scan = following
+        scan = entered
+        following = firsts.first { $0 > first }
     }
 
     /// At the end all is zero and no segment follows. Anything else is damage, or retention that has overtaken the reader.

@@ -18,6 +18,8 @@ public struct ScanReport: Equatable, Sendable {
     public internal(set) var findings: [Finding] = []
     /// Behind the longest prefix of valid entries; nil when there are no segments at all.
     public internal(set) var end: JournalPosition?
+    /// Whose journal it is; nil when no header is readable.
+    public internal(set) var identity: JournalIdentity?
     var chain: UInt32 = 0
     /// Where the last flush of the prefix begins, if that is in the segment where the prefix ends.
     var lastFlush: JournalPosition?
@@ -95,6 +97,7 @@ struct JournalScan<D: Disk> {
         case .header(let header) where header.first == first:
             let expectedIdentity = identity ?? header.identity
             identity = expectedIdentity
+            report.identity = expectedIdentity
             if expectedIdentity != header.identity {
                 throw JournalError.foreignPipeline(
                     segment: file.name, found: header.identity, expected: expectedIdentity)

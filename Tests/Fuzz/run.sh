@@ -1,17 +1,32 @@
 #!/bin/sh
-# Builds the fuzz target with libFuzzer and AddressSanitizer and runs it.
+# Builds the fuzz target with libFuzzer and AddressSanitizer and runs it on each kind of input:
 #
-#   run.sh [seconds]     60 by default; exit 0: nothing found
+#   frames     what workers send: frames, control messages, steps and records
+#   journal    segments of a journal, whose checksums are made right so that what is behind them is reached
 #
-# Whole frames in the corpus are those of conformance/vectors/worked; the rest is written by FuzzCorpusTests.
-# It starts from Tests/Fuzz/corpus and keeps what it learns in .build/fuzz-corpus. A finding is written to
-# .build/fuzz-findings; an ordinary build of StagewireFuzz replays it:
-#   swift run StagewireFuzz .build/fuzz-findings/crash-...
+#   run.sh [seconds [kind...]]     for each kind; 60 by default, and both; exit 0: nothing found
+#
+# Whole frames in the corpus are those of conformance/vectors/worked; the rest is written by FuzzCorpusTests and
+# JournalFuzzCorpusTests. It starts from Tests/Fuzz/corpus (corpus-journal) and keeps what it learns in .build/fuzz-corpus
+# (fuzz-corpus-journal). A finding is written to .build/fuzz-findings; an ordinary build of StagewireFuzz replays it:
+#   STAGEWIRE_FUZZ=frames swift run StagewireFuzz .build/fuzz-findings/frames-crash-...
 set -eu
 
 cd "$(dirname "$0")/../.."
+seconds=${1:-60}
+[ $# -gt 0 ] && shift
 swift build -c release --scratch-path .build/fuzz --product StagewireFuzz \
     -Xswiftc -sanitize=fuzzer,address -Xswiftc -DFUZZING -Xswiftc -parse-as-library
-mkdir -p .build/fuzz-corpus .build/fuzz-findings
-exec .build/fuzz/release/StagewireFuzz -max_total_time="${1:-60}" -max_len=4096 -timeout=5 \
-    -artifact_prefix=.build/fuzz-findings/ -print_final_stats=1 .build/fuzz-corpus Tests/Fuzz/corpus
+[ $# -gt 0 ] || set -- frames journal
+for kind; do
+    case $kind in
+    frames) suffix= ;;
+    journal) suffix=-journal ;;
+    *) echo "run.sh: there is no kind of input called $kind" >&2 && exit 2 ;;
+    esac
+    mkdir -p ".build/fuzz-corpus$suffix" .build/fuzz-findings
+    echo "fuzzing: $kind, $seconds s"
+    STAGEWIRE_FUZZ=$kind .build/fuzz/release/StagewireFuzz -max_total_time="$seconds" -max_len=4096 -timeout=5 \
+        -artifact_prefix=".build/fuzz-findings/$kind-" -print_final_stats=1 \
+        ".build/fuzz-corpus$suffix" "Tests/Fuzz/corpus$suffix"
+done

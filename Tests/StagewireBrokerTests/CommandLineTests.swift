@@ -81,6 +81,7 @@ import Testing
     @Test(arguments: [
         (["dec"], ["decode"]), (["run", ""], ["p.yaml"]), (["run", "--color", "a"], ["auto", "always"]),
         (["run", "--log-format", ""], ["text", "json"]), (["decode", "--js"], ["--json", "--json-lines"]),
+        (["journal", "v"], ["verify"]), (["journal", "repair", "--y"], ["--yes"]),
     ])
     func completion(_ words: [String], _ expected: [String]) async throws {
         try await Program.inDirectory(Self.external) { directory in

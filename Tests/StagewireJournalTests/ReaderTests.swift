@@ -54,6 +54,25 @@ struct ReaderTests {
         #expect(last > 1)
     }
 
+    /// A file with the name of a segment that begins in the middle of another: a reader stops where a scan does.
+    @Test func anotherSegmentBeginsInsideThisOne() throws {
+        var writer = try Sample.open(disk)
+        let items = try Sample.fill(&writer, flushes: [1, 1, 1, 1])
+        _ = consume writer
+        try #require(items.count == 4)
+        disk.replace(JournalFormat.segmentName(3), disk.bytes(of: JournalFormat.segmentName(1)))
+        #expect(try Sample.scan(disk).0.map(\.sequence) == [1, 2])
+        var reader = try JournalReader.open(disk, from: 1)
+        #expect(try reader.advance()?.sequence == 1 && reader.advance()?.sequence == 2)
+        do {
+            _ = try reader.advance()
+            Issue.record("what is not the journal's is served")
+        } catch {
+            guard case .damaged(let findings) = error else { throw error }
+            #expect(findings.map(\.segment) == [JournalFormat.segmentName(3)])
+        }
+    }
+
     @Test func damageIsNotServed() throws {
         var writer = try Sample.open(disk)
         let items = try Sample.fill(&writer, flushes: [1, 1, 1, 1])

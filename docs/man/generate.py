@@ -74,7 +74,7 @@ It worked; for
 .Cm run :
 the pipeline is complete, or was drained after a signal.
 .It 1
-It failed: the run cannot go on, a frame is malformed.
+It failed: the run cannot go on, a frame is malformed, a journal is damaged.
 .It 2
 The command line or the pipeline file is wrong.
 .It 3

@@ -126,23 +126,12 @@ struct LetterView {
             }
         }
         let bytes = [UInt8](Data(base64Encoded: letter.payloadBase64) ?? Data())
-        var lines = stride(from: 0, to: min(bytes.count, Self.dumped), by: 16).map { Self.dump(bytes, at: $0) }
+        var lines = stride(from: 0, to: min(bytes.count, Self.dumped), by: 16).map {
+            HexDump.line(bytes.span.bytes, at: $0)
+        }
         if bytes.count > Self.dumped {
             lines.append("and \(bytes.count - Self.dumped) more; --payload writes all of them")
         }
         return lines
-    }
-
-    /// "00000010  68 65 6c 6c 6f 00 ...  |hello.|"
-    static func dump(_ bytes: [UInt8], at offset: Int) -> String {
-        let row = bytes[offset..<min(offset + 16, bytes.count)]
-        let digits = row.map { Self.hex(Int($0), 2) }.joined(separator: " ")
-        let text = String(decoding: row.map { (0x20..<0x7f).contains($0) ? $0 : UInt8(ascii: ".") }, as: UTF8.self)
-        return "\(hex(offset, 8))  \(digits.padding(toLength: 47, withPad: " ", startingAt: 0))  |\(text)|"
-    }
-
-    private static func hex(_ number: Int, _ width: Int) -> String {
-        let text = String(number, radix: 16)
-        return String(repeating: "0", count: max(0, width - text.count)) + text
     }
 }
