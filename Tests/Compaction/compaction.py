@@ -239,6 +239,49 @@ def check_disturbed(run: Run, stages: dict[str, dict]) -> None:
             run.fail(f"{name}: only {again} records were delivered again, {stages[name]['retried']} of them retried")
 
 
+def follow(events: pathlib.Path) -> None:
+    """A source that follows its file reads what is appended later, in whatever pieces. It needs no broker for that."""
+    text = events.read_bytes().splitlines(keepends=True)
+    file = LEFT / "growing.jsonl"
+    file.write_bytes(text[0] + text[1][:10])
+    config = json.dumps({"file": str(file), "follow": True})
+    tail = subprocess.Popen(
+        [PROGRAMS / "tail", "--test", "--limit", "4", "--config", config], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        await_end_of(file, tail)
+        with open(file, "ab", buffering=0) as growing:
+            growing.write(text[1][10:30])
+            growing.write(text[1][30:] + b"".join(text[2:4]))
+        output, errors = tail.communicate(timeout=30)
+    finally:
+        tail.kill()
+    read = [json.loads(line)["json"] for line in output.splitlines()]
+    if read != [json.loads(line) for line in text[:4]]:
+        sys.exit(f"not ok: a source that follows has read {read}\n{errors}")
+
+
+def await_end_of(file: pathlib.Path, reader: subprocess.Popen) -> None:
+    """Until a process has read all of a file."""
+    deadline = time.monotonic() + 30
+    while reader.poll() is None and time.monotonic() < deadline:
+        if position(file, reader.pid) == file.stat().st_size:
+            return
+        time.sleep(0.01)
+    sys.exit(f"not ok: a source that follows does not read {file}")
+
+
+def position(file: pathlib.Path, process: int) -> int | None:
+    """Where a process stands in a file that it has open."""
+    for descriptor in pathlib.Path(f"/proc/{process}/fd").iterdir():
+        try:
+            if os.path.samefile(descriptor, file):
+                return int((descriptor.parent.parent / "fdinfo" / descriptor.name).read_text().split()[1])
+        except FileNotFoundError:  # closed meanwhile, or no file
+            continue
+    return None
+
+
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--durability", default=os.environ.get("DURABILITY", "memory"))
@@ -252,6 +295,7 @@ def main() -> None:
     LEFT.mkdir(parents=True)
     made = [PROGRAMS / "generate", "-events", str(EVENTS), "-seed", str(options.seed), LEFT / "events.jsonl"]
     subprocess.run(made, check=True)
+    follow(LEFT / "events.jsonl")
     runs: list[Run] = []
     try:
         # Most of a run is waiting for what is given up on, so both wait at the same time.

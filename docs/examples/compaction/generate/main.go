@@ -47,7 +47,7 @@ type generator struct {
 }
 
 func main() {
-	events := flag.Int("events", 20_000, "lines of the file")
+	events := flag.Int("events", 20_000, "lines of the file, a few more at most")
 	minutes := flag.Int("minutes", 50, "of event time")
 	seed := flag.Int64("seed", 1, "the same seed, the same file")
 	flag.Parse()
