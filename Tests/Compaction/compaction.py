@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Runs the compaction example twice on the same events: once undisturbed, and once with its workers killed (SIGKILL) and
-stopped (SIGTERM) again and again, and with --kill-broker the broker, too. Both runs have to come to what the example's verify.py
+stopped (SIGTERM) again and again, and on demand the broker, too. Both runs have to come to what the example's verify.py
 computes from the events, and both to the very same lines, ids included, and the same dead letters.
 
-    compaction.py [--durability memory|disk] [--kill-broker] [--seed N] [--broker PATH]
+    compaction.py [--durability memory|disk] [--kill-broker] [--stop-broker] [--seed N] [--broker PATH]
 
---kill-broker needs a durability under which something outlives the broker. What a run left is in build/test-compaction.
+The broker is ended, and started again, only with a durability under which something outlives it. What a run left is in build/test-compaction.
 """
 
 import argparse
@@ -40,7 +40,8 @@ UNSETTLED = 20  # lines that a killed store leaves written and not settled
 # started again, so it is only killed.
 WORKERS = [(stage, signal.SIGKILL) for stage in ("tail", "reduce", "enrich", "store") for _ in range(2)]
 WORKERS += [(stage, signal.SIGTERM) for stage in ("reduce", "enrich", "store")]
-BROKER = [("broker", signal.SIGKILL), ("broker", signal.SIGTERM), ("broker", signal.SIGKILL)]
+KILL_BROKER = [("broker", signal.SIGKILL)] * 3
+STOP_BROKER = [("broker", signal.SIGTERM)] * 2
 
 
 class Run:
@@ -118,7 +119,7 @@ class Run:
             self.fail(f"the broker ended with {self.broker.returncode}, expected 0")
         counted = {stage["name"]: stage["dead"] for stage in summary["stages"]}
         # Counters are since the start of the broker.
-        if not self.options.kill_broker and any(counted[name] != stages[name]["dead_letters"] for name in stages):
+        if not self.options.ends_broker and any(counted[name] != stages[name]["dead_letters"] for name in stages):
             self.fail(f"the summary counts {counted} dead letters, kept are {answer['total']}")
         return stages
 
@@ -285,12 +286,14 @@ def position(file: pathlib.Path, process: int) -> int | None:
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--durability", default=os.environ.get("DURABILITY", "memory"))
-    arguments.add_argument("--kill-broker", action="store_true")
+    arguments.add_argument("--kill-broker", action="store_true", help="SIGKILL to the broker, too, and start it again")
+    arguments.add_argument("--stop-broker", action="store_true", help="SIGTERM likewise: it drains")
     arguments.add_argument("--seed", type=int, default=int(os.environ.get("SEED", "1")))
     arguments.add_argument("--broker", type=pathlib.Path, default=ROOT / "build" / "bin" / "stagewire")
     options = arguments.parse_args()
-    if options.kill_broker and options.durability == "memory":
-        arguments.error("--kill-broker: with --durability memory nothing outlives the broker")
+    options.ends_broker = options.kill_broker or options.stop_broker
+    if options.ends_broker and options.durability == "memory":
+        arguments.error("with --durability memory nothing outlives the broker")
     shutil.rmtree(LEFT, ignore_errors=True)
     LEFT.mkdir(parents=True)
     made = [PROGRAMS / "generate", "-events", str(EVENTS), "-seed", str(options.seed), LEFT / "events.jsonl"]
@@ -301,13 +304,13 @@ def main() -> None:
         # Most of a run is waiting for what is given up on, so both wait at the same time.
         runs.append(Run("undisturbed", options))
         runs.append(Run("disturbed", options, PACE))
-        plan = WORKERS + (BROKER if options.kill_broker else [])
+        plan = WORKERS + options.kill_broker * KILL_BROKER + options.stop_broker * STOP_BROKER
         disturb(runs[1], runs[0], random.Random(options.seed), plan)
         stages = [run.finish() for run in runs]
         for run in runs:
             run.verify()
         compare(runs[0], stages[0], runs[1])
-        if not options.kill_broker:
+        if not options.ends_broker:
             check_disturbed(runs[1], stages[1])
     finally:
         for run in runs:
