@@ -10,6 +10,7 @@ BUILD := build
 BIN := $(BUILD)/bin
 PROGRAM := .build/release/stagewire
 EXAMPLE := docs/examples/polyglot
+COMPACTION := docs/examples/compaction
 SWIFT := swift
 SWIFT_RELEASE := $(SWIFT) build -c release
 PYTHON := $(BUILD)/venv/bin/python3
@@ -73,11 +74,12 @@ $(BUILD)/go/go.work: $(BUILD)/setup.stamp sdk-stubs/go/offline-workspace.sh
 # ---- build ----
 
 .PHONY: build
-build: setup ## Build the broker (release) and the example's workers
+build: setup ## Build the broker (release) and the examples' workers
 	@$(SWIFT_RELEASE) --product stagewire
 	@mkdir -p $(BIN)
 	@ln -sf ../../.build/release/stagewire $(BIN)/stagewire
 	@$(GO) build -o $(BIN)/normalise ./$(EXAMPLE)/normalise
+	@mkdir -p $(BIN)/compaction && $(GO) build -o $(BIN)/compaction/ ./$(COMPACTION)/...
 	@$(CARGO) build --quiet --release --manifest-path $(EXAMPLE)/ingest/Cargo.toml
 	@cp $(CARGO_TARGET_DIR)/release/ingest $(BIN)/ingest
 
@@ -134,6 +136,20 @@ demo: build ## Run the polyglot pipeline: Rust reads, Go filters, Python scores,
 	@echo "Everything, with its lineage: $(BUILD)/demo/archive"
 	@echo "The pipeline:                 $(EXAMPLE)/pipeline.yaml"
 
+.PHONY: demo-compaction
+demo-compaction: build ## Run the compaction pipeline: Go reduces events, asks a service that fails, stores each result once
+	@rm -rf $(BUILD)/compaction $(COMPACTION)/.stagewire && mkdir -p $(BUILD)/compaction
+	@$(BIN)/compaction/generate $(BUILD)/compaction/events.jsonl
+	@$(BIN)/compaction/service -port 0 >$(BUILD)/compaction/service & \
+		service=$$!; trap 'kill $$service 2>/dev/null || true' EXIT; \
+		while [ ! -s $(BUILD)/compaction/service ] && kill -0 $$service; do sleep 0.05; done; \
+		ENRICH_URL=http://127.0.0.1:$$(head -1 $(BUILD)/compaction/service) $(BIN)/stagewire run $(COMPACTION)/pipeline.yaml; \
+		kill $$service; wait $$service; echo; tail -1 $(BUILD)/compaction/service
+	@$(PYTHON) $(COMPACTION)/verify.py $(BUILD)/compaction/events.jsonl $(BUILD)/compaction/results.jsonl
+	@echo
+	@echo "Results:      $(BUILD)/compaction/results.jsonl"
+	@echo "The pipeline: $(COMPACTION)/pipeline.yaml"
+
 # ---- test ----
 
 .PHONY: test
@@ -151,6 +167,7 @@ test-swift: setup
 test-go: setup
 	@cd sdk-stubs/go && $(GO) vet ./... && $(GO) test ./...
 	@cd $(EXAMPLE)/normalise && $(GO) vet . && $(GO) test .
+	@cd $(COMPACTION) && $(GO) vet ./... && $(GO) test ./...
 
 .PHONY: test-rust
 test-rust: setup
@@ -239,6 +256,11 @@ test-kills: build conformance-workers
 .PHONY: test-demo
 test-demo: demo
 	@$(PYTHON) Tests/Polyglot/nab.py
+
+# COMPACTION_TEST="--durability disk --kill-broker --stop-broker" ends the broker, too; "--seed 7" at other moments.
+.PHONY: test-compaction
+test-compaction: build
+	@$(PYTHON) Tests/Compaction/compaction.py $(COMPACTION_TEST)
 
 # ---- conformance ----
 

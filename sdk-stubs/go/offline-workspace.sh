@@ -26,6 +26,7 @@ go 1.19
 
 use (
 	$root/sdk-stubs/go
+	$root/docs/examples/compaction
 	$root/docs/examples/polyglot/normalise
 )
 
