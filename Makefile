@@ -257,7 +257,8 @@ test-kills: build conformance-workers
 test-demo: demo
 	@$(PYTHON) Tests/Polyglot/nab.py
 
-# COMPACTION_TEST="--durability disk --kill-broker --stop-broker" ends the broker, too; "--seed 7" at other moments.
+# COMPACTION_TEST="--durability memory" ends workers only; "--seed 7" everything at other moments.
+COMPACTION_TEST ?= --durability disk --kill-broker --stop-broker
 .PHONY: test-compaction
 test-compaction: build
 	@$(PYTHON) Tests/Compaction/compaction.py $(COMPACTION_TEST)

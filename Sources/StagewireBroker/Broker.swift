@@ -158,7 +158,13 @@ public final class Broker: Sendable {
 
     /// Sources stop, everything in flight is finished, within the pipeline's drain limit.
     public func drain() {
-        onLoop { $0.drain() }
+        onLoop { $0.stop(finishing: true) }
+    }
+
+    /// Ends the run within the pipeline's drain limit: workers finish what they hold. What waits for them stays for the next
+    /// run; in memory mode, where there is none, it is finished, too.
+    public func stop() {
+        onLoop { $0.stop(finishing: false) }
     }
 
     /// Ends the run at once: workers are killed, what is in flight is lost (in memory mode).

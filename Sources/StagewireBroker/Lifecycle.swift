@@ -27,6 +27,8 @@ final class Lifecycle: SwitchboardObserver, HostObserver {
     private let logger: Logger
     private let report: EventLoopPromise<RunReport>
     private let drainLimit: Duration
+    /// What waits stays for the next run.
+    private var isKept = false
     /// When a drain is cut short: uptime, nanoseconds.
     private(set) var drainEnds: UInt64?
     var listener: Listener?
@@ -74,12 +76,15 @@ final class Lifecycle: SwitchboardObserver, HostObserver {
 
     // MARK: Requests
 
-    func drain() {
+    /// Ends the run. What is in flight gets finished; what waits is finished, too, if `finishing` or without a journal,
+    /// and else stays for the next run.
+    func stop(finishing: Bool) {
         guard case .running = phase else { return }
         phase = .draining
         drainEnds = Clock.uptime() + drainLimit.nanoseconds
         host.isDraining = true
-        switchboard.report(.drain(deadline: drainLimit))
+        isKept = switchboard.journal != nil && !finishing
+        switchboard.report(isKept ? .suspend(deadline: drainLimit) : .drain(deadline: drainLimit))
         let overdue = TimeAmount.nanoseconds(Int64(clamping: (drainLimit + Self.overdue).nanoseconds))
         loop.assumeIsolated().scheduleTask(in: overdue) { [weak self] in
             if case .draining? = self?.phase { self?.finish(.abandoned) }
@@ -112,7 +117,7 @@ final class Lifecycle: SwitchboardObserver, HostObserver {
         case .draining:
             // At its drain deadline the router ends the pipeline with stages that have not ended.
             let isFinished = switchboard.router.summary().stages.allSatisfy(\.hasEnded)
-            finish(isFinished ? .drained : .abandoned)
+            finish(!isFinished ? .abandoned : isKept ? .stopped : .drained)
         case .ending, .over: break
         }
     }
@@ -153,7 +158,8 @@ final class Lifecycle: SwitchboardObserver, HostObserver {
         stallLook?.cancel()
         listener?.close()
         switchboard.stop(CloseReason(.shuttingDown, "The broker ends."))
-        let grace = end == .completed || end == .drained ? host.timing.farewell : .zero
+        let isOrderly = end == .completed || end == .drained || end == .stopped
+        let grace = isOrderly ? host.timing.farewell : .zero
         host.stop(grace: grace).assumeIsolated().whenComplete { [self] _ in
             phase = .over
             switchboard.abort()

@@ -7,6 +7,8 @@ public enum RunEnd: Equatable, Sendable {
     case completed
     /// Asked to stop, everything in flight was finished or given back within the drain deadline.
     case drained
+    /// Asked to stop, nothing is in flight any more; what is not settled waits for the next run.
+    case stopped
     /// Asked to stop, and something was still in flight at the deadline (or the caller lost patience).
     case abandoned
     /// The run cannot go on; the sentence names the first cause.
@@ -29,6 +31,7 @@ extension EndAnswer {
             switch report.end {
             case .completed: (.completed, nil)
             case .drained: (.drained, nil)
+            case .stopped: (.stopped, nil)
             case .abandoned: (.abandoned, nil)
             case .failed(let why): (.failed, why)
             case .unavailable(let why): (.unavailable, why)

@@ -20,11 +20,16 @@ extension CaseRun {
 
         """
 
+    /// A case that does not say what survives the broker is about nothing that does.
+    private var pipelineText: String {
+        let text = item.setup.pipeline ?? Self.pipeline
+        return text.contains("durability:") ? text : "durability: memory\n" + text
+    }
+
     func beginBroker() throws(Stop) {
         guard case .broker(let command, let base) = target else { return }
         let file = "\(directory)/pipeline.yaml"
-        do { try (item.setup.pipeline ?? Self.pipeline).write(toFile: file, atomically: false, encoding: .utf8) } catch
-        {
+        do { try pipelineText.write(toFile: file, atomically: false, encoding: .utf8) } catch {
             throw Stop(verdict: .inconclusive, message: "the pipeline cannot be written: \(error)")
         }
         let words = command.map {

@@ -96,7 +96,10 @@ public struct BrokerInformation: Codable, Equatable, Sendable {
 /// `POST /v1/stop`.
 public struct StopRequest: Codable, Equatable, Sendable {
     public enum Mode: String, Codable, Sendable {
-        /// Sources stop, everything in flight is finished, within the pipeline's drain limit.
+        /// Workers finish what they hold, within the pipeline's drain limit; what waits for them stays for the next run. With
+        /// `durability: memory`, where there is none, the same as `drain`.
+        case stop
+        /// Sources stop, everything in flight and everything that waits is finished, within the pipeline's drain limit.
         case drain
         /// Workers are killed, what is in flight is lost (in memory mode).
         case now
@@ -135,8 +138,10 @@ public struct EndAnswer: Codable, Equatable, Sendable {
     public enum Outcome: String, Codable, Sendable {
         /// Every stage has ended by itself.
         case completed
-        /// Asked to stop, everything in flight was finished or given back.
+        /// Asked to drain, everything in flight was finished or given back.
         case drained
+        /// Asked to stop: nothing is in flight, and what is not settled waits for the next run.
+        case stopped
         /// Cut short: by the drain deadline, or because somebody wanted it at once.
         case abandoned
         /// The run could not go on.

@@ -21,6 +21,9 @@ public enum Event: Sendable {
     case forgetWorker(token: [UInt8])
     /// End of work: sources stop, everything in flight is finished, at the latest after `deadline`.
     case drain(deadline: Duration)
+    /// End of the run, not of the work: nothing more is delivered, workers finish or give back what they hold. The rest is
+    /// durable and waits for the next run.
+    case suspend(deadline: Duration)
     /// `Router.nextDeadline` has come, or may have.
     case tick
 }

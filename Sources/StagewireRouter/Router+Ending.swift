@@ -13,15 +13,26 @@ extension Router {
         }
     }
 
+    /// Without a journal there is no next run to leave anything to.
+    mutating func suspend(within deadline: Duration, at now: Moment) {
+        precondition(options.isRecording, "what waits for the next run has to be written down")
+        guard !isShuttingDown else { return }
+        isSuspending = true
+        shutDown(within: deadline, at: now)
+        for stage in stages.indices where !stages[stage].definition.isSource {
+            for slot in stages[stage].sessions { sendDrain(slot, at: now) }
+        }
+    }
+
     mutating func sendDrain(_ slot: Int, at now: Moment) {
         let stage = sessions[slot].stage
-        guard !sessions[slot].isDraining, stages[stage].definition.isSource || stages[stage].phase == .draining else {
-            return
-        }
+        let isAsked = isSuspending || stages[stage].definition.isSource || stages[stage].phase == .draining
+        guard !sessions[slot].isDraining, isAsked else { return }
         sessions[slot].isDraining = true
         // 0: no deadline; a finite pipeline takes the time that its records need.
         let left = isShuttingDown ? shutdownDeadline - min(shutdownDeadline, now.uptime) : 0
-        let reason: DrainReason = isShuttingDown && stages[stage].definition.isSource ? .shutdown : .inputEnded
+        let isSource = stages[stage].definition.isSource
+        let reason: DrainReason = isSuspending || isShuttingDown && isSource ? .shutdown : .inputEnded
         effects.append(
             .send(sessions[slot].connection, .drain(reason, deadlineMS: UInt32(clamping: left / 1_000_000))))
     }
@@ -35,11 +46,14 @@ extension Router {
             case .running:
                 if stages[stage].definition.isSource {
                     if isSourceDone(stage) { end(stage, at: now) }
+                } else if isSuspending {
+                    endIfEmptyHanded(stage, at: now)
                 } else if inputsEnded(stage), isHandedOut(stage) {
                     stages[stage].phase = .draining
                     for slot in stages[stage].sessions { sendDrain(slot, at: now) }
                     endIfSettled(stage, at: now)
                 }
+            case .draining where isSuspending: endIfEmptyHanded(stage, at: now)
             case .draining: endIfSettled(stage, at: now)
             }
         }
@@ -75,6 +89,18 @@ extension Router {
         where !subscriptions[index].isIdle(at: streams[subscriptions[index].stream].log.end) { return }
         for stream in stages[stage].streams where streams[stream].visibleEnd != streams[stream].log.end { return }
         end(stage, at: now)
+    }
+
+    /// A worker that holds nothing goes, and with the last one the stage: what it has not handled stays (EN-4).
+    private mutating func endIfEmptyHanded(_ stage: Int, at now: Moment) {
+        // First what was settled last is made durable, and confirmed to whoever waits for that.
+        guard stages[stage].changedIn <= committed else { return }
+        for slot in stages[stage].sessions where sessions[slot].deliveries.isEmpty {
+            close(
+                sessions[slot].connection, CloseReason(.ok, "The pipeline stops; the rest waits for its next run."),
+                at: now)
+        }
+        if stages[stage].sessions.isEmpty { end(stage, at: now) }
     }
 
     private mutating func end(_ stage: Int, at now: Moment) {

@@ -11,7 +11,8 @@ extension Router {
         // Only here may records move or leave the streams: no effect points into them yet.
         for stream in streams.indices { relieve(stream, at: now) }
         releaseStreams()
-        for stage in stages.indices where !stages[stage].sessions.isEmpty && stages[stage].phase != .ended {
+        for stage in stages.indices
+        where !isSuspending && !stages[stage].sessions.isEmpty && stages[stage].phase != .ended {
             pumpStage(stage, at: now)
         }
         // What was skipped goes at once; what was delivered above is still needed, so no segment moves.

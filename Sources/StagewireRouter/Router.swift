@@ -45,6 +45,8 @@ public struct Router {
 
     var timers = Timers()
     var isShuttingDown = false
+    /// What is not delivered yet stays for the next run.
+    var isSuspending = false
     var shutdownDeadline: UInt64 = .max
     var hasEnded = false
 
@@ -150,6 +152,7 @@ public struct Router {
         case .forgetWorker(let token):
             tokens.removeAll { $0.token == token }
         case .drain(let deadline): shutDown(within: deadline, at: now)
+        case .suspend(let deadline): suspend(within: deadline, at: now)
         case .tick: fireTimers(at: now)
         }
     }

@@ -11,14 +11,14 @@ struct Run: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Run a pipeline until its sources have finished and everything is settled.",
         discussion: """
-            SIGINT and SIGTERM drain: sources stop and everything in flight is finished, within the pipeline's \
-            drain limit. A second signal ends the run at once.
-
             Unless the pipeline says `durability: memory`, its state lies in a directory, by default .stagewire beside the \
             file, and the next run goes on where this one stopped, whatever ended it. Remove the directory to begin \
             anew.
 
-            Exits 0 when the pipeline is complete or drained, 1 when the run failed, 2 for a wrong command line or \
+            SIGINT and SIGTERM stop: workers finish what they hold, within the pipeline's drain limit, and what waits stays \
+            for the next run; in memory mode it is finished, too. A second signal ends the run at once.
+
+            Exits 0 when the pipeline is complete, stopped or drained, 1 when the run failed, 2 for a wrong command line or \
             pipeline file, 3 when the machine lacks something (the socket cannot be bound, a command cannot be \
             started), 128 + the signal's number when a signal cut the run short.
 
@@ -105,7 +105,7 @@ struct Run: AsyncParsableCommand {
         switch count {
         case 1:
             reporter.stopping(at: false)
-            broker.drain()
+            broker.stop()
         case 2:
             reporter.stopping(at: true)
             broker.abandon()
@@ -117,7 +117,7 @@ struct Run: AsyncParsableCommand {
 
     private static func failure(_ end: RunEnd, signal: Int32?) -> Failure? {
         switch end {
-        case .completed, .drained: nil
+        case .completed, .drained, .stopped: nil
         case .abandoned:
             Failure(.signal(signal ?? SIGTERM), "the run was cut short before everything was settled")
         case .failed(let why): Failure(.runtime, why)

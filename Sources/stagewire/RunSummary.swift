@@ -5,7 +5,7 @@ import StagewireRouter
 /// What a run did, for a person as a table and for a program as JSON.
 struct RunSummary: Encodable, Equatable {
     var pipeline: String
-    /// "completed", "drained", "abandoned", "failed" or "unavailable".
+    /// "completed", "drained", "stopped", "abandoned", "failed" or "unavailable".
     var end: String
     var seconds: Double
     var stages: [StageFigures]
@@ -30,6 +30,7 @@ struct RunSummary: Encodable, Equatable {
         switch end {
         case .completed: "completed"
         case .drained: "drained"
+        case .stopped: "stopped"
         case .abandoned: "abandoned"
         case .failed: "failed"
         case .unavailable: "unavailable"

@@ -71,7 +71,7 @@ class Run:
         for old, new in (
             ("../../../build/compaction/events.jsonl}", f"../events.jsonl, pace: {pace}}}"),
             ("../../../build/compaction/results.jsonl", "results.jsonl"),
-            ("durability: memory", f"durability: {self.options.durability}"),
+            ("durability: disk", f"durability: {self.options.durability}"),
             # A source that never comes keeps the broker there until we have asked for its dead letters.
             ("stages:\n", "stages:\n  hold: {attach: external, source: true}\n"),
         ):
@@ -285,7 +285,7 @@ def position(file: pathlib.Path, process: int) -> int | None:
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--durability", default=os.environ.get("DURABILITY", "memory"))
+    arguments.add_argument("--durability", default=os.environ.get("DURABILITY", "disk"))
     arguments.add_argument("--kill-broker", action="store_true", help="SIGKILL to the broker, too, and start it again")
     arguments.add_argument("--stop-broker", action="store_true", help="SIGTERM likewise: it drains")
     arguments.add_argument("--seed", type=int, default=int(os.environ.get("SEED", "1")))

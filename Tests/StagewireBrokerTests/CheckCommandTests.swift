@@ -85,7 +85,7 @@ import Testing
         let result = try await Program.run(["check", "p.yaml"], Self.sensors)
         #expect(result.code == 0 && result.error == "")
         let lines = result.output.split(separator: "\n", omittingEmptySubsequences: false)
-        #expect(lines[0] == "p.yaml: pipeline sensors is right: 3 stages, durability memory")
+        #expect(lines[0] == "p.yaml: pipeline sensors is right: 3 stages, durability disk")
         #expect(
             lines[2...5] == [
                 "  ingest  source     external",

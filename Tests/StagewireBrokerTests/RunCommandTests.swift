@@ -8,6 +8,7 @@ import Testing
 @Suite struct RunCommandTests {
     static let external = """
         pipeline: test
+        durability: memory
         limits: {drain: 300ms}
         stages:
           source: {attach: external, source: true}
@@ -83,6 +84,21 @@ import Testing
             #expect(result.error.contains("  control     \(directory)/s.control\n"))
             #expect(result.error.contains("  durability  memory: what is in flight does not survive the broker\n"))
             #expect(result.error.contains("  state       none: durability is memory\n"))
+        }
+    }
+
+    @Test func bannerOfADurablePipeline() async throws {
+        let pipeline = Self.external.replacing("durability: memory", with: "durability: disk")
+        try await Program.inDirectory(pipeline) { directory in
+            let program = try Program(["run", "p.yaml", "--socket", "s"], in: directory)
+            try await program.says("sink < source  (started by somebody else)")
+            program.signal(SIGTERM)
+            let result = try await program.wait()
+            #expect(result.code == 0)
+            #expect(
+                result.error.contains("  durability  disk: what is confirmed survives the broker and the machine\n"))
+            #expect(result.error.contains("  state       \(directory)/.stagewire/test\n"))
+            #expect(result.error.contains("test: stopped after"))
         }
     }
 

@@ -121,13 +121,13 @@ final class ControlDesk {
         // `curl -X POST` alone means what a first SIGTERM does.
         let stop =
             request.body.isEmpty
-            ? StopRequest(mode: .drain) : try request.decode(StopRequest.self, keys: ["mode", "wait"])
+            ? StopRequest(mode: .stop) : try request.decode(StopRequest.self, keys: ["mode", "wait"])
         // Noted first: the end may come in this very turn.
         if stop.wait == true { waiting.append(reply) }
         switch stop.mode {
-        case .drain:
+        case .stop, .drain:
             logger.info("stopping: asked by \(caller.description)")
-            lifecycle.drain()
+            lifecycle.stop(finishing: stop.mode == .drain)
         case .now:
             logger.info("ending at once: asked by \(caller.description)")
             lifecycle.abandon()

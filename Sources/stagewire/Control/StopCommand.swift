@@ -6,11 +6,13 @@ struct Stop: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "End a running pipeline.",
         discussion: """
-            Sources stop and everything in flight is finished, within the pipeline's drain limit; the command waits for \
-            it. With --now workers are killed and what is in flight is lost (in memory mode).
+            Workers finish what they hold, within the pipeline's drain limit, and what waits for them stays for the next \
+            run; the command waits for it. With --drain, and in memory mode, what waits is finished, too, and windows are \
+            closed. With --now workers are killed (in memory mode what is in flight is lost).
 
             EXAMPLES:
               stagewire stop sensors --timeout 2m
+              stagewire stop sensors --drain
 
             Exits 0 when the pipeline has ended as asked, 1 when it was cut short, has failed, does not run or was not \
             waited for to its end, 2 for a wrong command line, 3 when it belongs to somebody else.
@@ -20,6 +22,9 @@ struct Stop: AsyncParsableCommand {
 
     @Flag(help: "Kill the workers instead of finishing what is in flight.")
     var now = false
+
+    @Flag(help: "Finish everything that the sources have emitted so far, however long it waits already.")
+    var drain = false
 
     @Flag(inversion: .prefixedNo, help: "Wait until the pipeline has ended.")
     var wait = true
@@ -36,11 +41,15 @@ struct Stop: AsyncParsableCommand {
         var unsettled: Int
     }
 
+    func validate() throws {
+        guard !now || !drain else { throw ValidationError("--now and --drain exclude each other") }
+    }
+
     func run() async throws {
         try await reporting {
             let client = try await choice.client()
             let name = try await client.information().pipeline
-            let mode: StopRequest.Mode = now ? .now : .drain
+            let mode: StopRequest.Mode = now ? .now : drain ? .drain : .stop
             guard wait else {
                 let answer = try await client.stop(mode)
                 return json ? Output.json("stop", answer) : Output.text("\(name) is asked to end.")
@@ -90,6 +99,14 @@ struct Stop: AsyncParsableCommand {
         return "\(status.pipeline) drains\(left): " + (stages.isEmpty ? "workers end" : stages.joined(separator: "; "))
     }
 
+    private static func kept(_ unsettled: Int) -> String {
+        switch unsettled {
+        case 0: ": nothing waits for its next run."
+        case 1: "; 1 record waits for its next run."
+        case _: "; \(Figures.count(unsettled, "record")) wait for its next run."
+        }
+    }
+
     private func conclude(_ name: String, _ end: EndAnswer?) throws {
         guard let end else {
             throw ControlFailure(
@@ -99,6 +116,7 @@ struct Stop: AsyncParsableCommand {
         let text: String
         switch end.outcome {
         case .completed: text = "\(name) is complete: every stage had ended by itself."
+        case .stopped: text = "\(name) has stopped" + Self.kept(end.unsettled)
         case .drained: text = "\(name) has ended: everything in flight was finished."
         case .abandoned where now: text = "\(name) has ended at once\(lost)."
         case .abandoned:

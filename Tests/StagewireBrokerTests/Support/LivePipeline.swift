@@ -6,6 +6,7 @@ import StagewireModel
 final class LivePipeline {
     static let yaml = """
         pipeline: sensors
+        durability: memory
         limits: {drain: 1s, dead_letter_records: 10}
         stages:
           ingest: {attach: external, source: true}
