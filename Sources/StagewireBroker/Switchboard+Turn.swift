@@ -1,4 +1,5 @@
 import NIOCore
+import StagewireLedger
 import StagewireModel
 import StagewireRouter
 
@@ -55,6 +56,8 @@ extension Switchboard {
                     attempts: router.attempts[delivery.attempts])
                 touch(connection)
             case .close(let id, let reason): close(id, reason, &news)
+            case .read(let subscription, let sequence, let bytes):
+                journal?.read(subscription, from: sequence, bytes: bytes)
             case .workerLost(let stage, let instance, let shrinking):
                 news.append(.lost(stage: stage, instance: instance, shrinking: shrinking))
             case .stageEnded(let stage): news.append(.ended(stage: stage))
@@ -189,6 +192,12 @@ extension Switchboard: JournalLinkObserver {
     func durable(_ tickets: [CommitTicket]) {
         guard !isStopped else { return }
         for ticket in tickets { router.commit(ticket) }
+        scheduleTurn()
+    }
+
+    func read(_ subscription: Int, _ records: [StoredRecord]) {
+        guard !isStopped else { return }
+        router.take(records, subscription: subscription)
         scheduleTurn()
     }
 

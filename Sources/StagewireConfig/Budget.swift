@@ -19,6 +19,8 @@ public struct Budget: Equatable, Sendable {
         case receiving = "receiving"
         /// What each possible session has not read yet.
         case unwritten = "unwritten"
+        /// What a subscription has read back from the disk, or copied, while it is behind its stream.
+        case backlog = "backlog"
         /// Groups of steps on their way to the disk: at worst, while that is slow, all that streams hold.
         case journal = "journal"
         /// A source's partitions with their checkpoints.
@@ -59,6 +61,8 @@ public struct Budget: Equatable, Sendable {
     /// A stream's chunks are at least seven eighths full; the first, the open one and four spare ones come on top.
     static let chunk = 256 * 1024
     static let extraChunks = 6
+    /// Bytes that a subscription reads ahead at most, with a portion and its chunks' spares.
+    static let backlog = 12 * 1024 * 1024
 
     public private(set) var lines: [Line] = []
 
@@ -137,6 +141,12 @@ public struct Budget: Equatable, Sendable {
         add(
             .deadLetters, owner, limits.deadLetterBytes + limits.deadLetterRecords * Self.letterEntry,
             "\(Quantity.text(limits.deadLetterBytes)) + \(limits.deadLetterRecords) x \(Self.letterEntry)B")
+        if pipeline.durability != .memory, limits.backlogBytes > 0 {
+            let held = stage.maxWorkers * limits.unsettledBytes
+            add(
+                .backlog, owner, Self.backlog + held,
+                "\(Quantity.text(Self.backlog)) read ahead + \(Quantity.text(held)) in flight")
+        }
         let table = (limits.unsettledRecords + Self.settledSlack) * Self.deliveryEntry
         add(
             .inFlight, owner, stage.maxWorkers * (limits.unsettledBytes + table),

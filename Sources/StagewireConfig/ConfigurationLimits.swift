@@ -30,6 +30,7 @@ enum ConfigurationLimits {
     static let records = 1...(1 << 24)
     /// A few segments have to fit at least.
     static let journal = 16 << 20...terabytes
+    static let backlog = 0...terabytes
 
     // MARK: Processes
     // Lower bounds: under these no program starts, or none that can do anything. Upper bounds: what a process

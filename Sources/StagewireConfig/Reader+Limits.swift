@@ -14,6 +14,7 @@ extension Reader {
         set(&limits.deadLetterBytes, LimitKeys.deadLetterBytes, in: fields)
         set(&limits.deadLetterRecords, LimitKeys.deadLetterRecords, in: fields)
         set(&limits.journalBytes, LimitKeys.journalBytes, in: fields)
+        set(&limits.backlogBytes, LimitKeys.backlogBytes, in: fields)
         set(&limits.handshake, LimitKeys.handshake, in: fields)
         set(&limits.heartbeat, LimitKeys.heartbeat, in: fields)
         set(&limits.idle, LimitKeys.idle, in: fields)

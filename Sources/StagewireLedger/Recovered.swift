@@ -27,6 +27,10 @@ public struct Recovered {
 
     public struct Subscription {
         public var done: SequenceSet
+        /// Everything from here on was never delivered. Below the stream's `first`, it is still to be read from the disk.
+        public var cursor: UInt64
+        /// Bytes of that, about.
+        public var bytesOnDisk = 0
         public var trials: [UInt64: Trial] = [:]
         /// Ascending.
         public var held: [Held] = []
@@ -112,22 +116,24 @@ extension Ledger {
                 preconditionFailure("a subscription reads a stream of its pipeline")
             }
             recovered.subscriptions.append(
-                subscription(name, end: recovered.streams[stream].end, homes: homes[stream], older: older[stream]))
+                subscription(name, recovered.streams[stream], homes: homes[stream], older: older[stream]))
         }
         return recovered
     }
 
     private func subscription(
-        _ name: SubscriptionName, end: UInt64, homes: [UInt64: RecordBlock],
+        _ name: SubscriptionName, _ stream: Recovered.Stream, homes: [UInt64: RecordBlock],
         older: [StoredRecord]
     ) -> Recovered.Subscription {
         guard let index = subscriptionIndex[name] else {
-            return Recovered.Subscription(done: SequenceSet(below: end))
+            return Recovered.Subscription(done: SequenceSet(below: stream.end), cursor: stream.end)
         }
         let known = subscriptions[index]
-        var recovered = Recovered.Subscription(done: known.done, trials: known.trials)
+        var recovered = Recovered.Subscription(
+            done: known.done, cursor: known.cursor(below: stream.end), trials: known.trials)
+        recovered.bytesOnDisk = bytes(streamIndex[name.stream], from: recovered.cursor, to: stream.first)
         recovered.arrivalCount = known.arrivalCount
-        for record in older where !known.done.contains(record.sequence) {
+        for record in older where record.sequence < recovered.cursor && !known.done.contains(record.sequence) {
             recovered.held.append(
                 Recovered.Held(sequence: record.sequence, record: RecordBlock(wire: record.bytes.span.bytes)))
         }
@@ -144,13 +150,35 @@ extension Ledger {
     }
 }
 
-/// Reads the needed records of one stream, the latest first: as many as its memory may have stay in the stream, older ones
-/// get memory of their own.
+extension Ledger {
+    /// Bytes of the records of a stream in a range, about.
+    private func bytes(_ stream: Int?, from: UInt64, to end: UInt64) -> Int {
+        guard let stream, from < end else { return 0 }
+        var bytes = 0
+        for extent in streams[stream].extents where extent.first < end && extent.end > from {
+            bytes += extent.bytes.count
+        }
+        return bytes
+    }
+}
+
+extension Ledger.Subscription {
+    /// Behind everything that was ever delivered, as far as that has left a trace: what is not done with below has to come
+    /// again.
+    func cursor(below end: UInt64) -> UInt64 {
+        max(done.end, trials.keys.filter { $0 < end }.max().map { $0 + 1 } ?? 0)
+    }
+}
+
+/// Reads the needed records of one stream, the latest first: as many as its memory may have stay in the stream. Of the older
+/// ones those that had been delivered get memory of their own; the others stay on the disk for now.
 private struct StreamReading {
     private let source: Ledger.Stream
     private let needed: RangeIndex
     /// What somebody needs on its straight way.
     private let straight: RangeIndex
+    /// What of that was delivered and has to come again.
+    private let begun: RangeIndex
     private let wanted: Set<UInt64>
     private let byteLimit: Int
     private let recordLimit: Int
@@ -166,6 +194,11 @@ private struct StreamReading {
         needed = ledger.needed(index)
         straight = RangeIndex(
             source.subscribers.flatMap { ledger.subscriptions[$0].done.gaps(below: ledger.streams[index].end) })
+        begun = RangeIndex(
+            source.subscribers.flatMap { subscriber in
+                let subscription = ledger.subscriptions[subscriber]
+                return subscription.done.gaps(below: subscription.cursor(below: ledger.streams[index].end))
+            })
         wanted = Set(ledger.homes(index))
         byteLimit = bytes
         recordLimit = records
@@ -173,7 +206,7 @@ private struct StreamReading {
     }
 
     mutating func run(strays: [UInt8], fetch: (EntryPlace) throws -> [UInt8]) throws {
-        for extent in (source.pinned + source.extents).reversed() where needed.overlaps(extent.first..<extent.end) {
+        for extent in (source.pinned + source.extents).reversed() where isWanted(extent) {
             let payload = try fetch(extent.place)
             for record in try WireRecords.split(payload, extent).reversed() { take(record) }
         }
@@ -183,7 +216,7 @@ private struct StreamReading {
         stream.records.reverse()
         older.reverse()
         let found = stream.records.count + older.count
-        let missing = straight.ranges.reduce(0) { $0 + $1.count } - found
+        let missing = straight.count(in: stream.first..<stream.end) + begun.count(in: 0..<stream.first) - found
         guard missing == 0 else {
             throw LedgerFlaw(what: "\(missing) records of \(source.name) are needed and are not there", offset: 0)
         }
@@ -194,13 +227,22 @@ private struct StreamReading {
         }
     }
 
+    private func isWanted(_ extent: Ledger.Extent) -> Bool {
+        let range = extent.first..<extent.end
+        guard isFull else { return needed.overlaps(range) }
+        return begun.overlaps(range) || wanted.contains { range.contains($0) }
+    }
+
     private mutating func take(_ record: StoredRecord) {
         if wanted.contains(record.sequence) { homes[record.sequence] = RecordBlock(wire: record.bytes.span.bytes) }
         guard straight.contains(record.sequence) else { return }
         let isBeyond =
             bytes + record.bytes.count > byteLimit || stream.end - record.sequence > UInt64(recordLimit)
         isFull = isFull || isBeyond
-        guard !isFull else { return older.append(record) }
+        guard !isFull else {
+            if begun.contains(record.sequence) { older.append(record) }
+            return
+        }
         bytes += record.bytes.count
         stream.first = record.sequence
         stream.records.append(record)

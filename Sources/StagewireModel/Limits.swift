@@ -79,6 +79,9 @@ public struct PipelineLimits: Equatable, Sendable {
     public var deadLetterBytes = 64 * 1024 * 1024
     /// Bytes of the journal's segments on the disk; snapshots come on top.
     public var journalBytes = 4 * 1024 * 1024 * 1024
+    /// Bytes of a stream that may wait on the disk beyond its window, for each subscription; 0: streams are as long as their
+    /// window.
+    public var backlogBytes = 1024 * 1024 * 1024
     public var handshake: Duration = .seconds(5)
     public var heartbeat: Duration = .seconds(10)
     public var idle: Duration = .seconds(30)

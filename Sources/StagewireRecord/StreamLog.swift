@@ -80,6 +80,15 @@ public struct StreamLog {
         return sequence
     }
 
+    /// Appends a copy of a record of another log.
+    public mutating func append(copying record: RecordRef) {
+        if count == index.count { resizeIndex(max(Self.smallestIndex, index.count * 2)) }
+        let start = chunks.write(record.wireLength, last: end) { writer in record.withWire { writer.put($0) } }
+        index[position(end)] = Entry(start: start, keyHash: record.keyHash, wireLength: UInt32(record.wireLength))
+        end += 1
+        bytes += record.wireLength
+    }
+
     /// Leaves out a sequence of which nobody needs the record. It must not be asked for.
     public mutating func appendNothing() {
         if count == index.count { resizeIndex(max(Self.smallestIndex, index.count * 2)) }

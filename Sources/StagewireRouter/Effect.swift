@@ -9,6 +9,9 @@ public enum Effect {
     /// Write `Close`, stop handing frames to the router, read on until EOF (bounded by a timeout), then
     /// report `.disconnected`. A spawned worker whose lease expired is also killed.
     case close(ConnectionID, CloseReason)
+    /// Read records of a subscription's stream back from the disk, from a sequence on, about so many bytes, and give them to
+    /// `Router.take`.
+    case read(subscription: Int, from: UInt64, bytes: Int)
     /// A session ended without a clean close. `shrinking`: its suspect group got smaller by it, so it does
     /// not count towards the host's crash-loop breaker and the worker restarts at once.
     case workerLost(stage: Int, instance: String, shrinking: Bool)

@@ -12,25 +12,37 @@ extension Router {
         // Invisible records are not released, even with nobody to read them: their step is not durable yet.
         // So are those of a group that is not written down.
         var needed = streams[stream].visibleEnd
-        for subscriber in streams[stream].subscribers { needed = min(needed, subscriptions[subscriber].progress.low) }
+        for subscriber in streams[stream].subscribers {
+            if let own = self.needed(subscriber) { needed = min(needed, own) }
+        }
         guard needed > streams[stream].log.tail else { return }
+        let bytes = streams[stream].log.bytes
         streams[stream].log.release(before: needed)
         streams[stream].needsGrant = true
+        for subscriber in streams[stream].subscribers where subscriptions[subscriber].hasBacklog {
+            guard subscriptions[subscriber].backlog!.end < streams[stream].log.tail else { continue }
+            subscriptions[subscriber].backlog!.bytesOnDisk += bytes - streams[stream].log.bytes
+        }
     }
 
     /// A stream that fills up because of one subscription: its stragglers move into the parking, and what its
     /// overflow policy gives up goes.
     mutating func relieve(_ stream: Int, at now: Moment) {
-        guard isUnderPressure(stream) else { return }
+        guard isUnderPressure(stream) else {
+            if options.isRecording {
+                for subscriber in streams[stream].subscribers { subscriptions[subscriber].pace.rest() }
+            }
+            return
+        }
         for subscriber in streams[stream].subscribers {
-            while isUnderPressure(stream), subscriptions[subscriber].progress.low == streams[stream].log.tail {
-                guard yield(subscriber, at: now) else { break }
+            while isUnderPressure(stream), needed(subscriber) == streams[stream].log.tail {
+                guard yield(subscriber, at: now) || fallBehind(subscriber, at: now) else { break }
                 release(stream)
             }
         }
     }
 
-    private func isUnderPressure(_ stream: Int) -> Bool {
+    func isUnderPressure(_ stream: Int) -> Bool {
         let bytes = streams[stream].bytes.window
         let records = streams[stream].records.window
         return streams[stream].log.bytes >= bytes - bytes / 4 || streams[stream].log.count >= records - records / 4
@@ -40,18 +52,24 @@ extension Router {
     private mutating func yield(_ index: Int, at now: Moment) -> Bool {
         let low = subscriptions[index].progress.low
         let stream = subscriptions[index].stream
+        // What is in its own memory is in nobody's way.
+        guard !subscriptions[index].hasBacklog else { return false }
         guard low < subscriptions[index].progress.cursor else {
             guard low < streams[stream].visibleEnd else { return false }
             return giveUp(low, index)
         }
-        // Only a straggler is worth a copy: a worker that is merely slow would have every record copied.
-        let isWaiting = subscriptions[index].parking[low].map { $0.state != .inFlight } ?? false
-        guard isWaiting || subscriptions[index].progress.stranded > Limits.straggling else { return false }
-        return moveIntoParking(low, index, at: now)
+        return isStraggler(index) && moveIntoParking(low, index, at: now)
     }
 
-    private mutating func moveIntoParking(_ sequence: UInt64, _ index: Int, at now: Moment) -> Bool {
-        let record = streams[subscriptions[index].stream].log.ref(sequence)
+    /// Only a straggler is worth a copy: a worker that is merely slow would have every record copied.
+    func isStraggler(_ index: Int) -> Bool {
+        let low = subscriptions[index].progress.low
+        let isWaiting = subscriptions[index].parking[low].map { $0.state != .inFlight } ?? false
+        return isWaiting || subscriptions[index].progress.stranded > Limits.straggling
+    }
+
+    mutating func moveIntoParking(_ sequence: UInt64, _ index: Int, at now: Moment) -> Bool {
+        let record = reference(sequence, index)
         guard subscriptions[index].parking.hasRoom(bytes: record.wireLength) else { return false }
         if subscriptions[index].parking[sequence] == nil {
             guard let entry = entryInFlight(sequence, index) else {

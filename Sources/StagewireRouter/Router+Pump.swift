@@ -9,6 +9,9 @@ extension Router {
             revive(subscription)
         }
         // Only here may records move or leave the streams: no effect points into them yet.
+        for subscription in subscriptions.indices where subscriptions[subscription].hasBacklog {
+            tend(subscription, at: now)
+        }
         for stream in streams.indices { relieve(stream, at: now) }
         releaseStreams()
         for stage in stages.indices
@@ -47,7 +50,7 @@ extension Router {
         let end = streams[stream].visibleEnd
         while subscriptions[index].progress.cursor < end {
             let sequence = subscriptions[index].progress.cursor
-            let record = streams[stream].log.ref(sequence)
+            guard let record = ahead(index, sequence) else { return }
             if let when = subscriptions[index].when, !when.matches(record.attribute) {
                 subscriptions[index].progress.skip()
                 open.changes.done(index, sequence)

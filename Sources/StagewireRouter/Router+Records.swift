@@ -22,6 +22,9 @@ extension Router {
         {
             return block.ref
         }
+        if subscriptions[subscription].hasBacklog, sequence < subscriptions[subscription].backlog!.end {
+            return subscriptions[subscription].backlog!.log.ref(sequence)
+        }
         return streams[subscriptions[subscription].stream].log.ref(sequence)
     }
 

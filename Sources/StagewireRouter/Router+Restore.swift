@@ -53,11 +53,17 @@ extension Router {
         }
         let stream = subscriptions[index].stream
         let first = streams[stream].log.tail
+        guard recovered.cursor >= first else {
+            // What was delivered is held; the rest is read when its turn has come.
+            subscriptions[index].progress = Progress(at: recovered.cursor)
+            subscriptions[index].backlog = Backlog(from: recovered.cursor)
+            subscriptions[index].backlog!.bytesOnDisk = recovered.bytesOnDisk
+            subscriptions[index].hasBacklog = true
+            return
+        }
         subscriptions[index].progress = Progress(at: max(first, min(recovered.done.low, streams[stream].log.end)))
-        // Everything up to here was looked at: records that are not done with were with a worker, or waited.
-        let tried = recovered.trials.keys.filter { $0 < streams[stream].log.end }.max().map { $0 + 1 } ?? 0
-        let cursor = max(subscriptions[index].progress.low, recovered.done.end, tried)
-        for sequence in subscriptions[index].progress.low..<cursor {
+        // Everything below was looked at: records that are not done with were with a worker, or waited.
+        for sequence in subscriptions[index].progress.low..<max(subscriptions[index].progress.low, recovered.cursor) {
             guard !recovered.done.contains(sequence) else {
                 subscriptions[index].progress.skip()
                 continue

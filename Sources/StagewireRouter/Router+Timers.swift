@@ -25,6 +25,7 @@ extension Router {
                 guard subscriptions[subscription].parking[sequence]?.state == .waiting else { continue }
                 subscriptions[subscription].parking.ready.append(.record(sequence))
             case .drainDeadline: cutOff(at: now)
+            case .look: nextLook = 0
             }
         }
     }

@@ -20,6 +20,9 @@ public struct Router {
         public var owner: UInt32?
         /// Groups of steps tell what changes by them, for a journal.
         public var isRecording = false
+        /// A subscription that needs longer than this for half of what its stream's memory holds, while that is nearly full,
+        /// falls behind: its stream goes on without it, and it reads from the disk. One that is faster is waited for.
+        public var patience: Duration = .seconds(1)
         public init() {}
     }
 
@@ -44,6 +47,8 @@ public struct Router {
     var runNumbers: [Run: UInt32] = [:]
 
     var timers = Timers()
+    /// When it is looked again whether a subscription is too slow for its stream; 0: no look is due.
+    var nextLook: UInt64 = 0
     var isShuttingDown = false
     /// What is not delivered yet stays for the next run.
     var isSuspending = false

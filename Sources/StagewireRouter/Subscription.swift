@@ -13,6 +13,11 @@ struct Subscription {
     let ordering: Ordering
 
     var progress: Progress
+    /// Set while it is too far behind for its stream's memory.
+    var backlog: Backlog?
+    /// `backlog != nil`, where looking at that would cost.
+    var hasBacklog = false
+    var pace = Pace()
     var lanes = KeyLanes()
     var parking: Parking
     var dead: DeadLetters

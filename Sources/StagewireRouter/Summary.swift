@@ -90,6 +90,7 @@ extension Router {
         var summary = PipelineSummary()
         for stage in stages.indices { summary.stages.append(line(stage)) }
         for stream in streams { summary.bytes += stream.log.bytes }
+        for subscription in subscriptions { summary.bytes += subscription.backlog?.log.bytes ?? 0 }
         for subscription in subscriptions { summary.bytes += subscription.parking.bytes + subscription.dead.bytes }
         return summary
     }

@@ -9,6 +9,8 @@ enum Timer: Equatable {
     /// A key or a record of this subscription may go again.
     case retry(subscription: Int, Waiting)
     case drainDeadline
+    /// Whether a subscription is too slow: that is for the pump to see.
+    case look
 }
 
 /// Deadlines in order. A timer is not moved or taken back: when it fires, its owner looks whether it is still

@@ -40,6 +40,7 @@ import Testing
             case .inFlight: #expect(line.bytes > limits.unsettledBytes)
             case .receiving: #expect(line.bytes >= Limits.defaultFrame)
             case .unwritten: #expect(line.bytes >= Limits.unwritten + limits.maxRecord)
+            case .backlog: #expect(line.bytes > limits.unsettledBytes)
             case .journal: #expect(line.bytes >= 3 * limits.windowBytes)
             case .partitions: #expect(line.bytes >= Limits.partitions * Limits.checkpoint)
             case .handshakes: #expect(line.bytes == Limits.unauthenticated * Limits.handshakeFrame)

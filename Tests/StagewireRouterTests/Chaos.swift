@@ -46,6 +46,9 @@ final class Chaos {
         var holds = false
         /// The audit reads what the transform emits, too: a stage with two inputs.
         var auditReadsBoth = false
+        /// The audit seldom settles anything, so that its streams go on without it.
+        var auditIsSlow = false
+        var backlogBytes = 1 << 30
     }
 
     static let source = 0
@@ -91,6 +94,7 @@ final class Chaos {
         pipeline.limits.unsettledRecords = 12
         pipeline.limits.unsettledBytes = 4096
         pipeline.limits.deadLetterRecords = options.deadLetters
+        pipeline.limits.backlogBytes = options.backlogBytes
         return pipeline
     }
 
@@ -284,6 +288,9 @@ final class Chaos {
 
     private func work(_ worker: RigWorker, isCalm: Bool) {
         topUp(worker)
+        if options.auditIsSlow, !isCalm, worker.stage == Self.audit, Int.random(in: 0..<10, using: &random) > 0 {
+            return
+        }
         guard worker.closed == nil, worker.stage != Self.source, !worker.held.isEmpty else { return }
         var outcomes: [TestOutcome] = []
         var planned: [TestEmission] = []

@@ -115,4 +115,31 @@ import Testing
             $0.auditOverflow = seed % 2 == 0 ? .dropOldest : .dropNewest
         }
     }
+
+    /// Streams longer than their memory: the slow stage reads from the disk, with or without a bound on that.
+    @Test(arguments: seeds) func slowStagesFallBehind(seed: UInt64) {
+        expectNoFault(seed: seed) {
+            $0.crashPermille = seed % 3 == 0 ? 1 : 10
+            $0.auditIsSlow = true
+            $0.auditReadsBoth = seed % 2 == 0
+            $0.auditOrdering = [.key, .none, .total][Int(seed % 3)]
+            $0.backlogBytes = [1 << 30, 6000, 40_000][Int(seed / 3 % 3)]
+            $0.retryPercent = 10
+            $0.rejectPercent = seed % 5 == 0 ? 10 : 1
+        }
+    }
+
+    /// The runs above would prove nothing if nobody ever fell behind.
+    @Test func slowStagesDoReadFromTheDisk() {
+        var readings = 0
+        for seed in UInt64(1)...10 {
+            var options = Chaos.Options()
+            options.crashPermille = 1
+            options.auditIsSlow = true
+            let chaos = Chaos(seed: seed, options)
+            #expect(chaos.run().isEmpty)
+            readings += chaos.rig.journal?.readings ?? 0
+        }
+        #expect(readings > 100)
+    }
 }

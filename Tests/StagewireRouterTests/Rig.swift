@@ -95,6 +95,7 @@ final class Rig {
         self.journal = journal
         var options = options
         options.isRecording = journal != nil
+        options.patience = .milliseconds(30)
         router = Router(pipeline, options: options)
     }
 
@@ -226,6 +227,7 @@ final class Rig {
             case .workerLost(let stage, let instance, let shrinking):
                 lost.append((stage, instance, shrinking))
                 note("host: lost \(instance)\(shrinking ? " (suspects shrink)" : "")")
+            case .read(let subscription, let sequence, _): journal?.ask(subscription, from: sequence)
             case .stageEnded(let stage):
                 ended.append(stage)
                 note("stage \(pipeline.stages[stage].name) has ended")

@@ -55,6 +55,32 @@ final class RigJournal {
             router.commit(group.ticket)
         }
         if Int.random(in: 0..<40, using: &random) == 0 { takeSnapshot() }
+        answer(&router)
+    }
+
+    // MARK: Reading back
+
+    private var asked: [(subscription: Int, from: UInt64)] = []
+    /// How often something was read back.
+    private(set) var readings = 0
+
+    func ask(_ subscription: Int, from sequence: UInt64) { asked.append((subscription, sequence)) }
+
+    private func answer(_ router: inout Router) {
+        while let question = asked.first, isCalm || Bool.random(using: &random) {
+            asked.removeFirst()
+            do {
+                let plan = ledger.plan(
+                    subscription: question.subscription, from: question.from,
+                    bytes: Int.random(in: 1...4000, using: &random))
+                let records = try plan.read(snapshot: strays()) { self.entries[$0.sequence]! }
+                precondition(!records.isEmpty, "what is needed is there")
+                router.take(records, subscription: question.subscription)
+                readings += 1
+            } catch {
+                preconditionFailure("what was written can be read: \(error)")
+            }
+        }
     }
 
     /// The broker dies. Groups under way are on the disk up to some point.
@@ -64,9 +90,11 @@ final class RigJournal {
             durableTicket = firstTicket + group.ticket.number
         }
         pending = []
+        asked = []
         firstTicket = durableTicket
         var options = Router.Options()
         options.isRecording = true
+        options.patience = .milliseconds(30)
         let (ledger, strays) = read()
         precondition(describe(ledger) == describe(self.ledger), "what is read back is what was folded")
         self.ledger = ledger

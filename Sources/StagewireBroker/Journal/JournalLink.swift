@@ -9,6 +9,8 @@ import StagewireRouter
 protocol JournalLinkObserver: AnyObject {
     /// Groups are durable.
     func durable(_ tickets: [CommitTicket])
+    /// Records that were asked for.
+    func read(_ subscription: Int, _ records: [StoredRecord])
     func noticed(_ notice: Notice)
     /// Nothing is confirmed any more.
     func journalLost(_ reason: String)
@@ -28,7 +30,8 @@ final class JournalLink {
 
     let store: JournalStore
     private let loop: any EventLoop
-    private let pool = NIOThreadPool(numberOfThreads: 2)
+    /// One for the journal, the others read and make snapshots.
+    private let pool = NIOThreadPool(numberOfThreads: 3)
     /// What is confirmed before it is durable.
     private let isRelaxed: Bool
     weak var observer: (any JournalLinkObserver)?
@@ -163,6 +166,29 @@ final class JournalLink {
         if closing != nil { end() }
     }
 
+    // MARK: Reading back
+
+    /// Reads records of a subscription's stream and gives them to the observer.
+    func read(_ subscription: Int, from sequence: UInt64, bytes: Int) {
+        guard !isLost else { return }
+        let link = NIOLoopBound(self, eventLoop: loop)
+        let (store, loop) = (store, loop)
+        pool.submit { state in
+            guard state == .active else { return }
+            let result = Result { try store.read(subscription, from: sequence, bytes: bytes) }
+            loop.execute {
+                switch result {
+                case .success(let records): link.value.observer?.read(subscription, records)
+                case .failure(let error): link.value.lose("What waits on the disk cannot be read: \(Self.text(error))")
+                }
+            }
+        }
+    }
+
+    private static func text(_ error: any Error) -> String {
+        (error as? JournalError)?.message ?? (error as? DiskError)?.message ?? "\(error)"
+    }
+
     // MARK: Snapshots
 
     private func snapshot() {
@@ -183,8 +209,8 @@ final class JournalLink {
         case .success: break
         case .failure(JournalError.poisoned(let error)): lose(JournalError.poisoned(error).message)
         case .failure(let error):
-            let text = (error as? JournalError)?.message ?? (error as? DiskError)?.message ?? "\(error)"
-            observer?.noticed(Notice(.warning, "no snapshot could be made, so old segments stay: \(text)"))
+            observer?.noticed(
+                Notice(.warning, "no snapshot could be made, so old segments stay: \(Self.text(error))"))
         }
         if closing != nil, !isBusy { finish() }
     }

@@ -127,6 +127,30 @@ final class JournalStore: Sendable {
         noteFacts()
     }
 
+    // MARK: Reading back
+
+    /// Records of a subscription's stream from a sequence on, about so many bytes, at least one. Blocks.
+    func read(_ subscription: Int, from sequence: UInt64, bytes: Int) throws -> [StoredRecord] {
+        do { return try readOnce(subscription, from: sequence, bytes: bytes) } catch {
+            // A snapshot may have moved them meanwhile.
+            return try readOnce(subscription, from: sequence, bytes: bytes)
+        }
+    }
+
+    private func readOnce(_ subscription: Int, from sequence: UInt64, bytes: Int) throws -> [StoredRecord] {
+        let plan = state.withLock { $0.ledger.plan(subscription: subscription, from: sequence, bytes: bytes) }
+        var strays: [UInt8] = []
+        if plan.needsSnapshot, let content = try SnapshotFile.read(of: identity, on: disk) {
+            strays = try Snapshot(content.span.bytes).records
+        }
+        var fetcher = EntryFetcher(disk)
+        let records = try plan.read(snapshot: strays) { try fetcher.fetch($0) }
+        guard !records.isEmpty else {
+            throw LedgerFlaw(what: "record \(sequence) is needed and is not there", offset: 0)
+        }
+        return records
+    }
+
     // MARK: Status
 
     var status: Facts { facts.withLock { $0 } }

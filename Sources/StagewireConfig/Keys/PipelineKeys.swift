@@ -85,6 +85,9 @@ enum LimitKeys {
     static let journalBytes = Key(
         "journal_bytes", SizeForm(ConfigurationLimits.journal), standard: standard.journalBytes,
         "of the journal on the disk; when that is reached, sources wait")
+    static let backlogBytes = Key(
+        "backlog_bytes", SizeForm(ConfigurationLimits.backlog), standard: standard.backlogBytes,
+        "of a stream that may wait on the disk for one slow stage, beyond the window; 0B: none")
     static let handshake = Key(
         "handshake", timeout, standard: standard.handshake, "for a worker to introduce itself")
     static let heartbeat = Key(
@@ -95,6 +98,6 @@ enum LimitKeys {
 
     static let all: [any KeyRow] = [
         maxRecord, maxStepBytes, maxStepRecords, windowBytes, windowRecords, unsettledBytes, unsettledRecords,
-        deadLetterBytes, deadLetterRecords, journalBytes, handshake, heartbeat, idle, drain,
+        deadLetterBytes, deadLetterRecords, journalBytes, backlogBytes, handshake, heartbeat, idle, drain,
     ]
 }
