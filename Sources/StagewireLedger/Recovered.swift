@@ -173,12 +173,15 @@ private struct StreamReading {
     }
 
     mutating func run(strays: [UInt8], fetch: (EntryPlace) throws -> [UInt8]) throws {
-        for extent in (source.pinned + source.extents).reversed() where needed.overlaps(extent.first..<extent.end) {
+        for extent in source.extents.all.reversed() where needed.overlaps(extent.first..<extent.end) {
             let payload = try fetch(extent.place)
-            for record in try WireRecords.split(payload, extent).reversed() { take(record) }
+            for record in try WireRecords.split(payload, extent).reversed() { try take(record) }
         }
         for (sequence, range) in source.strays.sorted(by: { $0.key > $1.key }) {
-            take(StoredRecord(sequence: sequence, bytes: strays[range]))
+            guard range.upperBound <= strays.count else {
+                throw LedgerFlaw.about("record \(sequence) of \(source.name) is not in the snapshot")
+            }
+            try take(StoredRecord(sequence: sequence, bytes: strays[range]))
         }
         stream.records.reverse()
         older.reverse()
@@ -194,9 +197,12 @@ private struct StreamReading {
         }
     }
 
-    private mutating func take(_ record: StoredRecord) {
-        if wanted.contains(record.sequence) { homes[record.sequence] = RecordBlock(wire: record.bytes.span.bytes) }
-        guard straight.contains(record.sequence) else { return }
+    private mutating func take(_ record: StoredRecord) throws(LedgerFlaw) {
+        let (isHome, isStraight) = (wanted.contains(record.sequence), straight.contains(record.sequence))
+        guard isHome || isStraight else { return }
+        try record.check()
+        if isHome { homes[record.sequence] = RecordBlock(wire: record.bytes.span.bytes) }
+        guard isStraight else { return }
         let isBeyond =
             bytes + record.bytes.count > byteLimit || stream.end - record.sequence > UInt64(recordLimit)
         isFull = isFull || isBeyond
