@@ -312,7 +312,7 @@ fmt: ## Format the Swift sources
 lint: ## Check the format of the Swift sources
 	@$(SWIFT) format lint --strict --recursive --parallel Package.swift Sources Tests sdk-stubs/swift/Sources
 	@# The core reads no clock, file or socket: it cannot, without one of these.
-	@! grep -nE '^ *import (Foundation|Glibc|Dispatch|NIO|Darwin|Synchronization)' -r Sources/StagewireModel Sources/StagewireRecord Sources/StagewireRouter
+	@! grep -nE '^ *import (Foundation|Glibc|Dispatch|NIO|Darwin|Synchronization)' -r Sources/StagewireModel Sources/StagewireRecord Sources/StagewireLedger Sources/StagewireRouter
 	@! grep -nE '^ *import ' -r Sources/StagewireJournal | grep -vE 'FileDisk.swift:[0-9]+:import Glibc$$'
 	@! grep -nE '(async|await|ContinuousClock|SystemRandomNumberGenerator|Task)[ (.{]' -r Sources/StagewireRouter --include=*.swift | grep -v '///'
 

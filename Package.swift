@@ -104,6 +104,13 @@ let package = Package(
             name: "StagewireWireTests",
             dependencies: ["StagewireWire", "StagewireModel", "CEnvelope", "StagewireTestSupport"],
             swiftSettings: settings),
+        // What a router goes on with, hence the router.
+        .testTarget(
+            name: "StagewireLedgerTests",
+            dependencies: [
+                "StagewireLedger", "StagewireRouter", "StagewireRecord", "StagewireModel", "StagewireTestSupport",
+            ],
+            swiftSettings: settings),
         .testTarget(
             name: "StagewireRouterTests",
             dependencies: [

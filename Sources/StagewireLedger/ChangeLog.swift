@@ -89,10 +89,7 @@ public struct ChangeLog: Sendable {
     public mutating func tried(_ subscription: Int, _ sequence: UInt64, _ trial: Trial) {
         begin(ChangeTag.trial, subscription)
         bytes.put(sequence)
-        bytes.put(UInt64(trial.attempt))
-        bytes.put(UInt64(trial.crashes))
-        bytes.put(trial.age)
-        bytes.put(trial.delay)
+        bytes.put(trial)
     }
 
     /// A record became a dead letter.
@@ -178,14 +175,16 @@ extension [UInt8] {
 extension PayloadCursor {
     mutating func verdict(_ bytes: RawSpan) throws(LedgerFlaw) -> Verdict {
         Verdict(
-            number: try number(bytes), attempts: try number32(bytes), reason: try number32(bytes),
-            time: try number(bytes),
+            number: try number(bytes, upTo: LedgerLimit.count), attempts: try number32(bytes),
+            reason: try number32(bytes), time: try number(bytes),
             error: DeliveryError(
-                code: try number32(bytes), message: try text(bytes), indefinite: try number(bytes) != 0))
+                code: try number32(bytes), message: try text(bytes), indefinite: try flag(bytes)))
     }
 
     mutating func position(_ bytes: RawSpan) throws(LedgerFlaw) -> SourcePosition {
-        SourcePosition(epoch: try number(bytes), lastEmitID: try number(bytes), checkpoint: try data(bytes))
+        SourcePosition(
+            epoch: try number(bytes, upTo: LedgerLimit.count), lastEmitID: try number(bytes, upTo: LedgerLimit.count),
+            checkpoint: try data(bytes))
     }
 
     mutating func run(_ bytes: RawSpan) throws(LedgerFlaw) -> Run {
@@ -195,8 +194,9 @@ extension PayloadCursor {
     }
 
     mutating func trial(_ bytes: RawSpan) throws(LedgerFlaw) -> Trial {
-        Trial(
-            attempt: try number32(bytes), crashes: try number32(bytes), age: try number(bytes),
-            delay: try number(bytes))
+        let attempts = UInt64(LedgerLimit.attempts)
+        return Trial(
+            attempt: UInt32(try number(bytes, upTo: attempts)), crashes: UInt32(try number(bytes, upTo: attempts)),
+            age: try number(bytes, upTo: LedgerLimit.time), delay: try number(bytes, upTo: LedgerLimit.time))
     }
 }

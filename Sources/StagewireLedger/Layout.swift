@@ -64,6 +64,14 @@ public struct Layout: Equatable, Sendable {
         for _ in 0..<(try cursor.count(payload)) { stages.append(try cursor.text(payload)) }
         for _ in 0..<(try cursor.count(payload)) { streams.append(try cursor.stream(payload)) }
         for _ in 0..<(try cursor.count(payload)) { subscriptions.append(try cursor.subscription(payload)) }
+        guard cursor.isAtEnd else { throw LedgerFlaw(what: "something follows the names", offset: cursor.offset) }
+        guard Set(stages).count == stages.count, Set(streams).count == streams.count,
+            Set(subscriptions).count == subscriptions.count
+        else { throw LedgerFlaw(what: "a name stands for two things", offset: 0) }
+        let known = Set(streams)
+        for subscription in subscriptions where !known.contains(subscription.stream) {
+            throw LedgerFlaw(what: "\(subscription) reads a stream that is not there", offset: 0)
+        }
     }
 }
 
@@ -86,6 +94,8 @@ extension PayloadCursor {
     }
 
     mutating func subscription(_ bytes: RawSpan) throws(LedgerFlaw) -> SubscriptionName {
-        SubscriptionName(stage: try text(bytes), stream: try stream(bytes), ordinal: try count(bytes))
+        SubscriptionName(
+            stage: try text(bytes), stream: try stream(bytes),
+            ordinal: Int(try number(bytes, upTo: LedgerLimit.ordinal)))
     }
 }

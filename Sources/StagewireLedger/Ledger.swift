@@ -1,4 +1,3 @@
-import DequeModule
 import StagewireModel
 
 /// The durable state of a pipeline, folded from the journal's entries: what every stream has, what every subscription
@@ -7,33 +6,15 @@ import StagewireModel
 /// It is what the router's state would be after a crash; so it is both what a start recovers and what a snapshot says.
 /// A value: a copy is a state of its own, at no cost before one of the two changes.
 public struct Ledger: Sendable {
-    /// Records that one entry appended to a stream.
-    struct Extent: Equatable, Sendable {
-        var first: UInt64
-        var count: Int
-        /// Where the records lie in the payload.
-        var bytes: Range<Int>
-        var place: EntryPlace
-
-        var end: UInt64 { first + UInt64(count) }
-    }
-
     struct Stream: Sendable {
         let name: StreamName
-        /// In order; without those at the front of which nobody needs anything on its straight way.
-        var extents: Deque<Extent> = []
-        /// In order, all before `extents`: dead letters and arrivals may be about records of theirs.
-        var pinned: [Extent] = []
-        /// At this many the pinned ones are looked through.
-        var pinnedLimit = Stream.fewPinned
+        var extents = ExtentTable()
         /// The sequence that the next record gets.
         var end: UInt64 = 0
         /// Indices into `subscriptions`.
         var subscribers: [Int] = []
         /// Records that were copied into the snapshot: where they lie there.
         var strays: [UInt64: Range<Int>] = [:]
-
-        static let fewPinned = 64
     }
 
     struct Letter: Equatable, Sendable {
@@ -55,6 +36,21 @@ public struct Ledger: Sendable {
         var arrivals: [UInt64: UInt64] = [:]
         /// How many ever came back.
         var arrivalCount: UInt64 = 0
+
+        /// Whether it still has to settle this record of its stream, which ends at `end`, or this arrival.
+        func isOpen(_ sequence: UInt64, before end: UInt64) -> Bool {
+            sequence < end ? !done.contains(sequence) : arrivals[sequence] != nil
+        }
+
+        /// What is settled was tried for the last time.
+        fileprivate mutating func forgetTrials(_ sequences: Range<UInt64>) {
+            guard !trials.isEmpty else { return }
+            guard sequences.count >= trials.count else {
+                for sequence in sequences { trials[sequence] = nil }
+                return
+            }
+            trials = trials.filter { !sequences.contains($0.key) }
+        }
 
         /// Whether anything of it is unsettled before `end`.
         func isIdle(at end: UInt64) -> Bool { done.low >= end && letters.isEmpty && arrivals.isEmpty }
@@ -112,7 +108,10 @@ public struct Ledger: Sendable {
                 places[name].map { known[$0] }
                     ?? Subscription(name: name, stream: stream, done: SequenceSet(below: streams[stream].end)))
         }
-        for stream in streams.indices { trim(stream) }
+        for stream in streams.indices {
+            streams[stream].extents.hold(only: homes(stream))
+            trim(stream)
+        }
     }
 
     private mutating func stream(_ name: StreamName) -> Int {
@@ -136,18 +135,20 @@ public struct Ledger: Sendable {
     }
 
     private mutating func append(_ append: Append, at place: EntryPlace) throws(LedgerFlaw) {
-        guard append.stream < layoutStreams.count else {
-            throw LedgerFlaw(what: "there is no stream \(append.stream)", offset: append.bytes.lowerBound)
-        }
+        guard append.stream < layoutStreams.count else { throw .about("there is no stream \(append.stream)") }
         let stream = layoutStreams[append.stream]
         guard append.first == streams[stream].end else {
-            throw LedgerFlaw(
-                what: "stream \(streams[stream].name) goes on with \(append.first) behind \(streams[stream].end)",
-                offset: append.bytes.lowerBound)
+            throw .about(
+                "stream \(streams[stream].name) goes on with \(append.first) behind \(streams[stream].end)")
         }
+        guard UInt64(append.count) <= LedgerLimit.sequence - append.first else {
+            throw .about("stream \(streams[stream].name) goes beyond \(LedgerLimit.sequence)")
+        }
+        streams[stream].end += UInt64(append.count)
+        // What nobody reads is needed by nobody, and no change will ever say so.
+        guard !streams[stream].subscribers.isEmpty else { return }
         streams[stream].extents.append(
             Extent(first: append.first, count: append.count, bytes: append.bytes, place: place))
-        streams[stream].end += UInt64(append.count)
     }
 
     /// Returns the stream of which less may be needed.
@@ -155,105 +156,113 @@ public struct Ledger: Sendable {
         switch change {
         case .done(let number, let sequences):
             let index = try subscription(number)
-            finish(sequences, index)
+            try finish(sequences, index)
             return subscriptions[index].stream
         case .tried(let number, let sequence, let trial):
-            subscriptions[try subscription(number)].trials[sequence] = trial
+            let index = try subscription(number)
+            try expectOpen(sequence, index)
+            subscriptions[index].trials[sequence] = trial
         case .buried(let number, let sequence, let verdict):
             return try bury(sequence, try subscription(number), verdict)
         case .discarded(let number, let letter):
             let index = try subscription(number)
-            subscriptions[index].letters[letter] = nil
+            let known = try take(letter, from: index)
+            streams[subscriptions[index].stream].extents.letGo(known.home)
             return subscriptions[index].stream
         case .asked(let number, let letter):
-            subscriptions[try subscription(number)].letters[letter]?.isAsked = true
-        case .revived(let number, let letter, let arrival):
             let index = try subscription(number)
-            guard let known = subscriptions[index].letters.removeValue(forKey: letter) else {
-                throw LedgerFlaw(what: "dead letter \(letter) comes back and was none", offset: 0)
-            }
-            subscriptions[index].arrivals[arrival] = known.home
-            subscriptions[index].arrivalCount += 1
+            guard subscriptions[index].letters[letter] != nil else { throw noLetter(letter, index) }
+            subscriptions[index].letters[letter]?.isAsked = true
+        case .revived(let number, let letter, let arrival):
+            try revive(letter, as: arrival, try subscription(number))
         case .moved(let stage, let partition, let position):
-            guard stage < layout.stages.count else { throw LedgerFlaw(what: "there is no stage \(stage)", offset: 0) }
+            guard stage < layout.stages.count else { throw .about("there is no stage \(stage)") }
             positions[PartitionName(stage: layout.stages[stage], partition: partition)] = position
-        case .began(let run): runs.append(run)
+        case .began(let run):
+            guard run.number == runs.count + 1 else {
+                throw .about("run \(run.number) begins, and there were \(runs.count) before")
+            }
+            runs.append(run)
         }
         return nil
     }
 
     private func subscription(_ number: Int) throws(LedgerFlaw) -> Int {
-        guard number < subscriptions.count else {
-            throw LedgerFlaw(what: "there is no subscription \(number)", offset: 0)
-        }
+        guard number < subscriptions.count else { throw .about("there is no subscription \(number)") }
         return number
     }
 
-    private mutating func finish(_ sequences: Range<UInt64>, _ index: Int) {
-        if subscriptions[index].arrivals[sequences.lowerBound] != nil {
-            // Consecutive arrivals may have become one range.
-            for sequence in sequences {
-                subscriptions[index].arrivals[sequence] = nil
-                subscriptions[index].trials[sequence] = nil
-            }
-            return
+    /// A subscription still has to settle this record or this arrival.
+    private func expectOpen(_ sequence: UInt64, _ index: Int) throws(LedgerFlaw) {
+        guard !subscriptions[index].isOpen(sequence, before: streams[subscriptions[index].stream].end) else { return }
+        throw .about("\(subscriptions[index].name) has no record \(sequence) to settle")
+    }
+
+    private mutating func finish(_ sequences: Range<UInt64>, _ index: Int) throws(LedgerFlaw) {
+        guard sequences.upperBound > streams[subscriptions[index].stream].end else {
+            subscriptions[index].done.insert(sequences)
+            return subscriptions[index].forgetTrials(sequences)
         }
-        subscriptions[index].done.insert(sequences)
-        if !subscriptions[index].trials.isEmpty {
-            if sequences.count < subscriptions[index].trials.count {
-                for sequence in sequences { subscriptions[index].trials[sequence] = nil }
-            } else {
-                subscriptions[index].trials = subscriptions[index].trials.filter { !sequences.contains($0.key) }
+        // Consecutive arrivals may have become one range. It ends at the first that is none.
+        for sequence in sequences {
+            guard let home = subscriptions[index].arrivals.removeValue(forKey: sequence) else {
+                throw .about("\(subscriptions[index].name) has no record \(sequence) to settle")
             }
+            subscriptions[index].trials[sequence] = nil
+            streams[subscriptions[index].stream].extents.letGo(home)
         }
     }
 
     private mutating func bury(_ sequence: UInt64, _ index: Int, _ verdict: Verdict) throws(LedgerFlaw) -> Int {
-        let stage = subscriptions[index].name.stage
-        lastLetters[stage] = max(lastLetters[stage, default: 0], verdict.number)
-        // A letter that had come back is the same record as before.
+        try expectOpen(sequence, index)
+        let (stage, stream) = (subscriptions[index].name.stage, subscriptions[index].stream)
+        let last = lastLetters[stage, default: 0]
+        guard verdict.number > last else {
+            throw .about("dead letter \(verdict.number) of \(stage) comes behind \(last)")
+        }
+        lastLetters[stage] = verdict.number
+        // A letter that had come back is the same record as before. It is held once more before it is let go.
         let home = subscriptions[index].arrivals[sequence] ?? sequence
-        finish(sequence..<sequence + 1, index)
+        streams[stream].extents.hold(home)
+        try finish(sequence..<sequence + 1, index)
         subscriptions[index].letters[verdict.number] = Letter(home: home, verdict: verdict)
-        return subscriptions[index].stream
+        return stream
+    }
+
+    /// The letter lets its record go, and the arrival takes hold of it: nothing changes for the extents.
+    private mutating func revive(_ letter: UInt64, as arrival: UInt64, _ index: Int) throws(LedgerFlaw) {
+        guard arrival >= LedgerLimit.firstArrival, arrival < .max, subscriptions[index].arrivals[arrival] == nil else {
+            throw .about("dead letter \(letter) comes back as \(arrival), which is no number for it")
+        }
+        subscriptions[index].arrivals[arrival] = try take(letter, from: index).home
+        subscriptions[index].arrivalCount += 1
+    }
+
+    private mutating func take(_ letter: UInt64, from index: Int) throws(LedgerFlaw) -> Letter {
+        guard let known = subscriptions[index].letters.removeValue(forKey: letter) else {
+            throw noLetter(letter, index)
+        }
+        return known
+    }
+
+    private func noLetter(_ letter: UInt64, _ index: Int) -> LedgerFlaw {
+        .about("\(subscriptions[index].name) has no dead letter \(letter)")
     }
 
     // MARK: What is needed
 
-    /// Forgets the extents at the front of which nobody needs anything.
-    private mutating func trim(_ stream: Int) {
-        let low = low(stream)
-        let hasHomes = streams[stream].subscribers.contains {
-            !subscriptions[$0].letters.isEmpty || !subscriptions[$0].arrivals.isEmpty
-        }
-        if !hasHomes, !streams[stream].pinned.isEmpty { streams[stream].pinned = [] }
-        while let extent = streams[stream].extents.first, extent.end <= low {
-            streams[stream].extents.removeFirst()
-            if hasHomes { streams[stream].pinned.append(extent) }
-        }
-        if streams[stream].pinned.count >= streams[stream].pinnedLimit { prune(stream) }
-    }
-
-    /// Forgets the pinned extents that no dead letter and no arrival is about.
-    mutating func prune(_ stream: Int) {
-        let homes = RangeIndex(homes(stream).map { $0..<$0 + 1 })
-        streams[stream].pinned.removeAll { !homes.overlaps($0.first..<$0.end) }
-        streams[stream].pinnedLimit = max(Stream.fewPinned, 2 * streams[stream].pinned.count)
-    }
+    private mutating func trim(_ stream: Int) { streams[stream].extents.trim(below: low(stream)) }
 
     /// Below it no subscription needs a record on its straight way.
     func low(_ stream: Int) -> UInt64 {
         streams[stream].subscribers.reduce(streams[stream].end) { min($0, subscriptions[$1].done.low) }
     }
 
-    /// Records that dead letters and arrivals are about, ascending.
+    /// Records that dead letters and arrivals are about, each as often as there are such, in no order.
     func homes(_ stream: Int) -> [UInt64] {
-        var homes: Set<UInt64> = []
-        for subscriber in streams[stream].subscribers {
-            for letter in subscriptions[subscriber].letters.values { homes.insert(letter.home) }
-            for home in subscriptions[subscriber].arrivals.values { homes.insert(home) }
+        streams[stream].subscribers.flatMap { subscriber in
+            subscriptions[subscriber].letters.values.map(\.home) + Array(subscriptions[subscriber].arrivals.values)
         }
-        return homes.sorted()
     }
 
     /// All records that anybody needs.
@@ -267,54 +276,6 @@ public struct Ledger: Sendable {
 
     /// The first entry that holds a record which somebody needs; `next` when there is none.
     public var firstNeeded: UInt64 {
-        streams.reduce(next) { first, stream in
-            min(first, stream.pinned.first?.place.sequence ?? .max, stream.extents.first?.place.sequence ?? .max)
-        }
-    }
-}
-
-/// Ranges of sequences to look things up in.
-struct RangeIndex {
-    /// Ascending and apart.
-    let ranges: [Range<UInt64>]
-
-    init(_ unsorted: [Range<UInt64>]) {
-        var merged: [Range<UInt64>] = []
-        for range in unsorted.sorted(by: { $0.lowerBound < $1.lowerBound }) where !range.isEmpty {
-            if let last = merged.last, range.lowerBound <= last.upperBound {
-                merged[merged.count - 1] = last.lowerBound..<max(last.upperBound, range.upperBound)
-            } else {
-                merged.append(range)
-            }
-        }
-        ranges = merged
-    }
-
-    func contains(_ sequence: UInt64) -> Bool { overlaps(sequence..<sequence + 1) }
-
-    func overlaps(_ range: Range<UInt64>) -> Bool {
-        let index = first(endingAbove: range.lowerBound)
-        return index < ranges.count && ranges[index].lowerBound < range.upperBound
-    }
-
-    /// How many sequences of `range` are in here.
-    func count(in range: Range<UInt64>) -> Int {
-        var index = first(endingAbove: range.lowerBound)
-        var count = 0
-        while index < ranges.count, ranges[index].lowerBound < range.upperBound {
-            count += ranges[index].clamped(to: range).count
-            index += 1
-        }
-        return count
-    }
-
-    private func first(endingAbove sequence: UInt64) -> Int {
-        var low = 0
-        var high = ranges.count
-        while low < high {
-            let middle = (low + high) / 2
-            if ranges[middle].upperBound > sequence { high = middle } else { low = middle + 1 }
-        }
-        return low
+        streams.reduce(next) { min($0, $1.extents.first?.place.sequence ?? .max) }
     }
 }

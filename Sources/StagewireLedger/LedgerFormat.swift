@@ -16,6 +16,23 @@ enum ChangeTag {
     static let revived: UInt64 = 6
     static let partition: UInt64 = 7
     static let run: UInt64 = 8
+    static let known: ClosedRange<UInt64> = 1...8
+}
+
+/// What no number of a ledger exceeds, so that sums never overflow, here and in the router.
+enum LedgerLimit {
+    /// The end of a stream: at a million records a second that takes 71 years.
+    static let sequence: UInt64 = 1 << 51 - 1
+    /// The sequences of arrivals begin here.
+    static let firstArrival: UInt64 = 1 << 63
+    /// Numbers of dead letters and arrivals, epochs, emit ids.
+    static let count: UInt64 = 1 << 62
+    /// How often one stage reads one stream.
+    static let ordinal: UInt64 = 1 << 16
+    /// Attempts and crashes.
+    static let attempts: UInt32 = 1 << 31
+    /// Milliseconds: 292 years.
+    static let time: UInt64 = 1 << 63 / 1_000_000
 }
 
 /// Where an entry is in the journal. The journal's own value says the same; this module does not know it.
@@ -43,6 +60,9 @@ public struct LedgerFlaw: Error, Equatable, Sendable, CustomStringConvertible {
         self.what = what
         self.offset = offset
     }
+
+    /// Whoever reads the payload adds where.
+    static func about(_ what: String) -> LedgerFlaw { LedgerFlaw(what: what, offset: 0) }
 
     public var description: String { "\(what) (at byte \(offset) of the payload)" }
 }

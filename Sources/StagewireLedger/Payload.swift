@@ -46,14 +46,26 @@ struct PayloadCursor {
         var value: UInt64 = 0
         var shift: UInt64 = 0
         let start = offset
-        while offset < end, shift < 64 {
+        while offset < end {
             let byte = bytes.unsafeLoad(fromByteOffset: offset, as: UInt8.self)
+            // The tenth byte has bit 63 alone.
+            guard shift < 63 || byte <= 1 else {
+                throw LedgerFlaw(what: "a number has more than 64 bits", offset: start)
+            }
             offset += 1
             value |= UInt64(byte & 0x7f) << shift
             if byte < 0x80 { return value }
             shift += 7
         }
         throw LedgerFlaw(what: "a number does not end", offset: start)
+    }
+
+    /// A number that counts something.
+    mutating func number(_ bytes: RawSpan, upTo limit: UInt64) throws(LedgerFlaw) -> UInt64 {
+        let start = offset
+        let value = try number(bytes)
+        guard value <= limit else { throw LedgerFlaw(what: "\(value) is too large a number", offset: start) }
+        return value
     }
 
     mutating func count(_ bytes: RawSpan) throws(LedgerFlaw) -> Int {
@@ -88,14 +100,10 @@ struct PayloadCursor {
 
     mutating func text(_ bytes: RawSpan) throws(LedgerFlaw) -> String {
         let range = try skip(count(bytes))
-        return bytes.extracting(range).withUnsafeBytes { String(decoding: $0, as: UTF8.self) }
+        let text = bytes.extracting(range).withUnsafeBytes { String(validating: $0, as: UTF8.self) }
+        guard let text else { throw LedgerFlaw(what: "a text is not UTF-8", offset: range.lowerBound) }
+        return text
     }
 
-    /// An index that has to be below `count`.
-    mutating func index(_ bytes: RawSpan, below count: Int, _ what: String) throws(LedgerFlaw) -> Int {
-        let start = offset
-        let index = try self.count(bytes)
-        guard index < count else { throw LedgerFlaw(what: "there is no \(what) \(index)", offset: start) }
-        return index
-    }
+    mutating func flag(_ bytes: RawSpan) throws(LedgerFlaw) -> Bool { try number(bytes, upTo: 1) == 1 }
 }

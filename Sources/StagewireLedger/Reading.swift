@@ -23,6 +23,7 @@ public struct RecordPlan: Sendable {
             let payload = try fetch(extent.place)
             records += try WireRecords.split(payload, extent).filter { $0.sequence >= first }
         }
+        for record in records { try record.check() }
         return records
     }
 }
@@ -38,11 +39,7 @@ extension Ledger {
             plan.strays.append((stray, range))
             size += range.count
         }
-        for extent in stream.pinned + stream.extents where extent.end > sequence {
-            guard size < bytes else { break }
-            plan.extents.append(extent)
-            size += extent.bytes.count
-        }
+        if size < bytes { plan.extents = stream.extents.from(sequence, bytes: bytes - size) }
         return plan
     }
 }

@@ -155,7 +155,7 @@ extension Ledger {
     private func bytes(_ stream: Int?, from: UInt64, to end: UInt64) -> Int {
         guard let stream, from < end else { return 0 }
         var bytes = 0
-        for extent in streams[stream].extents where extent.first < end && extent.end > from {
+        for extent in streams[stream].extents.from(from, bytes: .max) where extent.first < end {
             bytes += extent.bytes.count
         }
         return bytes
@@ -206,12 +206,15 @@ private struct StreamReading {
     }
 
     mutating func run(strays: [UInt8], fetch: (EntryPlace) throws -> [UInt8]) throws {
-        for extent in (source.pinned + source.extents).reversed() where isWanted(extent) {
+        for extent in source.extents.all.reversed() where isWanted(extent) {
             let payload = try fetch(extent.place)
-            for record in try WireRecords.split(payload, extent).reversed() { take(record) }
+            for record in try WireRecords.split(payload, extent).reversed() { try take(record) }
         }
         for (sequence, range) in source.strays.sorted(by: { $0.key > $1.key }) {
-            take(StoredRecord(sequence: sequence, bytes: strays[range]))
+            guard range.upperBound <= strays.count else {
+                throw LedgerFlaw.about("record \(sequence) of \(source.name) is not in the snapshot")
+            }
+            try take(StoredRecord(sequence: sequence, bytes: strays[range]))
         }
         stream.records.reverse()
         older.reverse()
@@ -233,9 +236,12 @@ private struct StreamReading {
         return begun.overlaps(range) || wanted.contains { range.contains($0) }
     }
 
-    private mutating func take(_ record: StoredRecord) {
-        if wanted.contains(record.sequence) { homes[record.sequence] = RecordBlock(wire: record.bytes.span.bytes) }
-        guard straight.contains(record.sequence) else { return }
+    private mutating func take(_ record: StoredRecord) throws(LedgerFlaw) {
+        let (isHome, isStraight) = (wanted.contains(record.sequence), straight.contains(record.sequence))
+        guard isHome || isStraight else { return }
+        try record.check()
+        if isHome { homes[record.sequence] = RecordBlock(wire: record.bytes.span.bytes) }
+        guard isStraight else { return }
         let isBeyond =
             bytes + record.bytes.count > byteLimit || stream.end - record.sequence > UInt64(recordLimit)
         isFull = isFull || isBeyond

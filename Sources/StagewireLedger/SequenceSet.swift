@@ -1,9 +1,12 @@
+import DequeModule
+
 /// Sequences that are done with: all below `low`, and ranges above it.
 ///
-/// Invariant: the ranges ascend, do not touch each other, and begin above `low`.
+/// Invariant: the ranges ascend, are not empty, do not touch each other, and begin above `low`.
 public struct SequenceSet: Equatable, Sendable {
     public private(set) var low: UInt64
-    public private(set) var ranges: [Range<UInt64>] = []
+    /// A deque: records are done with near either end of what is under way, and neither end may cost the whole length.
+    public private(set) var ranges: Deque<Range<UInt64>> = []
 
     public init(below low: UInt64) { self.low = low }
 
@@ -23,7 +26,7 @@ public struct SequenceSet: Equatable, Sendable {
             return absorb()
         }
         // Most often it comes behind, or extends, the last one.
-        if let last = ranges.last, range.lowerBound > last.upperBound { return ranges.append(range) }
+        guard let last = ranges.last, range.lowerBound <= last.upperBound else { return ranges.append(range) }
         let first = firstRange(endingAt: range.lowerBound)
         var merged = range
         var past = first
@@ -32,14 +35,25 @@ public struct SequenceSet: Equatable, Sendable {
                 min(merged.lowerBound, ranges[past].lowerBound)..<max(merged.upperBound, ranges[past].upperBound)
             past += 1
         }
-        ranges.replaceSubrange(first..<past, with: CollectionOfOne(merged))
+        guard past == first + 1 else {
+            return ranges.replaceSubrange(first..<past, with: CollectionOfOne(merged))
+        }
+        ranges[first] = merged
+    }
+
+    /// Adds a range behind all others. False, and nothing is changed, if it is not behind them, touches them, or is empty.
+    mutating func append(_ range: Range<UInt64>) -> Bool {
+        guard range.lowerBound > end, !range.isEmpty else { return false }
+        ranges.append(range)
+        return true
     }
 
     /// What is not done with below `end`, in order.
     public func gaps(below end: UInt64) -> [Range<UInt64>] {
         var gaps: [Range<UInt64>] = []
         var from = low
-        for range in ranges where from < end {
+        for range in ranges {
+            guard from < end else { break }
             let until = min(range.lowerBound, end)
             if from < until { gaps.append(from..<until) }
             from = range.upperBound
@@ -49,12 +63,10 @@ public struct SequenceSet: Equatable, Sendable {
     }
 
     private mutating func absorb() {
-        var count = 0
-        while count < ranges.count, ranges[count].lowerBound <= low {
-            low = max(low, ranges[count].upperBound)
-            count += 1
+        while let first = ranges.first, first.lowerBound <= low {
+            low = max(low, first.upperBound)
+            ranges.removeFirst()
         }
-        if count > 0 { ranges.removeFirst(count) }
     }
 
     private func firstRange(endingAbove sequence: UInt64) -> Int { firstRange { $0.upperBound > sequence } }

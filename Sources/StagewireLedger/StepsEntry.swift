@@ -41,34 +41,53 @@ public enum StepsEntry {
         return bytes
     }
 
-    /// Reads a payload; records are stepped over.
+    /// Reads a payload; records are stepped over. What the closures throw gets its offset here.
     public static func read(
         _ payload: RawSpan, append: (Append) throws(LedgerFlaw) -> Void, change: (Change) throws(LedgerFlaw) -> Void
     ) throws(LedgerFlaw) {
         var cursor = PayloadCursor(payload)
         for _ in 0..<(try cursor.count(payload)) {
-            let stream = try cursor.count(payload)
-            let first = try cursor.number(payload)
-            let count = try cursor.count(payload)
-            let size = try cursor.count(payload)
-            try append(Append(stream: stream, first: first, count: count, bytes: try cursor.skip(size)))
+            let start = cursor.offset
+            let next = try cursor.append(payload)
+            try at(start) { () throws(LedgerFlaw) in try append(next) }
         }
-        while !cursor.isAtEnd { try change(try cursor.change(payload)) }
+        while !cursor.isAtEnd {
+            let start = cursor.offset
+            let next = try cursor.change(payload)
+            try at(start) { () throws(LedgerFlaw) in try change(next) }
+        }
+    }
+
+    private static func at(_ offset: Int, _ body: () throws(LedgerFlaw) -> Void) throws(LedgerFlaw) {
+        do throws(LedgerFlaw) { try body() } catch { throw LedgerFlaw(what: error.what, offset: offset) }
     }
 }
 
 extension PayloadCursor {
+    fileprivate mutating func append(_ bytes: RawSpan) throws(LedgerFlaw) -> Append {
+        let start = offset
+        let append = Append(
+            stream: try count(bytes), first: try number(bytes), count: try count(bytes),
+            bytes: try skip(count(bytes)))
+        guard append.count >= 1, append.count <= append.bytes.count / WireRecords.shortest else {
+            throw LedgerFlaw(what: "\(append.count) records in \(append.bytes.count) bytes", offset: start)
+        }
+        return append
+    }
+
     fileprivate mutating func change(_ bytes: RawSpan) throws(LedgerFlaw) -> Change {
         let start = offset
         let tag = try number(bytes)
         if tag == ChangeTag.run { return .began(try run(bytes)) }
+        guard ChangeTag.known.contains(tag) else {
+            throw LedgerFlaw(what: "a change of kind \(tag), which this version does not know", offset: start)
+        }
         let index = try count(bytes)
         switch tag {
         case ChangeTag.done:
             let first = try number(bytes)
-            let count = UInt64(try count(bytes))
-            let (end, overflow) = first.addingReportingOverflow(count)
-            guard !overflow else { throw LedgerFlaw(what: "a range is too large", offset: start) }
+            let (end, overflow) = first.addingReportingOverflow(try number(bytes))
+            guard !overflow, end > first else { throw LedgerFlaw(what: "a range that is none", offset: start) }
             return .done(subscription: index, sequences: first..<end)
         case ChangeTag.trial:
             return .tried(subscription: index, sequence: try number(bytes), try trial(bytes))
@@ -78,9 +97,9 @@ extension PayloadCursor {
         case ChangeTag.asked: return .asked(subscription: index, number: try number(bytes))
         case ChangeTag.revived:
             return .revived(subscription: index, number: try number(bytes), arrival: try number(bytes))
-        case ChangeTag.partition:
+        case _:
+            precondition(tag == ChangeTag.partition, "every known tag is read")
             return .moved(stage: index, partition: try text(bytes), try position(bytes))
-        case _: throw LedgerFlaw(what: "a change of kind \(tag), which this version does not know", offset: start)
         }
     }
 }
