@@ -51,7 +51,11 @@ extension Router {
             sessions[slot].pinged = true
             effects.append(.send(session.connection, .ping(nonce: now.uptime)))
         }
-        let next = silence < heartbeat ? session.lastReceived + heartbeat : session.lastReceived + idle
+        // Behind a Ping every heartbeat, not only when `idle` is over: an answer that comes meanwhile begins the next one,
+        // and whoever is pinged has the whole of `idle` less one heartbeat to answer.
+        let next =
+            sessions[slot].pinged
+            ? min(session.lastReceived + idle, now.uptime + heartbeat) : session.lastReceived + heartbeat
         timers.arm(.liveness(session.connection), at: max(next, now.uptime + heartbeat / 4 + 1))
     }
 

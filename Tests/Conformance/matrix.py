@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs the conformance suite against every SDK and against the broker, and writes docs/CONFORMANCE.md.
 
-    matrix.py STAGEWIRE [--write] [--profiles core,source] [--only go,rust] [--jobs N]
+    matrix.py STAGEWIRE [--write] [--profiles core,source] [--only go,rust] [--jobs N] [--time-scale F]
 
 Each implementation says in its conformance.yaml which profiles it has. Exit code 1 when a case fails that is not listed as
 failing there. The workers have to be built (`make conformance-workers`).
@@ -22,12 +22,13 @@ PAGE = ROOT / "docs" / "CONFORMANCE.md"
 BEGIN, END = "<!-- matrix:begin -->", "<!-- matrix:end -->"
 
 
-def report(stagewire: str, *arguments: str) -> dict:
+def report(stagewire: str, options: argparse.Namespace, *arguments: str) -> dict:
     """The suite's JSON report; what it says of failures goes to standard error as it comes."""
     environment = {**os.environ, "PATH": f"{ROOT / 'build/venv/bin'}:{os.environ['PATH']}"}
     environment["STAGEWIRE_CONFORMANCE"] = str(ROOT / "conformance")
+    pace = ["--jobs", str(options.jobs), "--time-scale", str(options.time_scale)]
     run = subprocess.run(
-        [stagewire, "conformance", "run", "--json", *arguments], env=environment, stdout=subprocess.PIPE, text=True)
+        [stagewire, "conformance", "run", "--json", *pace, *arguments], env=environment, stdout=subprocess.PIPE, text=True)
     try:
         return json.loads(run.stdout)["result"]
     except (json.JSONDecodeError, KeyError):
@@ -98,7 +99,9 @@ def main() -> None:
     parser.add_argument("--write", action="store_true")
     parser.add_argument("--profiles", default=",".join(PROFILES))
     parser.add_argument("--only", default="")
-    parser.add_argument("--jobs", default=str(2 * (os.cpu_count() or 1)))
+    parser.add_argument("--jobs", type=int, default=2 * (os.cpu_count() or 1))
+    # Patience costs nothing where all pass, and the machine may have other things to do.
+    parser.add_argument("--time-scale", type=float, default=3)
     options = parser.parse_args()
     wanted = options.profiles.split(",")
     only = [name for name in options.only.split(",") if name]
@@ -106,14 +109,13 @@ def main() -> None:
     passed = failed = 0
     for name, path in manifests(only).items():
         mine = [profile for profile in profiles_of(path) if profile in wanted]
-        result = report(
-            options.stagewire, "--manifest", str(path), "--profile", ",".join(mine), "--jobs", options.jobs)
+        result = report(options.stagewire, options, "--manifest", str(path), "--profile", ",".join(mine))
         rows[NAMES.get(name, name)] = {profile: tally(result["cases"], profile) for profile in PROFILES}
         failed += show_failures(name, result["cases"])
         passed += result["passed"]
         print(f"{NAMES.get(name, name)}: {result['passed']} passed, {result['failed']} failed, {result['skipped']} skipped", flush=True)
     if not only:
-        result = report(options.stagewire, "--broker", "--jobs", options.jobs)
+        result = report(options.stagewire, options, "--broker")
         rows["the broker"] = {profile: tally(result["cases"], profile) for profile in PROFILES}
         failed += show_failures("broker", result["cases"])
         passed += result["passed"]

@@ -5,6 +5,9 @@ case that claims the rule which it breaks, and the same case has to pass with th
 
 Prints a line for each mutant that is not noticed so, and the score; exits 1 when there is one without a reason in
 mutants.yaml, or with a reason that is not needed any more.
+
+Many run at once, so a busy machine may keep a case from noticing, or make it fail with the right implementation. Whatever
+did not go as it should is tried once more, alone and with more patience, and only that counts; a line says so.
 """
 
 import argparse
@@ -20,13 +23,27 @@ import yaml
 
 HERE = Path(__file__).resolve().parent
 BY_RULE, BY_ANOTHER, NOT = "by its rule", "by another case", "not caught"
+# Patience of the suite, as factors of its own (`--time-scale`). Among others: what notices by waiting in vain is to do so soon,
+# and what is slow gets a second chance. Right implementations pass as soon as they can, whatever the patience.
+AMONG_OTHERS, ALONE = 1, 5
+# A fault of the suite or of the machine makes nearly all fail; one after the other they would take hours.
+MOST_AGAIN = 60
 
 
 class Mutant:
     def __init__(self, role, rule, name, what):
         self.role, self.rule, self.name = role, rule, name
         self.profile, self.what = next(iter(what.items())) if isinstance(what, dict) else ("core", what)
+        self.forget()
+
+    def forget(self):
+        """Whatever a run has shown."""
         self.how, self.case, self.message, self.report, self.seconds = NOT, None, "", None, 0.0
+
+    @property
+    def line(self):
+        case = f"{self.case}: {self.message}" if self.case else self.message
+        return f"{self.role:6} {self.rule:5} {self.name:42} {self.how:15} {self.seconds:5.1f} s  {case[:150]}"
 
 
 def mutants(content, only):
@@ -34,6 +51,10 @@ def mutants(content, only):
         Mutant(role, rule, name, what)
         for role in ("broker", "worker") for rule, names in content[role].items() for name, what in names.items()]
     return [m for m in found if not only or any(text in (m.name, m.rule, m.role) for text in only)]
+
+
+class NoResult(Exception):
+    """The suite itself has failed."""
 
 
 class Suite:
@@ -45,29 +66,37 @@ class Suite:
         for item in listed["result"]:
             self.rules[item["role"], item["name"]] = item["rules"]
 
-    def command(self, role, *options):
-        words = [self.program, "conformance", "run", "--json", *options]
+    def command(self, role, patience, *options):
+        words = [self.program, "conformance", "run", "--json", "--time-scale", str(patience), *options]
         if role == "worker":
             return [*words, "--manifest", str(HERE / "worker.yaml")]
         return [*words, "--broker", "--control", "--", sys.executable, str(HERE / "broker.py"), "{socket}", "{pipeline}", self.program]
 
-    def run(self, role, mutant, *options):
-        """Results of the cases that were run, [] when none is left by the options."""
+    def run(self, role, mutant, patience, *options):
+        """Results of the cases that were run, [] when none is left by the options. Raises NoResult."""
         # The worker is started by its name: the same Python as here.
         environment = dict(os.environ, MUTANT=mutant, PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
-        done = subprocess.run(self.command(role, *options), capture_output=True, env=environment)
+        done = subprocess.run(self.command(role, patience, *options), capture_output=True, env=environment)
         try:
             return json.loads(done.stdout)["result"]["cases"]
         except (ValueError, KeyError, TypeError):
             if done.returncode == 2 and b"no case is left" in done.stderr + done.stdout:
                 return []
-            sys.exit(f"{role} {mutant}: the suite has no result: {done.stderr.decode()[-2000:]}")
+            raise NoResult(f"the suite has no result ({done.returncode}): {done.stderr.decode(errors='replace')[-2000:]}")
 
-    def notice(self, mutant):
+    def notice(self, mutant, patience):
         """Runs cases until one notices, those that claim the rule first."""
+        mutant.forget()
         begin = time.monotonic()
+        try:
+            self.look(mutant, patience)
+        except NoResult as failure:
+            mutant.message = str(failure)
+        mutant.seconds = time.monotonic() - begin
+
+    def look(self, mutant, patience):
         for filters in (["--filter", mutant.rule], []):
-            for case in self.run(mutant.role, mutant.name, "--fail-fast", *filters):
+            for case in self.run(mutant.role, mutant.name, patience, "--fail-fast", *filters):
                 if case["verdict"] not in ("FAIL", "CRASH"):
                     continue
                 # A broker that does not even begin breaks every rule, and so does a mutant with a bug of its own.
@@ -78,20 +107,25 @@ class Suite:
                 mutant.how, mutant.case = BY_RULE if claims else BY_ANOTHER, case["name"]
                 mutant.message = case.get("message", "")
                 mutant.report = case
-                break
-            if mutant.case:
-                break
-        mutant.seconds = time.monotonic() - begin
+                return
+
+    def failing(self, role, names, *options):
+        """Those of these cases that fail with the right implementation: name -> why."""
+        words = [word for name in sorted(names) for word in ("--filter", name)]
+        # A filter is a part of a name: others may come with it.
+        results = self.run(role, "", ALONE, *options, *words) if words else []
+        return {case["name"]: case.get("message", "") for case in results
+                if case["name"] in names and case["verdict"] not in ("PASS", "SKIP")}
 
     def check_right(self, noticed):
         """Cases that noticed a mutant and fail with the right implementation, too."""
         wrong = []
         for role in ("worker", "broker"):
-            names = sorted({m.case for m in noticed if m.role == role})
-            if names:
-                options = [word for name in names for word in ("--filter", name)]
-                wrong += [(role, case["name"], case.get("message", "")) for case in self.run(role, "", "--jobs", "2", *options)
-                          if case["verdict"] not in ("PASS", "SKIP") and case["name"] in names]
+            first = self.failing(role, {m.case for m in noticed if m.role == role}, "--jobs", "2")
+            again = self.failing(role, set(first), "--jobs", "1")
+            for name in first.keys() - again.keys():
+                print(f"again, alone: {name} passes with the right {role}; beside another one it failed: {first[name]}", flush=True)
+            wrong += [(role, name, message) for name, message in again.items()]
         return wrong
 
 
@@ -116,16 +150,32 @@ def main():
     suite = Suite(options.program)
 
     def show(mutant):
-        suite.notice(mutant)
-        if options.keep and mutant.report:
-            (options.keep / f"{mutant.role}-{mutant.name}.json").write_text(json.dumps(mutant.report, indent=1))
-        if options.verbose or mutant.how != BY_RULE:
-            case = f"{mutant.case}: {mutant.message}" if mutant.case else mutant.message
-            print(f"{mutant.role:6} {mutant.rule:5} {mutant.name:42} {mutant.how:15} {mutant.seconds:5.1f} s  {case[:150]}", flush=True)
+        suite.notice(mutant, AMONG_OTHERS)
+        if options.verbose:
+            print(mutant.line, flush=True)
 
     with ThreadPoolExecutor(options.jobs) as pool:
         list(pool.map(show, chosen))
-    conclude(content, chosen, suite.check_right([m for m in chosen if m.case]), not options.only)
+    try_again(suite, [m for m in chosen if m.how != BY_RULE and f"{m.role} {m.name}" not in content["reasons"]])
+    for mutant in chosen if options.keep else []:
+        if mutant.report:
+            (options.keep / f"{mutant.role}-{mutant.name}.json").write_text(json.dumps(mutant.report, indent=1))
+    try:
+        wrong = suite.check_right([m for m in chosen if m.case])
+    except NoResult as failure:
+        sys.exit(f"with the right implementation: {failure}")
+    conclude(content, chosen, wrong, not options.only)
+
+
+def try_again(suite, missed):
+    """One after the other, with nothing beside them: then it is not the machine."""
+    if len(missed) > MOST_AGAIN:
+        print(f"{len(missed)} mutants are not noticed by a case of their rule: too many to be tried once more, alone")
+    for mutant in missed:
+        print(mutant.line, flush=True)
+        if len(missed) <= MOST_AGAIN:
+            suite.notice(mutant, ALONE)
+            print(f"again, alone: {mutant.line}", flush=True)
 
 
 def conclude(content, chosen, wrong, is_all):

@@ -174,14 +174,15 @@ test('a handler that never returns: no Extend beyond its timeout; after the leas
 });
 
 test('a second signal ends it at once', async () => {
-  await inDirectoryAsync(stuck.replace('0.05', '300'), async (program) => {
+  await inDirectoryAsync(`${stuck.replace('0.05', '300')} process.once('SIGTERM', () => console.error('seen'));`, async (program) => {
     const run = await against(program, async (peer, worker) => {
       await peer.welcome();
       await peer.deliver([record('x'), record('y')]);
       peer.send({ ping: { nonce: 1 } });
       await peer.expect('pong');
       worker().kill('SIGTERM');
-      await new Promise((resolve) => setTimeout(resolve, 100));
+      // Two that come together are one.
+      await peer.until(() => worker().text.includes('seen'), 'the first signal');
       worker().kill('SIGTERM');
       await peer.until(() => peer.hungUp, 'the end');
     });

@@ -184,6 +184,8 @@ test('a handler beyond its timeout: its signal fires, nothing new is begun, the 
     await peer.welcome({ leaseMs: 60 });
     await peer.deliver([record('stuck')]);
     await peer.until(() => reasons.length === 1, 'the signal');
+    peer.send({ ping: { nonce: 1 } }); // behind the Pong: what was written before the signal has come
+    await peer.expect('pong');
     const before = peer.extends;
     await peer.deliver([record('next')]);
     await new Promise((resolve) => setTimeout(resolve, 150));
@@ -286,9 +288,12 @@ test('after the input has ended redeliveries are still handled', async () => {
 
 test('SIGTERM finishes what has begun, gives back the rest, says Close(0)', async () => {
   const stage = sink((given) => { if (given.delivery === 2) process.kill(process.pid, 'SIGTERM'); });
+  // Ends when the signal has been seen, so that nothing is begun before.
   const slow = sink(async (given) => {
-    if (given.delivery === 2) process.kill(process.pid, 'SIGTERM');
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    if (given.delivery !== 2) return;
+    const seen = new Promise((resolve) => { process.once('SIGTERM', resolve); });
+    process.kill(process.pid, 'SIGTERM');
+    await seen;
   });
   for (const [each, count] of [[slow, 2], [stage, 0]]) {
     const run = await work(each, async (peer) => {

@@ -28,12 +28,14 @@ async function settle(stage, values, check, changes = {}) {
 
 test('every verdict', async () => {
   const run = await settle(verdicts, ['a', 'filter', 'filter', 'reject', 'retry', 'release', 'wrong', 'b'], (outcomes) => {
-    assert.deepEqual(outcomes.map((each) => [each.kind, idsOf(each)]),
-      [[1, [1]], [1, [2, 3]], [2, [4]], [3, [5]], [4, [6]], [3, [7]], [1, [8]]]);
-    assert.equal(outcomes[0].emissions[0].output.payload.toString(), '"aa"');
-    assert.deepEqual(outcomes[2].error, { code: 1001, message: 'no such thing', indefinite: false });
-    assert.equal(outcomes[3].delayMs, 1500);
-    assert.deepEqual(outcomes[5].error, { code: 1000, message: 'RangeError: reading', indefinite: false });
+    // Whether 2 and 3 share an outcome depends on how fast they were handled.
+    const [first, , , rejected, retried, , wrong] = outcomes.flatMap((each) => idsOf(each).map(() => each));
+    assert.deepEqual(outcomes.flatMap((each) => idsOf(each).map((id) => [each.kind, id])),
+      [[1, 1], [1, 2], [1, 3], [2, 4], [3, 5], [4, 6], [3, 7], [1, 8]]);
+    assert.equal(first.emissions[0].output.payload.toString(), '"aa"');
+    assert.deepEqual(rejected.error, { code: 1001, message: 'no such thing', indefinite: false });
+    assert.equal(retried.delayMs, 1500);
+    assert.deepEqual(wrong.error, { code: 1000, message: 'RangeError: reading', indefinite: false });
   });
   assert.equal(run.code, 0);
   assert.match(run.stderr, /RangeError: reading\n +at double/);
@@ -81,7 +83,7 @@ test('what is no emission is an error that says what to do', async () => {
 test('a sink gives nothing; what it returns by the way does not matter', async () => {
   const seen = [];
   await settle(sink((given) => seen.push(given.json())), ['x', 'y'], (outcomes) => {
-    assert.deepEqual(outcomes.map(idsOf), [[1, 2]]);
+    assert.deepEqual(outcomes.flatMap(idsOf), [1, 2]);
   });
   assert.deepEqual(seen, ['x', 'y']);
   await settle(sink((given) => given.emit()), ['x'], ([outcome]) => assert.match(outcome.error.message, /make it a transform/));
@@ -193,7 +195,7 @@ test('input credit comes back when records leave the buffer', async () => {
       await peer.deliver(Array.from({ length: 500 }, (_, j) => record(Buffer.alloc(4000), { number: j })));
       assert.ok(peer.credit.records - (peer.charged.records - 500) <= 8192);
     }
-    await peer.outcomes(30_000);
+    assert.ok((await peer.outcomes(30_000)).length < 15_000, 'neighbours share an outcome');
     await peer.close();
   });
 });

@@ -65,8 +65,7 @@ for (const [name, wrap, concurrency] of WAYS) {
     await play(sink(wrap(total.handler), { concurrency }), input(TOTAL), async (peer) => {
       await peer.deliver(of('a1', 'b1', '-'));
       assert.deepEqual(verdictOf(await peer.outcomes(3)), { 1: RETRY, 2: RELEASED, 3: RELEASED });
-      await peer.until(() => peer.hasPing(), 'a Ping');
-      peer.pong();
+      assert.ok(await peer.pongs() > 0, 'a Ping');
       await peer.deliver(of('a1', 'b1', '-'));
       assert.deepEqual(verdictOf(await peer.outcomes(3)), { 4: ACCEPTED, 5: ACCEPTED, 6: ACCEPTED });
     });
@@ -95,11 +94,10 @@ for (const [name, wrap, concurrency] of WAYS) {
       for (const attempt of [1, 2]) {
         const first = await peer.deliver(of('a1', 'a2'), [attempt, 1]);
         assert.deepEqual(verdictOf(await peer.outcomes(2)), { [first]: RETRY, [first + 1]: RELEASED });
-        await peer.until(() => peer.hasPing(), 'a Ping');
-        peer.pong();
+        assert.ok(await peer.pongs() > 0, 'a Ping');
       }
       await peer.deliver(of('a1', 'a2'), [3, 3]);
-      assert.deepEqual((await peer.outcomes(2)).map((each) => each.kind), [ACCEPTED]);
+      assert.deepEqual(verdictOf(await peer.outcomes(2)), { 5: ACCEPTED, 6: ACCEPTED });
     });
     assert.deepEqual(handled, ['a1', 'a1', 'a1', 'a2']);
   });

@@ -16,16 +16,24 @@ export async function against(program, script, { signal = undefined, env = {} } 
   const directory = mkdtempSync(join(tmpdir(), 'stagewire-'));
   const path = join(directory, 'broker');
   let worker;
+  let hasDialled = false;
   const playing = new Promise((resolve, reject) => {
-    const server = net.createServer((socket) => script(new Peer(socket), () => worker).then(resolve, (error) => { socket.destroy(); reject(error); }).finally(() => server.close()));
+    const server = net.createServer((socket) => {
+      hasDialled = true;
+      script(new Peer(socket), () => worker).then(resolve, (error) => { socket.destroy(); reject(error); }).finally(() => server.close());
+    });
     server.listen(path, () => {
       worker = spawn(process.execPath, [].concat(program), {
         env: { ...process.env, STAGEWIRE_SOCKET: path, STAGEWIRE_TOKEN: 'ff', STAGEWIRE_STAGE: '', ...env }, stdio: ['ignore', 'ignore', 'pipe'],
       });
       worker.ended = new Promise((done) => worker.on('close', done));
       worker.text = '';
-      // One that ends without having dialled would leave the test waiting.
-      worker.ended.then((code) => { server.close(); reject(new Error(`ended with ${code}: ${worker.text}`)); });
+      // One that ends without having dialled would leave the test waiting. Else the script sees the end by itself.
+      worker.ended.then((code) => {
+        if (hasDialled) return;
+        server.close();
+        reject(new Error(`ended with ${code}: ${worker.text}`));
+      });
       worker.stderr.on('data', (chunk) => { worker.text += chunk; });
     });
   });
