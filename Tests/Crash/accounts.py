@@ -96,13 +96,11 @@ class Account:
             if self.durability == "disk":
                 self.wrong.append(("lost", f"{at}: the broker knows Emit {claim.last} of {partition.name} and had confirmed {partition.confirmed}"))
             self.lose(partition, claim)
-            partition.bases.append(base)
-        elif earlier and self.durability == "disk" and claim.last < earlier.last:
-            self.wrong.append(("lost", f"{at}: the broker knows Emit {claim.last} of {partition.name} and knew {earlier.last} before"))
+            partition.bases = [each for each in partition.bases if each[0] <= claim.last] + [base]
         if earlier and self.durability == "disk" and claim.epoch < earlier.epoch:
             self.wrong.append(("other", f"{at}: epoch {claim.epoch} of {partition.name} after {earlier.epoch}"))
-        if claim.last > partition.sent:
-            self.wrong.append(("other", f"{at}: the broker knows Emit {claim.last} of {partition.name}, and only {partition.sent} were sent"))
+        # An answer to a claim confirms what it names (SO-2).
+        self.confirm(at, partition, claim.ns, claim.last)
         # The base that held when that Emit was sent, which is the last one unless it has just been lost.
         expected = f"{claim.last}:{self.number_of(partition, claim.last)}" if claim.last else "-"
         if claim.checkpoint != expected:

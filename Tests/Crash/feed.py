@@ -2,7 +2,8 @@
 """A source that keeps its own account of what the broker has confirmed, and believes that account only.
 
 CRASH_LOG is the account: a line is written and synced before anything that rests on it is done. CRASH_PARTITIONS names
-what is claimed (words); the file CRASH_STOP, once it is there, ends the stream. Lines are words:
+what is claimed (words); the file CRASH_STOP, once it is there, ends the stream; CRASH_PADDING is how many spaces follow each
+payload. Lines are words:
 
     start   NS PID
     claim   NS PARTITION EPOCH LAST_EMIT_ID CHECKPOINT FIRST EMIT N    as the broker answered; Emits are sent from FIRST
@@ -24,6 +25,7 @@ import time
 import load
 from peer import Log, Peer, attach_forever, frames, pb, records
 
+PADDING = " " * int(os.environ.get("CRASH_PADDING", "0"))
 KEPT = 64  # Emits of a partition under way
 STOP_SECONDS = 0.05  # between two looks for the file
 
@@ -53,6 +55,7 @@ class Partition:
             self.confirmed = last
         repeats = chance.random() < 0.5
         self.next = (self.confirmed if repeats else last) + 1
+        self.confirmed = last  # an answer to a claim confirms, too (SO-2)
 
 
 class Feed:
@@ -73,8 +76,8 @@ class Feed:
                     case ["claim", _, name, _, last, _, _, emit, number] if line.endswith("\n"):
                         partition = self.partitions[name]
                         partition.base = (int(emit), int(number))
-                        # Less than was confirmed: then that is lost, and known to be.
-                        partition.confirmed = min(partition.confirmed, int(last))
+                        # More than was confirmed (SO-2), or less: then that is lost, and known to be.
+                        partition.confirmed = int(last)
                     case ["confirmed", _, name, through] if line.endswith("\n"):
                         self.partitions[name].confirmed = int(through)
 
@@ -188,7 +191,7 @@ def record(partition: str, n: int) -> bytes:
     message.header.key = load.key(n).encode()
     message.header.attributes.add(name="p", text=partition)
     message.header.attributes.add(name="n", integer=n)
-    message.payload = load.payload(n).encode()
+    message.payload = (load.payload(n) + PADDING).encode()
     return message.SerializeToString()
 
 

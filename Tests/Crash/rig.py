@@ -212,6 +212,9 @@ class Rig:
                 raise Wrong(f"after a clean end the broker does not start: {found.stderr} {self.last_words('broker.log')}")
             time.sleep(0.1)
         (self.round.directory / "letters.json").write_text(found.stdout)
+        waiting = {each["name"]: each for each in json.loads(self.ask("status", "--json").stdout)["result"]["stages"]}
+        if any(each["queued"] or each["in_flight"] for each in waiting.values()):
+            raise Wrong(f"records wait in a run after everything had been settled: {waiting}")
         stopped = self.ask("stop")
         if stopped.returncode != 0 or self.broker.wait(PATIENCE) != 0:
             raise Wrong(f"the last run did not stop: {stopped.stderr} {self.last_words('broker.log')}")

@@ -106,10 +106,12 @@ final class JournalStore: Sendable {
     }
 
     /// Writes a snapshot and removes the segments that nobody needs any more. Blocks; flushes go on meanwhile.
+    /// - Parameter freesAll: all segments but the active one go, whatever it costs to copy what is needed of them. Settlements
+    ///   have to be written, too: a journal that is full of unsettled records would never have room again.
     /// - Throws: what the disk or the journal has against it. `.poisoned` is final, everything else leaves all as it was.
-    func takeSnapshot() throws {
+    func takeSnapshot(freesAll: Bool = false) throws {
         let (ledger, segments, active) = state.withLock { ($0.ledger, $0.writer.segments, $0.written) }
-        let cut = SnapshotPlan.cut(ledger, segments)
+        let cut = freesAll ? SnapshotPlan.latest(ledger, segments) : SnapshotPlan.cut(ledger, segments)
         var strays: [UInt8] = []
         if let content = try SnapshotFile.read(of: identity, on: disk) {
             strays = try Snapshot(content.span.bytes).records
@@ -141,6 +143,11 @@ final class JournalStore: Sendable {
 
 /// What a snapshot copies so that old segments may go.
 enum SnapshotPlan {
+    /// The beginning of the active segment.
+    static func latest(_ ledger: Ledger, _ segments: [(first: UInt64, bytes: Int)]) -> UInt64 {
+        min(segments.last?.first ?? 0, ledger.next)
+    }
+
     /// The first entry that is kept: the latest beginning of a segment below which little enough is needed that copying it
     /// costs less than half of what is freed. 0: nothing is worth a copy.
     static func cut(_ ledger: Ledger, _ segments: [(first: UInt64, bytes: Int)]) -> UInt64 {
