@@ -73,7 +73,7 @@ public struct Ledger: Sendable {
     /// The highest number that a stage has given to a dead letter.
     var lastLetters: [String: UInt64] = [:]
     /// What the numbers of the entries to come stand for.
-    var layout = Layout()
+    public internal(set) var layout = Layout()
     var layoutStreams: [Int] = []
 
     public init() {}

@@ -73,14 +73,15 @@ extension Router {
             return subscriptions[index].progress.low
         }
         guard backlog.isBehind else { return max(subscriptions[index].progress.low, backlog.end) }
-        // A full disk's share makes the stream wait again.
-        return backlog.bytesOnDisk >= pipeline.limits.backlogBytes ? streams[subscriptions[index].stream].log.tail : nil
+        // With its share of the disk used up the stream waits again.
+        let isAtLimit = isDiskTight || backlog.bytesOnDisk >= pipeline.limits.backlogBytes
+        return isAtLimit ? streams[subscriptions[index].stream].log.tail : nil
     }
 
     /// Lets a slow subscription fall behind, so that the stream can go on without it. False: it is not slow, or has its
     /// share of the disk already.
     mutating func fallBehind(_ index: Int, at now: Moment) -> Bool {
-        guard options.isRecording, pipeline.limits.backlogBytes > 0, subscriptions[index].overflow == .block else {
+        guard options.isRecording, !isDiskTight, pipeline.limits.backlogBytes > 0, subscriptions[index].overflow == .block else {
             return false
         }
         let stream = subscriptions[index].stream

@@ -49,6 +49,8 @@ public struct Router {
     var timers = Timers()
     /// When it is looked again whether a subscription is too slow for its stream; 0: no look is due.
     var nextLook: UInt64 = 0
+    /// The disk is nearly full: nobody falls behind any more, and streams wait for those who have.
+    public var isDiskTight = false
     var isShuttingDown = false
     /// What is not delivered yet stays for the next run.
     var isSuspending = false

@@ -27,6 +27,8 @@ final class JournalLink {
     private static let relaxedCeiling = 64 * 1024 * 1024
     /// How long after a full disk it is tried again.
     private static let patience = TimeAmount.milliseconds(500)
+    /// How long after a snapshot that could not be made the next one is due.
+    private static let snapshotPatience = TimeAmount.seconds(5)
 
     let store: JournalStore
     private let loop: any EventLoop
@@ -43,6 +45,9 @@ final class JournalLink {
     private var isBusy = false
     private var isTimerSet = false
     private var isSnapshotting = false
+    /// The last snapshot failed, which has been said once; until its time has passed the next one is not due.
+    private var isSnapshotFailing = false
+    private var isSnapshotResting = false
     private(set) var isFull = false
     private(set) var isLost = false
     private var closing: EventLoopPromise<Void>?
@@ -59,6 +64,7 @@ final class JournalLink {
     /// Closes the router's open group if the time has come, and sends it on its way.
     func turn(_ router: inout Router) {
         guard !isLost else { return }
+        router.isDiskTight = store.isTight
         if wantsGroup(router.openBytes), let ticket = router.seal() { take(ticket, &router) }
         submit()
     }
@@ -70,7 +76,8 @@ final class JournalLink {
     }
 
     private func wantsGroup(_ openBytes: Int) -> Bool {
-        if isRelaxed { return filling.byteCount < Self.relaxedCeiling }
+        // What waits for room is no matter of moments: it is not confirmed then.
+        if isRelaxed { return !isFull && filling.byteCount < Self.relaxedCeiling }
         return !isBusy || openBytes >= Self.largeGroup
     }
 
@@ -129,7 +136,7 @@ final class JournalLink {
                 isFull = true
                 observer?.noticed(Notice(.error, "nothing is confirmed until there is room. \(reason)"))
             }
-            snapshot()
+            if !isSnapshotResting { snapshot(freesAll: true) }
             loop.assumeIsolated().scheduleTask(in: Self.patience) { [weak self] in
                 self?.run {
                     $0.flush()
@@ -144,7 +151,7 @@ final class JournalLink {
     /// A flush is done: the next one, or what is for quiet times.
     private func goOn() {
         guard !isLost else { return }
-        if store.wantsSnapshot { snapshot() }
+        if !isSnapshotResting, store.wantsSnapshot { snapshot() }
         submit()
         guard !isBusy else { return }
         if closing != nil { return finish() }
@@ -191,14 +198,14 @@ final class JournalLink {
 
     // MARK: Snapshots
 
-    private func snapshot() {
+    private func snapshot(freesAll: Bool = false) {
         guard !isSnapshotting, !isLost else { return }
         isSnapshotting = true
         let link = NIOLoopBound(self, eventLoop: loop)
         let (store, loop) = (store, loop)
         pool.submit { state in
             guard state == .active else { return }
-            let result = Result { try store.takeSnapshot() }
+            let result = Result { try store.takeSnapshot(freesAll: freesAll) }
             loop.execute { link.value.snapshotted(result) }
         }
     }
@@ -206,13 +213,20 @@ final class JournalLink {
     private func snapshotted(_ result: Result<Void, any Error>) {
         isSnapshotting = false
         switch result {
-        case .success: break
+        case .success: isSnapshotFailing = false
         case .failure(JournalError.poisoned(let error)): lose(JournalError.poisoned(error).message)
-        case .failure(let error):
-            observer?.noticed(
-                Notice(.warning, "no snapshot could be made, so old segments stay: \(Self.text(error))"))
+        case .failure(let error): snapshotFailed(error)
         }
         if closing != nil, !isBusy { finish() }
+    }
+
+    private func snapshotFailed(_ error: any Error) {
+        isSnapshotResting = true
+        loop.assumeIsolated().scheduleTask(in: Self.snapshotPatience) { [weak self] in self?.isSnapshotResting = false }
+        guard !isSnapshotFailing else { return }
+        isSnapshotFailing = true
+        observer?.noticed(
+            Notice(.warning, "no snapshot could be made, so old segments stay: \(Self.text(error))"))
     }
 
     // MARK: The end

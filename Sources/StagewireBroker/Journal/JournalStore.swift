@@ -23,6 +23,7 @@ final class JournalStore: Sendable {
 
     let disk: FileDisk
     private let identity: JournalIdentity
+    private let byteLimit: Int
     private let state: Mutex<State>
     /// What one flush writes: filled on the loop, written here.
     private let group = Mutex(EntryGroup())
@@ -35,8 +36,9 @@ final class JournalStore: Sendable {
         var entries: UInt64 = 0
     }
 
-    init(_ opened: consuming StateDirectory.Opened, identity: JournalIdentity) {
+    init(_ opened: consuming StateDirectory.Opened, identity: JournalIdentity, byteLimit: Int) {
         disk = opened.disk
+        self.byteLimit = byteLimit
         self.identity = identity
         state = Mutex(State(writer: opened.writer, ledger: opened.ledger))
         noteFacts()
@@ -106,10 +108,12 @@ final class JournalStore: Sendable {
     }
 
     /// Writes a snapshot and removes the segments that nobody needs any more. Blocks; flushes go on meanwhile.
+    /// - Parameter freesAll: all segments but the active one go, whatever it costs to copy what is needed of them. Settlements
+    ///   have to be written, too: a journal that is full of unsettled records would never have room again.
     /// - Throws: what the disk or the journal has against it. `.poisoned` is final, everything else leaves all as it was.
-    func takeSnapshot() throws {
+    func takeSnapshot(freesAll: Bool = false) throws {
         let (ledger, segments, active) = state.withLock { ($0.ledger, $0.writer.segments, $0.written) }
-        let cut = SnapshotPlan.cut(ledger, segments)
+        let cut = SnapshotPlan.cut(ledger, segments, freesAll: freesAll)
         var strays: [UInt8] = []
         if let content = try SnapshotFile.read(of: identity, on: disk) {
             strays = try Snapshot(content.span.bytes).records
@@ -155,6 +159,9 @@ final class JournalStore: Sendable {
 
     var status: Facts { facts.withLock { $0 } }
 
+    /// Three quarters of the limit are used: what is left is for what streams hold in memory, and for settlements.
+    var isTight: Bool { facts.withLock { $0.bytes > byteLimit / 4 * 3 } }
+
     private func noteFacts() {
         let now = state.withLock {
             Facts(bytes: $0.writer.byteCount, segments: $0.writer.segmentCount, entries: $0.writer.next - 1)
@@ -165,15 +172,23 @@ final class JournalStore: Sendable {
 
 /// What a snapshot copies so that old segments may go.
 enum SnapshotPlan {
+    /// Bytes of records that a snapshot copies at most: they pass through memory.
+    static let mostCopied = 256 * 1024 * 1024
+
     /// The first entry that is kept: the latest beginning of a segment below which little enough is needed that copying it
     /// costs less than half of what is freed. 0: nothing is worth a copy.
-    static func cut(_ ledger: Ledger, _ segments: [(first: UInt64, bytes: Int)]) -> UInt64 {
+    ///
+    /// With `freesAll` it is the active segment, unless that were too much for memory.
+    static func cut(_ ledger: Ledger, _ segments: [(first: UInt64, bytes: Int)], freesAll: Bool) -> UInt64 {
+        if freesAll, let last = segments.last, ledger.liveBytes(below: last.first) <= mostCopied {
+            return min(last.first, ledger.next)
+        }
         var freed = segments.dropLast().reduce(0) { $0 + $1.bytes }
         // From the latest on, each time half as many segments: a few looks are enough.
         var count = segments.count - 1
         while count > 0 {
             let cut = segments[count].first
-            if ledger.liveBytes(below: cut) <= freed / 2 { return min(cut, ledger.next) }
+            if ledger.liveBytes(below: cut) <= min(freed / 2, mostCopied) { return min(cut, ledger.next) }
             let fewer = count / 2
             freed -= segments[fewer..<count].reduce(0) { $0 + $1.bytes }
             count = fewer

@@ -103,7 +103,8 @@ struct StateDirectory {
             })
     }
 
-    /// Sees what a changed pipeline means for what is there, and writes the numbers of this one down.
+    /// Sees what a changed pipeline means for what is there, and writes the numbers of this one down. Where they are the same
+    /// nothing is written: so a journal without room does not keep a broker from starting.
     private func adapt(_ opened: inout Opened, to pipeline: PipelineDefinition, discardsOrphans: Bool) throws {
         let layout = Layout(pipeline)
         let orphans = opened.ledger.orphans(in: layout)
@@ -114,6 +115,7 @@ struct StateDirectory {
         opened.notices += opened.ledger.newcomers(in: layout).map {
             Notice(text: "\($0) is new: it begins with what comes from now on")
         }
+        guard layout != opened.ledger.layout else { return }
         // This entry also is what gives the rest up.
         let place = opened.writer.next
         opened.writer.append(kind: EntryKind.layout, layout.encoded().span.bytes)
