@@ -64,7 +64,7 @@ struct StallWatch {
         case .noCredit: return .noCredit
         // A worker that the broker starts is the host's to mention.
         case .noWorker: return stages[index].launch == nil ? .noWorker : nil
-        case .outputFull, .parkingFull, .deadLettersFull, nil: return nil
+        case .outputFull, .parkingFull, .deadLettersFull, .breakerOpen, nil: return nil
         }
     }
 

@@ -11,6 +11,8 @@ enum ConfigurationLimits {
     static let workers = 1...Limits.connections
     static let attempts = 1...1_000_000
     static let crashes = 1...1000
+    /// Records that a breaker looks back at; the broker keeps a byte for each.
+    static let breaker = 1...10_000
     /// Bytes of a stage's `config` as JSON.
     static let config = 128 * 1024
     /// Nesting of a stage's `config` is that of the file: `Document.depth`.
@@ -18,6 +20,7 @@ enum ConfigurationLimits {
     // MARK: Durations
     static let backoff: ClosedRange<Duration> = .milliseconds(1)...(.seconds(86_400))
     static let age: ClosedRange<Duration> = .milliseconds(1)...(.seconds(365 * 86_400))
+    static let pause: ClosedRange<Duration> = .milliseconds(1)...(.seconds(86_400))
     static let lease: ClosedRange<Duration> = .milliseconds(10)...(.seconds(86_400))
     static let timeout: ClosedRange<Duration> = .milliseconds(10)...(.seconds(86_400))
     static let drain: ClosedRange<Duration> = .zero...(.seconds(86_400))

@@ -93,6 +93,25 @@ public struct BrokerInformation: Codable, Equatable, Sendable {
     }
 }
 
+/// `POST /v1/resume`: a stage that its breaker has paused goes on at once.
+public struct ResumeRequest: Codable, Equatable, Sendable {
+    public var stage: String
+
+    public init(stage: String) { self.stage = stage }
+}
+
+/// What came of it.
+public struct ResumeAnswer: Codable, Equatable, Sendable {
+    public var stage: String
+    /// False: its breaker did not keep it back.
+    public var resumed: Bool
+
+    public init(stage: String, resumed: Bool) {
+        self.stage = stage
+        self.resumed = resumed
+    }
+}
+
 /// `POST /v1/stop`.
 public struct StopRequest: Codable, Equatable, Sendable {
     public enum Mode: String, Codable, Sendable {

@@ -65,7 +65,7 @@ public struct DeadLetterSummary: Codable, Equatable, Sendable {
     }
 }
 
-/// `GET /v1/dead-letters?stage=S&reason=R&after=N&limit=L`: oldest first, per stage.
+/// `GET /v1/dead-letters?stage=S&after=N&limit=L`, with the conditions of a `DeadLetterFilter`: oldest first, per stage.
 public struct DeadLetterPage: Codable, Equatable, Sendable {
     public var letters: [DeadLetterSummary]
     /// All that match, those of other pages included.
@@ -173,19 +173,45 @@ public struct DeadLetterDetail: Codable, Equatable, Sendable {
     }
 }
 
-/// `POST /v1/dead-letters/retry` and `POST /v1/dead-letters/drop`: which ones. At least one of `numbers`, `reason`
-/// and `all` says so; `numbers` and `reason` together mean both.
+/// `POST /v1/dead-letters/retry` and `POST /v1/dead-letters/drop`: which ones. At least one of `numbers`, a condition of
+/// the filter and `all` says so; several of them mean all of them at once, and `all` stands alone. In JSON the filter's
+/// fields stand beside the others.
 public struct DeadLetterSelection: Codable, Equatable, Sendable {
     public var stage: String
     public var numbers: [UInt64]?
-    public var reason: String?
+    public var filter: DeadLetterFilter
     public var all: Bool?
 
-    public init(stage: String, numbers: [UInt64]? = nil, reason: String? = nil, all: Bool? = nil) {
+    public init(stage: String, numbers: [UInt64]? = nil, filter: DeadLetterFilter, all: Bool? = nil) {
         self.stage = stage
         self.numbers = numbers
-        self.reason = reason
+        self.filter = filter
         self.all = all
+    }
+
+    public init(stage: String, numbers: [UInt64]? = nil, reason: String? = nil, all: Bool? = nil) {
+        self.init(stage: stage, numbers: numbers, filter: DeadLetterFilter(reason: reason), all: all)
+    }
+
+    private enum CodingKeys: String, CodingKey, CaseIterable { case stage, numbers, all }
+
+    /// The names that its JSON may have.
+    public static let keys = CodingKeys.allCases.map(\.rawValue) + DeadLetterFilter.keys
+
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        stage = try container.decode(String.self, forKey: .stage)
+        numbers = try container.decodeIfPresent([UInt64].self, forKey: .numbers)
+        all = try container.decodeIfPresent(Bool.self, forKey: .all)
+        filter = try DeadLetterFilter(from: decoder)
+    }
+
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.container(keyedBy: CodingKeys.self)
+        try container.encode(stage, forKey: .stage)
+        try container.encodeIfPresent(numbers, forKey: .numbers)
+        try container.encodeIfPresent(all, forKey: .all)
+        try filter.encode(to: encoder)
     }
 }
 

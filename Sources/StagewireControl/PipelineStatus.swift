@@ -77,6 +77,43 @@ public struct StageStatus: Codable, Equatable, Sendable {
         case parkingFull = "parking_full"
         /// Until some are retried or dropped.
         case deadLettersFull = "dead_letters_full"
+        /// Too many of its last records were given up on: `breaker` says more.
+        case breakerOpen = "breaker_open"
+    }
+
+    /// What a stage's breaker keeps back, and why.
+    public struct Breaker: Codable, Equatable, Sendable {
+        public enum State: String, Codable, Sendable {
+            /// Nothing is delivered until its pause is over.
+            case open
+            /// A few records are delivered, to see whether it works again.
+            case trying
+        }
+
+        public var state: State
+        /// Until it tries; absent when it does.
+        public var seconds: Double?
+        /// Records given up on, of the last `of` that were accepted or given up on.
+        public var dead: Int
+        public var of: Int
+        /// The most frequent reason among them, the name of a code, and how often it is.
+        public var reason: String
+        public var most: Int
+        /// The last one's.
+        public var error: DeadLetterSummary.Failure
+
+        public init(
+            state: State, seconds: Double?, dead: Int, of count: Int, reason: String, most: Int,
+            error: DeadLetterSummary.Failure
+        ) {
+            self.state = state
+            self.seconds = seconds
+            self.dead = dead
+            self.of = count
+            self.reason = reason
+            self.most = most
+            self.error = error
+        }
     }
 
     public struct Input: Codable, Equatable, Sendable {
@@ -109,6 +146,8 @@ public struct StageStatus: Codable, Equatable, Sendable {
     public var kind: Kind
     public var state: State
     public var obstacle: Obstacle?
+    /// Absent while it is closed.
+    public var breaker: Breaker?
     public var inputs: [Input]
     public var ports: [String]
     public var workers: [WorkerStatus]
@@ -144,8 +183,8 @@ public struct StageStatus: Codable, Equatable, Sendable {
     public var creditBytes: UInt64
 
     public init(
-        name: String, kind: Kind, state: State, obstacle: Obstacle?, inputs: [Input], ports: [String],
-        workers: [WorkerStatus], workersWanted: Int?, in: UInt64, out: UInt64, filtered: UInt64, retried: UInt64,
+        name: String, kind: Kind, state: State, obstacle: Obstacle?, breaker: Breaker? = nil, inputs: [Input],
+        ports: [String], workers: [WorkerStatus], workersWanted: Int?, in: UInt64, out: UInt64, filtered: UInt64, retried: UInt64,
         dead: UInt64, dropped: UInt64, unmatched: UInt64, crashes: UInt64, delivered: UInt64, inFlight: Int,
         queued: Int, deadLetters: Int, creditRecords: UInt64, creditBytes: UInt64
     ) {
@@ -153,6 +192,7 @@ public struct StageStatus: Codable, Equatable, Sendable {
         self.kind = kind
         self.state = state
         self.obstacle = obstacle
+        self.breaker = breaker
         self.inputs = inputs
         self.ports = ports
         self.workers = workers
@@ -174,7 +214,7 @@ public struct StageStatus: Codable, Equatable, Sendable {
     }
 
     private enum CodingKeys: String, CodingKey {
-        case name, kind, state, obstacle, inputs, ports, workers
+        case name, kind, state, obstacle, breaker, inputs, ports, workers
         case workersWanted = "workers_wanted"
         case `in`, out, filtered, retried, dead, dropped, unmatched, crashes, delivered
         case inFlight = "in_flight"

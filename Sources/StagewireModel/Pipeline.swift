@@ -31,6 +31,18 @@ public struct RetryPolicy: Equatable, Sendable {
     public init() {}
 }
 
+/// When a stage is paused because too much of what it gets becomes dead letters.
+public struct BreakerPolicy: Equatable, Sendable {
+    /// Records given up on, among the last `window` with a final verdict, at which the stage pauses.
+    public var failures = 50
+    public var window = 100
+    /// Before it tries again; doubled from pause to pause.
+    public var pauseFirst: Duration = .seconds(30)
+    public var pauseLimit: Duration = .seconds(600)
+
+    public init() {}
+}
+
 /// One edge of the graph: what a stage reads.
 public struct InputDefinition: Equatable, Sendable {
     /// Index into `PipelineDefinition.stages`, and into that stage's `ports`.
@@ -125,6 +137,8 @@ public struct StageDefinition: Equatable, Sendable {
     public var maxWorkers = 16
     public var ordering: Ordering = .key
     public var retry = RetryPolicy()
+    /// `nil`: it never pauses for what its workers say.
+    public var breaker: BreakerPolicy? = BreakerPolicy()
     public var lease: Duration = .seconds(30)
     /// Crashes of a delivery alone in a worker before it becomes a dead letter.
     public var crashLimit: UInt32 = 3

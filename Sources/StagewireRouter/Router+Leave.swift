@@ -64,6 +64,7 @@ extension Router {
 
     private mutating func endSession(_ slot: Int, as ending: Ending, at now: Moment) {
         let session = sessions[slot]
+        occasion += 1
         stages[session.stage].sessions.removeAll { $0 == slot }
         sessions[slot] = Session.vacant
         freeSlots.append(slot)

@@ -26,6 +26,7 @@ extension Router {
 
     private mutating func pumpStage(_ stage: Int, at now: Moment) {
         for stream in stages[stage].streams where streams[stream].isOverWindow { return }
+        guard mayDeliver(stage) else { return }
         if !stages[stage].suspects.isEmpty { pumpTrial(stage, at: now) }
         for subscription in stages[stage].subscriptions {
             // Full dead letters pause it. Some that are to be retried may wait for room in the parking, so that goes on.
@@ -202,6 +203,7 @@ extension Router {
 
     /// Whether a session can take a record: credit, the bound on what it holds unsettled, unwritten output.
     func hasRoom(_ slot: Int, input: Int, bytes: Int) -> Bool {
+        guard admits(slot) else { return false }
         let limits = pipeline.limits
         guard sessions[slot].unwritten < Limits.unwritten else { return false }
         let unsettled = sessions[slot].inputs[input].unsettledRecords

@@ -167,6 +167,7 @@ extension Router {
             effects.append(
                 .log(Notice(.error, stage: stage, "paused: its dead letters are full; retry or drop some of them")))
         }
+        noteDeath(reason, error, stage, at: now)
     }
 
     /// Something of this stage changes with the open group: the stage does not end before that is durable.

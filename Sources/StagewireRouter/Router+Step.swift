@@ -63,6 +63,7 @@ extension Router {
         _ index: Int, of batch: borrowing StepBatch, frame: RawSpan, slot: Int, at now: Moment
     ) throws(CloseReason) -> DeliveryError? {
         let outcome = batch.outcomes[index]
+        occasion += 1
         let hasVoided = try gather(outcome, batch, slot)
         // Before anything can be refused or void: a wrong parent ends the session either way (ST-5).
         for emission in outcome.emissions { try checkParents(batch.emissions[emission], batch) }
@@ -177,6 +178,7 @@ extension Router {
             subscriptions[subscription].counters.accepted += 1
             if isFiltered { subscriptions[subscription].counters.filtered += 1 }
         }
+        noteAccepted(scratch.deliveries.count, sessions[slot].stage)
     }
 
     private mutating func buryAll(_ slot: Int, _ reason: Code, _ error: DeliveryError, at now: Moment) {

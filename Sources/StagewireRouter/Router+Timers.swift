@@ -24,6 +24,7 @@ extension Router {
             case .retry(let subscription, .record(let sequence)):
                 guard subscriptions[subscription].parking[sequence]?.state == .waiting else { continue }
                 subscriptions[subscription].parking.ready.append(.record(sequence))
+            case .breaker(let stage): wakeBreaker(stage, at: now)
             case .drainDeadline: cutOff(at: now)
             case .look: nextLook = 0
             }

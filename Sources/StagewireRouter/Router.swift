@@ -45,6 +45,8 @@ public struct Router {
     var tokens: [(token: [UInt8], stage: Int, instance: String)] = []
     var runs: [Run] = []
     var runNumbers: [Run: UInt32] = [:]
+    /// Numbers what may give up on many records at once: outcomes, ends of sessions.
+    var occasion: UInt64 = 0
 
     var timers = Timers()
     /// When it is looked again whether a subscription is too slow for its stream; 0: no look is due.

@@ -29,6 +29,14 @@ struct Stage {
     /// The ticket of the latest group that something of it changes with.
     var changedIn: UInt64 = 0
     var crashes: UInt64 = 0
+    var breaker: Breaker
+
+    init(definition: StageDefinition, subscriptions: [Int], streams: [Int]) {
+        self.definition = definition
+        self.subscriptions = subscriptions
+        self.streams = streams
+        breaker = Breaker(definition.isSource ? nil : definition.breaker)
+    }
 
     enum Phase: Equatable {
         case running

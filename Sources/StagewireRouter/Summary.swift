@@ -18,6 +18,8 @@ public struct PipelineSummary: Equatable, Sendable {
         public var hasEnded: Bool { phase == .ended }
         /// Why records wait although they could be handled.
         public var obstacle: Obstacle?
+        /// Its breaker keeps records back.
+        public var pause: Pause?
         /// Deliveries, redeliveries included.
         public var delivered: UInt64 = 0
         /// Input records with a final verdict of ACCEPTED.
@@ -53,6 +55,8 @@ public struct PipelineSummary: Equatable, Sendable {
 
     public enum Obstacle: Equatable, Sendable {
         case noWorker, noCredit, outputFull, parkingFull, deadLettersFull
+        /// Too many of its last records were given up on.
+        case breakerOpen
     }
 
     public struct Session: Equatable, Sendable {
@@ -110,6 +114,7 @@ extension Router {
         line.crashes = stage.crashes
         for slot in stage.sessions { line.sessions.append(describe(sessions[slot])) }
         for subscription in stage.subscriptions { add(subscriptions[subscription], to: &line) }
+        if stage.phase != .ended || isSuspending { line.pause = pause(index) }
         line.obstacle = obstacle(index, line)
         return line
     }
@@ -160,6 +165,7 @@ extension Router {
         let stage = stages[index]
         guard line.queued > 0, stage.phase != .ended else { return nil }
         if stage.subscriptions.contains(where: { subscriptions[$0].dead.isFull }) { return .deadLettersFull }
+        if line.pause != nil { return .breakerOpen }
         if stage.sessions.isEmpty { return .noWorker }
         if stage.streams.contains(where: { streams[$0].isOverWindow }) { return .outputFull }
         if stage.subscriptions.contains(where: { subscriptions[$0].saidBlocked }) { return .parkingFull }

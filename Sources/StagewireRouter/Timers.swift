@@ -8,6 +8,8 @@ enum Timer: Equatable {
     case lease(ConnectionID)
     /// A key or a record of this subscription may go again.
     case retry(subscription: Int, Waiting)
+    /// A stage's pause may be over.
+    case breaker(stage: Int)
     case drainDeadline
     /// Whether a subscription is too slow: that is for the pump to see.
     case look

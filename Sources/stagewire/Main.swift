@@ -64,7 +64,8 @@ struct Stagewire: AsyncParsableCommand {
             """,
         version: Version.text,
         subcommands: [
-            Run.self, Check.self, Graph.self, Schema.self, Status.self, DeadLetters.self, Stop.self,
+            Run.self, Check.self, Graph.self, Schema.self, Status.self, DeadLetters.self, Resume.self,
+            Stop.self,
             JournalCommand.self,
             Decode.self, ConformanceCommand.self, Version.self, StageCommand.self,
         ])

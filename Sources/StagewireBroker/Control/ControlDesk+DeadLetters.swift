@@ -7,7 +7,7 @@ extension ControlDesk {
     // MARK: Looking
 
     func list(_ request: ControlRequest) throws(ControlProblem) -> ControlAnswer {
-        try request.allowOnly(["stage", "reason", "after", "limit"])
+        try request.allowOnly(["stage", "after", "limit"] + DeadLetterFilter.parameters)
         let limit = try request.number("limit") ?? UInt64(ControlAPI.defaultPage)
         guard limit >= 1, limit <= UInt64(ControlAPI.longestPage) else {
             throw ControlProblem(.badRequest, "limit is \(limit)", hint: "it may be 1 to \(ControlAPI.longestPage)")
@@ -17,19 +17,21 @@ extension ControlDesk {
             throw ControlProblem(
                 .badRequest, "after stands without a stage", hint: "letters are numbered per stage: add stage=NAME")
         }
-        let reason = try request.query["reason"].map { name throws(ControlProblem) in try Self.reason(name) }
+        let filter = try LetterFilter(try request.deadLetterFilter())
         let stages =
             if let name = request.query["stage"] { try stage(name)...(try stage(name)) } else {
                 0...(pipeline.stages.count - 1)
             }
-        return .largeJSON(page(stages, reason: reason, after: after ?? 0, limit: Int(limit)))
+        return .largeJSON(page(stages, filter, after: after ?? 0, limit: Int(limit)))
     }
 
-    private func page(_ stages: ClosedRange<Int>, reason: Code?, after: UInt64, limit: Int) -> DeadLetterPage {
+    private func page(
+        _ stages: ClosedRange<Int>, _ filter: LetterFilter, after: UInt64, limit: Int
+    ) -> DeadLetterPage {
         var page = DeadLetterPage(letters: [], total: 0)
         var isCut = false
         for stage in stages {
-            let letters = selected(stage) { reason == nil || $0.reason == reason }
+            let letters = selected(stage, where: filter.matches)
             page.total += letters.count
             let rest = letters.filter { $0.number > after }
             let shown = rest.prefix(limit - page.letters.count)
@@ -94,23 +96,24 @@ extension ControlDesk {
 
     private func choose(_ request: ControlRequest) throws(ControlProblem) -> Choice {
         try request.allowOnly([])
-        let selection = try request.decode(DeadLetterSelection.self, keys: ["stage", "numbers", "reason", "all"])
+        let selection = try request.decode(DeadLetterSelection.self, keys: DeadLetterSelection.keys)
         let stage = try stage(selection.stage)
-        guard selection.numbers != nil || selection.reason != nil || selection.all == true else {
+        let isNarrow = selection.numbers != nil || !selection.filter.isEmpty
+        guard isNarrow || selection.all == true else {
             throw ControlProblem(
                 .badRequest, "nothing says which dead letters are meant",
-                hint: "give numbers, a reason, or \"all\": true")
+                hint: "give numbers, a condition (\(DeadLetterFilter.keys.joined(separator: ", "))), or \"all\": true")
         }
-        guard selection.all != true || (selection.numbers == nil && selection.reason == nil) else {
-            throw ControlProblem(.badRequest, "all stands beside numbers or a reason", hint: "give one or the other")
+        guard selection.all != true || !isNarrow else {
+            throw ControlProblem(.badRequest, "all stands beside numbers or a condition", hint: "give one or the other")
         }
         guard (selection.numbers?.count ?? 0) <= ControlLimits.numbers else {
             throw ControlProblem(.badRequest, "more than \(ControlLimits.numbers) numbers", hint: "ask several times")
         }
-        let reason = try selection.reason.map { name throws(ControlProblem) in try Self.reason(name) }
+        let filter = try LetterFilter(selection.filter)
         let wanted = selection.numbers.map(Set.init)
         let named = selected(stage) { wanted?.contains($0.number) ?? true }
-        let numbers = named.filter { reason == nil || $0.reason == reason }.map(\.number)
+        let numbers = named.filter(filter.matches).map(\.number)
         let missing = (wanted ?? []).subtracting(named.map(\.number)).sorted()
         return Choice(stage: stage, numbers: numbers, answer: DeadLetterAnswer(changed: 0, missing: missing))
     }
@@ -131,21 +134,11 @@ extension ControlDesk {
         router.deadLetters(stage: stage).filter(matches).sorted { $0.number < $1.number }
     }
 
-    private func stage(_ name: String) throws(ControlProblem) -> Int {
+    func stage(_ name: String) throws(ControlProblem) -> Int {
         guard let index = pipeline.stages.firstIndex(where: { $0.name == name }) else {
             let names = pipeline.stages.map(\.name).joined(separator: ", ")
             throw ControlProblem(.notFound, "there is no stage \(name)", hint: "there are \(names)")
         }
         return index
-    }
-
-    private static func reason(_ name: String) throws(ControlProblem) -> Code {
-        let reasons = Code.allCases.filter { $0.scope == .delivery }
-        guard let reason = reasons.first(where: { $0.name == name.uppercased() }) else {
-            throw ControlProblem(
-                .badRequest, "there is no reason \(name)",
-                hint: "there are \(reasons.map(\.name).joined(separator: ", "))")
-        }
-        return reason
     }
 }

@@ -11,15 +11,17 @@ extension ControlDesk {
         let input = pipeline.stages[stage].inputs[letter.input]
         let from = pipeline.stages[input.stage]
         let record = letter.record.ref
-        let failure = DeadLetterSummary.Failure(
-            code: letter.error.code, name: Code(rawValue: letter.error.code)?.name, message: letter.error.message)
         let key = record.key
         return DeadLetterSummary(
             stage: pipeline.stages[stage].name, number: letter.number, input: from.name, port: from.ports[input.port],
-            id: record.id.description, reason: letter.reason.name, attempts: letter.attempts, error: failure,
+            id: record.id.description, reason: letter.reason.name, attempts: letter.attempts, error: Self.failure(letter.error),
             time: Timestamp.text(Int64(clamping: letter.time)), key: key.isEmpty ? nil : Self.text(key),
             schema: record.schema, schemaVersion: record.schemaVersion, payloadBytes: record.payloadLength,
             isRetrying: letter.isRetrying)
+    }
+
+    static func failure(_ error: DeliveryError) -> DeadLetterSummary.Failure {
+        DeadLetterSummary.Failure(code: error.code, name: Code(rawValue: error.code)?.name, message: error.message)
     }
 
     func detail(_ letter: DeadLetter, stage: Int) -> DeadLetterDetail {

@@ -40,7 +40,8 @@ extension ControlDesk {
         let creditBytes = line.sessions.reduce(UInt64(0)) { $0.saturating(adding: $1.creditBytes) }
         return StageStatus(
             name: line.name, kind: kind(index), state: Self.state(line.phase),
-            obstacle: line.obstacle.map(Self.obstacle), inputs: inputs(definition, line), ports: definition.ports,
+            obstacle: line.obstacle.map(Self.obstacle), breaker: line.pause.map { Self.breaker($0, now: now) },
+            inputs: inputs(definition, line), ports: definition.ports,
             workers: workers(index, line, now: now),
             workersWanted: definition.launch == nil ? nil : definition.workers, in: line.taken, out: line.emitted,
             filtered: line.filtered, retried: line.retried, dead: line.dead, dropped: line.dropped,
@@ -79,7 +80,16 @@ extension ControlDesk {
         case .outputFull: .outputFull
         case .parkingFull: .parkingFull
         case .deadLettersFull: .deadLettersFull
+        case .breakerOpen: .breakerOpen
         }
+    }
+
+    private static func breaker(_ pause: PipelineSummary.Pause, now: UInt64) -> StageStatus.Breaker {
+        let finding = pause.finding
+        return StageStatus.Breaker(
+            state: pause.until == nil ? .trying : .open, seconds: pause.until.map { seconds($0 - min($0, now)) },
+            dead: finding.dead, of: finding.of, reason: finding.reason.name, most: finding.most,
+            error: failure(finding.error))
     }
 }
 

@@ -9,6 +9,8 @@ struct ControlRequest {
     var path: [String]
     /// Percent-decoded; a name stands once.
     var query: [String: String] = [:]
+    /// The values of the one parameter that may stand several times.
+    var attributes: [String] = []
     var head: HTTPRequestHead
     var body: [UInt8]
 
@@ -32,6 +34,7 @@ struct ControlRequest {
         guard halves.count == 2 else {
             throw ControlProblem(.badRequest, "the parameter \(name) has no value", hint: "write \(name)=VALUE")
         }
+        if name == DeadLetterFilter.attributeParameter { return attributes.append(try Self.decoded(halves[1])) }
         guard query[name] == nil else { throw ControlProblem(.badRequest, "the parameter \(name) stands twice") }
         query[name] = try Self.decoded(halves[1])
     }
@@ -45,7 +48,8 @@ struct ControlRequest {
 
     /// A misspelt parameter would silently select more than was meant.
     func allowOnly(_ names: [String]) throws(ControlProblem) {
-        for name in query.keys.sorted() where !names.contains(name) {
+        let given = query.keys.sorted() + (attributes.isEmpty ? [] : [DeadLetterFilter.attributeParameter])
+        for name in given where !names.contains(name) {
             throw ControlProblem(
                 .badRequest, "there is no parameter \(name) here",
                 hint: names.isEmpty ? "there are none" : "there are \(names.joined(separator: ", "))")

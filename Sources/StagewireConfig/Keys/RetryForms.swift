@@ -1,3 +1,5 @@
+import StagewireModel
+
 /// First and longest delay: `200ms..30s`, or one duration for a constant delay.
 struct BackoffForm: WritableForm {
     let range: ClosedRange<Duration>
@@ -48,6 +50,28 @@ struct AgeForm: WritableForm {
     }
 
     func written(_ result: Duration?) -> JSONValue { .string(result.map { Quantity.text($0) } ?? "none") }
+}
+
+/// A mapping, or `none`.
+struct BreakerForm: WritableForm {
+    private static let mapping = MappingForm(keys: BreakerKeys.all) { $0.breaker($1) }
+    let type = "mapping, or `none`"
+
+    var schema: JSONValue { ["anyOf": [["const": "none"], Self.mapping.schema]] }
+
+    func read(_ value: Value, _ what: String, _ reader: inout Reader) -> BreakerPolicy?? {
+        if value.scalar?.text == "none" { return .some(nil) }
+        return Self.mapping.read(value, what, &reader).map { .some($0) }
+    }
+
+    func written(_ result: BreakerPolicy?) -> JSONValue {
+        guard let result else { return "none" }
+        return [
+            "failures": BreakerKeys.failures.form.written(result.failures),
+            "of": BreakerKeys.of.form.written(result.window),
+            "pause": BreakerKeys.pause.form.written(result.pauseFirst...result.pauseLimit),
+        ]
+    }
 }
 
 struct PercentForm: WritableForm {

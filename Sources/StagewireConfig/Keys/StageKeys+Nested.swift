@@ -20,6 +20,23 @@ enum RetryKeys {
     static let all: [any KeyRow] = [attempts, backoff, maxAge, jitter]
 }
 
+/// The keys of `breaker`.
+enum BreakerKeys {
+    private static let standard = BreakerPolicy()
+
+    static let failures = Key(
+        "failures", IntegerForm<Int>(ConfigurationLimits.breaker), standard: standard.failures,
+        "records given up on that make the stage pause; at most `of`")
+    static let of = Key(
+        "of", IntegerForm<Int>(ConfigurationLimits.breaker), standard: standard.window,
+        "that it looks back at: the last records that were accepted or given up on")
+    static let pause = Key(
+        "pause", BackoffForm(range: ConfigurationLimits.pause), standard: standard.pauseFirst...standard.pauseLimit,
+        "first and longest pause; doubled in between. One duration: always that")
+
+    static let all: [any KeyRow] = [failures, of, pause]
+}
+
 /// The keys of `resources`, each a limit of the system for one process.
 enum ResourceKeys {
     private static let none = Standard.note("as the broker's")

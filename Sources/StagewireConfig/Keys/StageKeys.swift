@@ -52,6 +52,9 @@ enum StageKeys {
     static let retry = Key(
         "retry", MappingForm(keys: RetryKeys.all) { $0.retry($1) }, .note("see [Retry](#retry)"),
         "how a record is tried again")
+    static let breaker = Key(
+        "breaker", BreakerForm(), .note("see [Breaker](#breaker)"),
+        "when the stage pauses because too much of what it gets is given up on; `none`: never")
     static let lease = Key(
         "lease", DurationForm(ConfigurationLimits.lease), standard: standard.lease,
         "without a sign of progress this long, a delivery is tried again")
@@ -64,15 +67,15 @@ enum StageKeys {
     )
 
     static let all: [any KeyRow] = [
-        run, exec, attach, source, from, workers, maxWorkers, ports, ordering, overflow, retry, lease, crashLimit,
-        config,
+        run, exec, attach, source, from, workers, maxWorkers, ports, ordering, overflow, retry, breaker, lease,
+        crashLimit, config,
         environment, directory, resources, standardStreams, emits,
     ]
 
     /// What only means something where the broker starts the workers.
     static let launchKeys: [any KeyRow] = [workers, environment, directory, resources, standardStreams]
     /// What only means something where records are delivered.
-    static let deliveryKeys: [any KeyRow] = [from, ordering, overflow, retry, lease, crashLimit]
+    static let deliveryKeys: [any KeyRow] = [from, ordering, overflow, retry, breaker, lease, crashLimit]
 
     /// What the command of `exec` has no use for.
     static let notWithExec: [any KeyRow] = [config, source, standardStreams]

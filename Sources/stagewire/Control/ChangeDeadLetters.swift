@@ -2,36 +2,38 @@ import ArgumentParser
 import Glibc
 import StagewireControl
 
-/// Which letters `retry` and `drop` are about: by name, or all of a stage, or those with a reason.
+/// Which letters `retry` and `drop` are about: by name, or all of a stage, or those of a stage that meet conditions.
 struct LetterChoice: ParsableArguments {
     @Argument(
         help: ArgumentHelp("Stages and numbers, such as score/17.", valueName: "stage/number"),
         transform: LetterName.parse)
     var letters: [LetterName] = []
 
-    @Option(help: "The stage, with --all or --reason.")
+    @Option(help: "The stage, with --all or conditions.")
     var stage: String?
-
-    @Option(help: "Those of the stage with this reason, such as REJECTED.")
-    var reason: String?
 
     @Flag(help: "All of the stage.")
     var all = false
 
+    @OptionGroup var conditions: LetterConditions
+
     func validate() throws {
-        let isByStage = stage != nil || reason != nil || all
+        let isNarrow = !conditions.filter.isEmpty
+        let isByStage = stage != nil || isNarrow || all
         if letters.isEmpty, !isByStage {
-            throw ValidationError("Name dead letters, or give --stage with --all or --reason.")
+            throw ValidationError("Name dead letters, or give --stage with --all or with conditions.")
         }
         guard isByStage else { return }
         guard letters.isEmpty else { throw ValidationError("Name dead letters or give --stage, not both.") }
-        guard stage != nil else { throw ValidationError("--all and --reason need a --stage.") }
-        guard all != (reason != nil) else { throw ValidationError("--stage needs either --all or --reason.") }
+        guard stage != nil else { throw ValidationError("--all and conditions need a --stage.") }
+        guard all != isNarrow else { throw ValidationError("--stage needs either --all or conditions.") }
     }
 
     /// One for each stage, in the order of their first mention.
     var selections: [DeadLetterSelection] {
-        if let stage { return [DeadLetterSelection(stage: stage, reason: reason, all: all ? true : nil)] }
+        if let stage {
+            return [DeadLetterSelection(stage: stage, filter: conditions.filter, all: all ? true : nil)]
+        }
         var selections: [DeadLetterSelection] = []
         for letter in letters {
             if let index = selections.firstIndex(where: { $0.stage == letter.stage }) {
@@ -97,10 +99,14 @@ struct RetryDeadLetters: AsyncParsableCommand {
             EXAMPLES:
               stagewire dead-letters retry score/17 score/18
               stagewire dead-letters retry --stage score --reason EXPIRED
+              stagewire dead-letters retry --stage score --error 'no such table' --before 1h --dry-run
             """)
 
     @OptionGroup var choice: LetterChoice
     @OptionGroup var pipeline: PipelineOption
+
+    @Flag(help: "Show which ones are meant, and change nothing.")
+    var dryRun = false
 
     @Flag(help: "Print what was done as JSON to standard output.")
     var json = false
@@ -108,6 +114,7 @@ struct RetryDeadLetters: AsyncParsableCommand {
     func run() async throws {
         try await reporting {
             let client = try await pipeline.client()
+            if dryRun { return try await rehearse(choice.selections, client, "retry", "retried", json: json) }
             var changes: [LetterChange] = []
             for selection in choice.selections {
                 changes.append(LetterChange(selection.stage, try await client.retry(selection)))
@@ -125,10 +132,14 @@ struct DropDeadLetters: AsyncParsableCommand {
 
             EXAMPLES:
               stagewire dead-letters drop --stage score --reason REJECTED --yes
+              stagewire dead-letters drop --stage score --attribute site=lab --dry-run
             """)
 
     @OptionGroup var choice: LetterChoice
     @OptionGroup var pipeline: PipelineOption
+
+    @Flag(help: "Show which ones are meant, and change nothing.")
+    var dryRun = false
 
     @Flag(name: .shortAndLong, help: "Do not ask.")
     var yes = false
@@ -139,6 +150,7 @@ struct DropDeadLetters: AsyncParsableCommand {
     func run() async throws {
         try await reporting {
             let client = try await pipeline.client()
+            if dryRun { return try await rehearse(choice.selections, client, "drop", "dropped", json: json) }
             var selections = choice.selections
             if !yes { selections = try await confirmed(selections, client) }
             var changes: [LetterChange] = []
@@ -157,7 +169,7 @@ struct DropDeadLetters: AsyncParsableCommand {
         for var selection in selections {
             if selection.numbers == nil {
                 let page = try await client.allDeadLetters(
-                    stage: selection.stage, reason: selection.reason, limit: Self.most)
+                    stage: selection.stage, filter: selection.filter, limit: Self.most)
                 selection = DeadLetterSelection(stage: selection.stage, numbers: page.letters.map(\.number))
             }
             exact.append(selection)

@@ -18,10 +18,12 @@ struct ControlClient: Sendable {
 
     func status() async throws -> PipelineStatus { try await get("/v1/status") }
 
-    func deadLetters(stage: String?, reason: String?, after: UInt64?, limit: Int) async throws -> DeadLetterPage {
+    func deadLetters(
+        stage: String?, filter: DeadLetterFilter, after: UInt64?, limit: Int
+    ) async throws -> DeadLetterPage {
         var parameters = ["limit=\(limit)"]
         if let stage { parameters.append("stage=\(Self.encoded(stage))") }
-        if let reason { parameters.append("reason=\(Self.encoded(reason))") }
+        for (name, value) in filter.query { parameters.append("\(name)=\(Self.encoded(value))") }
         if let after { parameters.append("after=\(after)") }
         return try await get("/v1/dead-letters?\(parameters.joined(separator: "&"))")
     }
@@ -36,6 +38,10 @@ struct ControlClient: Sendable {
 
     func drop(_ selection: DeadLetterSelection) async throws -> DeadLetterAnswer {
         try await post("/v1/dead-letters/drop", selection)
+    }
+
+    func resume(_ stage: String) async throws -> ResumeAnswer {
+        try await post("/v1/resume", ResumeRequest(stage: stage))
     }
 
     /// Has the run end, without waiting for it.

@@ -6,7 +6,8 @@ struct DeadLetters: AsyncParsableCommand {
         commandName: "dead-letters",
         abstract: "Look at records that were given up on; have them delivered again, or drop them.",
         discussion: """
-            A dead letter is named by its stage and number, as in score/17.
+            A dead letter is named by its stage and number, as in score/17. Conditions choose several; given together, \
+            all of them hold.
 
             EXAMPLES:
               stagewire dead-letters list --stage score && stagewire dead-letters retry --stage score --all
@@ -44,11 +45,11 @@ struct PipelineOption: ParsableArguments {
 
 extension ControlClient {
     /// All matching letters of one stage, up to `limit`, page by page; and how many there are.
-    func allDeadLetters(stage: String, reason: String?, limit: Int) async throws -> DeadLetterPage {
+    func allDeadLetters(stage: String, filter: DeadLetterFilter, limit: Int) async throws -> DeadLetterPage {
         var all = DeadLetterPage(letters: [], total: 0)
         repeat {
             let page = try await deadLetters(
-                stage: stage, reason: reason, after: all.next,
+                stage: stage, filter: filter, after: all.next,
                 limit: min(limit - all.letters.count, ControlAPI.longestPage))
             all.letters += page.letters
             (all.total, all.next) = (page.total, page.next)

@@ -124,12 +124,27 @@ struct StatusView {
     private var remarks: [TextTable.Cell] {
         status.stages.flatMap { stage -> [TextTable.Cell] in
             var remarks: [TextTable.Cell] = []
-            if let obstacle = stage.obstacle { remarks.append(.init(Self.text(obstacle, stage), .yellow)) }
+            if let breaker = stage.breaker { remarks.append(.init(Self.text(breaker, stage), .red)) }
+            if let obstacle = stage.obstacle, obstacle != .breakerOpen { remarks.append(.init(Self.text(obstacle, stage), .yellow)) }
             if stage.deadLetters > 0, stage.obstacle != .deadLettersFull {
                 let letters = Figures.count(stage.deadLetters, "dead letter")
                 remarks.append(.init("\(stage.name) has \(letters): stagewire dead-letters list --stage \(stage.name)"))
             }
             return remarks + stage.workers.compactMap { Self.text($0, stage).map { .init($0, .yellow) } }
+        }
+    }
+
+    private static func text(_ breaker: StageStatus.Breaker, _ stage: StageStatus) -> String {
+        let waits = stage.queued > 0 ? " with \(Figures.count(stage.queued, "record")) waiting" : ""
+        let share = breaker.most == breaker.dead ? "all" : "\(breaker.most)"
+        let why = "\(breaker.dead) of its last \(Figures.count(breaker.of, "record")) were given up on, \(share) of them "
+            + "\(breaker.reason) (the last one: \(Text.escaped(breaker.error.message, limit: 120)))"
+        let resume = "stagewire resume \(stage.name)"
+        switch breaker.state {
+        case .open:
+            let seconds = Figures.spell(.milliseconds(Int64((breaker.seconds ?? 0) * 1000)))
+            return "\(stage.name) is paused\(waits): \(why); it tries again in \(seconds), or at once: \(resume)"
+        case .trying: return "\(stage.name) tries a few records\(waits): \(why); all at once: \(resume)"
         }
     }
 
@@ -141,6 +156,7 @@ struct StatusView {
         case .noCredit: return waits + "its workers take nothing more for now (no credit)"
         case .outputFull: return waits + "what it emits is not taken fast enough by the stages behind it"
         case .parkingFull: return waits + "too many records stand behind keys that are retried"
+        case .breakerOpen: return waits + "too many of its last records were given up on"
         case .deadLettersFull:
             return waits + "its \(Figures.count(stage.deadLetters, "dead letter")) leave no room; retry or drop some: "
                 + "stagewire dead-letters list --stage \(stage.name)"
