@@ -36,7 +36,8 @@ BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
 
 PIPELINE = """\
 pipeline: bench
-durability: memory
+durability: {durability}
+state: {state}
 socket: {socket}
 stages:
   producer:
@@ -127,6 +128,7 @@ class Run:
         self.socket = self.directory / "s"
         self.counters = Counters(self.directory / "counters")
         self.processes = []
+        self.leftovers = [self.directory]
 
     def start(self, *command, **environment):
         log = open(self.directory / f"log-{len(self.processes)}", "wb")
@@ -186,7 +188,8 @@ class Run:
             if process.poll() is None:
                 process.kill()
             process.wait()
-        shutil.rmtree(self.directory, ignore_errors=True)
+        for directory in self.leftovers:
+            shutil.rmtree(directory, ignore_errors=True)
 
 
 def run_relay(options, case):
@@ -199,11 +202,14 @@ def run_relay(options, case):
     return figures
 
 
-def run_stagewire(options, case):
+def run_stagewire(options, case, durability="memory"):
     """Ends as a job does: the source finishes, everything is settled, everybody exits 0, all is accounted for."""
     run = Run(options, case)
     pipeline = run.directory / "pipeline.yaml"
-    pipeline.write_text(PIPELINE.format(socket=run.socket))
+    # A journal in memory would be no journal.
+    state = pathlib.Path(tempfile.mkdtemp(prefix="bench-state-", dir=options.disk))
+    run.leftovers.append(state)
+    pipeline.write_text(PIPELINE.format(socket=run.socket, durability=durability, state=state))
     broker = run.start(options.bin / "stagewire", "run", pipeline)
     run.wait("the socket", run.socket.exists)
     more = ["--keys", options.keys] + (["--header"] if options.header else [])
@@ -230,7 +236,10 @@ def measure_all(options):
                 figures["stagewire"] = run_stagewire(options, case)
             if "relay" in options.systems:
                 figures["relay"] = run_relay(options, case)
-            if len(figures) == 2 and not case.rate:
+            for durability in ("relaxed", "disk"):
+                if f"stagewire-{durability}" in options.systems:
+                    figures[f"stagewire, {durability}"] = run_stagewire(options, case, durability)
+            if "stagewire" in figures and "relay" in figures and not case.rate:
                 # What the relay does with as many bytes as the broker has to move.
                 stamped = Case(round(figures["stagewire"].stamped))
                 figures["relay, stamped size"] = run_relay(options, stamped)
@@ -312,7 +321,7 @@ def read_options():
     parser.add_argument("--rate", type=int, default=1000, help="records per second for latency; 0: leave it out")
     parser.add_argument("--keys", type=int, default=64)
     parser.add_argument("--no-header", dest="header", action="store_false", help="records without schema and key")
-    parser.add_argument("--systems", default="stagewire,relay")
+    parser.add_argument("--systems", default="stagewire,stagewire-relaxed,stagewire-disk,relay")
     parser.add_argument("--update", metavar="FILE", help="replace the table in this Markdown file")
     options = parser.parse_args()
     options.systems = options.systems.split(",")
@@ -321,7 +330,10 @@ def read_options():
         options.cases.append(Case(100, options.rate))
     # Counters in memory, and a socket path that is short enough.
     options.scratch = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-    needed = {"stagewire": ("stagewire", "StagewireBenchWorker"), "relay": ("StagewireRelay",)}
+    options.disk = ROOT / "build"
+    options.disk.mkdir(exist_ok=True)
+    broker = ("stagewire", "StagewireBenchWorker")
+    needed = {"stagewire": broker, "stagewire-disk": broker, "stagewire-relaxed": broker, "relay": ("StagewireRelay",)}
     for name in [name for system in options.systems for name in needed[system]]:
         if not os.access(options.bin / name, os.X_OK):
             sys.exit(f"bench: {name} is not in {options.bin}; run `swift build -c release` first")

@@ -19,12 +19,14 @@ protocol JournalLinkObserver: AnyObject {
 /// Between the router and the journal's thread: gathers groups of steps while a flush is under way, hands them over
 /// together, and brings the answer back. So the groups are as large as the disk is slow. Confined to the event loop.
 final class JournalLink {
-    /// Bytes of an open group that are not worth waiting for.
+    /// Bytes of an open group that are not worth waiting for, as long as no more than `mostWaiting` wait already.
     private static let largeGroup = 4 * 1024 * 1024
+    private static let mostWaiting = 16 * 1024 * 1024
+    /// Bytes at which an open group is closed in any case: with the largest frame on top it still is one entry.
+    private static let largestGroup = 32 * 1024 * 1024
     /// `relaxed`: what may be lost is at most what came in such a time, and in such an amount.
     static let relaxedDelay = TimeAmount.milliseconds(100)
     private static let relaxedBytes = 4 * 1024 * 1024
-    private static let relaxedCeiling = 64 * 1024 * 1024
     /// How long after a full disk it is tried again.
     private static let patience = TimeAmount.milliseconds(500)
     /// How long after a snapshot that could not be made the next one is due.
@@ -71,14 +73,14 @@ final class JournalLink {
 
     /// A group that has become large in the middle of a turn.
     func relieve(_ router: inout Router) {
-        guard !isLost, router.openBytes >= Self.largeGroup, let ticket = router.seal() else { return }
+        guard !isLost, router.openBytes >= Self.largestGroup, let ticket = router.seal() else { return }
         take(ticket, &router)
     }
 
     private func wantsGroup(_ openBytes: Int) -> Bool {
         // What waits for room is no matter of moments: it is not confirmed then.
-        if isRelaxed { return !isFull && filling.byteCount < Self.relaxedCeiling }
-        return !isBusy || openBytes >= Self.largeGroup
+        if isRelaxed { return !isFull && filling.byteCount < Self.mostWaiting }
+        return !isBusy || openBytes >= Self.largeGroup && filling.byteCount < Self.mostWaiting
     }
 
     private func take(_ ticket: CommitTicket, _ router: inout Router) {
@@ -128,7 +130,8 @@ final class JournalLink {
             let tickets = flying
             flying.removeAll(keepingCapacity: true)
             isBusy = false
-            if !tickets.isEmpty { observer?.durable(tickets) }
+            // Without tickets, too: a group may have waited for room.
+            observer?.durable(tickets)
             goOn()
         case .full(let reason):
             guard closing == nil else { return end() }
@@ -213,7 +216,10 @@ final class JournalLink {
     private func snapshotted(_ result: Result<Void, any Error>) {
         isSnapshotting = false
         switch result {
-        case .success: isSnapshotFailing = false
+        case .success:
+            isSnapshotFailing = false
+            // There may be room now for what waits.
+            observer?.durable([])
         case .failure(JournalError.poisoned(let error)): lose(JournalError.poisoned(error).message)
         case .failure(let error): snapshotFailed(error)
         }

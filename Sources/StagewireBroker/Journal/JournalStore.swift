@@ -175,8 +175,9 @@ enum SnapshotPlan {
     /// Bytes of records that a snapshot copies at most: they pass through memory.
     static let mostCopied = 256 * 1024 * 1024
 
-    /// The first entry that is kept: the latest beginning of a segment below which little enough is needed that copying it
-    /// costs less than half of what is freed. 0: nothing is worth a copy.
+    /// The first entry that is kept: the latest beginning of a segment below which so little is needed that copying it
+    /// costs an eighth of what is freed: what is on its way will not be needed for long, and what stays is worth a copy as soon
+    /// as enough came after it. So the disk has at most about eight times what is needed. 0: nothing is worth a copy.
     ///
     /// With `freesAll` it is the active segment, unless that were too much for memory.
     static func cut(_ ledger: Ledger, _ segments: [(first: UInt64, bytes: Int)], freesAll: Bool) -> UInt64 {
@@ -188,7 +189,7 @@ enum SnapshotPlan {
         var count = segments.count - 1
         while count > 0 {
             let cut = segments[count].first
-            if ledger.liveBytes(below: cut) <= min(freed / 2, mostCopied) { return min(cut, ledger.next) }
+            if ledger.liveBytes(below: cut) <= min(freed / 8, mostCopied) { return min(cut, ledger.next) }
             let fewer = count / 2
             freed -= segments[fewer..<count].reduce(0) { $0 + $1.bytes }
             count = fewer
