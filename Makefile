@@ -253,6 +253,25 @@ test-kills: build conformance-workers
 	@$(PYTHON) Tests/Kills/test_verify.py --quiet
 	@SDKS="$(SDKS)" $(PYTHON) Tests/Kills/kills.py $(BIN)/stagewire
 
+# The broker and its workers killed under load, and what was confirmed counted against what arrived. A campaign goes on where
+# the last call stopped: build/crash/SEED-DURABILITY.
+KILLS ?= 20
+.PHONY: crash
+crash: build conformance-workers ## Kill broker and workers under load, count what arrives (KILLS=n, SEED=n, DURABILITY=relaxed)
+	@KILLS=$(KILLS) SEED=$(SEED) DURABILITY=$(DURABILITY) SDKS="$(SDKS)" $(PYTHON) Tests/Crash/crash.py $(BIN)/stagewire
+
+.PHONY: test-crash
+test-crash: build conformance-workers
+	@$(PYTHON) Tests/Crash/test_oracle.py --quiet
+	@rm -rf $(BUILD)/crash/0-disk $(BUILD)/crash/0-relaxed
+	@KILLS=10 SEED=0 SDKS="$(SDKS)" $(PYTHON) Tests/Crash/crash.py $(BIN)/stagewire
+	@KILLS=5 SEED=0 DURABILITY=relaxed SDKS="$(SDKS)" $(PYTHON) Tests/Crash/crash.py $(BIN)/stagewire
+
+# Disks that are full, limited, read-only, removed, or somebody else's. What needs a mount is skipped where that is not permitted.
+.PHONY: test-disk-faults
+test-disk-faults: build
+	@$(PYTHON) Tests/Crash/faults.py $(BIN)/stagewire
+
 .PHONY: test-demo
 test-demo: demo
 	@$(PYTHON) Tests/Polyglot/nab.py

@@ -15,6 +15,8 @@ from arrivals import Arrivals, Delivery
 from rounds import FEEDS
 
 SAMPLE = 7  # ids of every seventh number are computed; in pure Python all of them take minutes
+# Milliseconds: `relaxed` loses what was confirmed in the last 100, and during a flush, which takes as long as the disk does.
+OLDEST_LOSS = 10_000
 MOST = 12  # sentences that are kept of each kind
 PATHS = {"transform.side": "feed/transform", "ordered.out": "feed/transform/ordered", "ordered.side": "feed/transform/ordered"}
 
@@ -85,6 +87,8 @@ class Oracle:
         # Confirmations that stood in the socket when it died were read a little later.
         age = max([0.0, *((before[-1] - ns) / 1e6 for ns in loss.confirmations)])
         self.verdict.losses.append((len(loss.numbers), age))
+        if age > OLDEST_LOSS:
+            self.complain("lost", f"{len(loss.numbers)} records of {name} are gone, some of which were confirmed {age:,.0f} ms before the broker was killed")
 
     # ---- Outputs ----
 

@@ -258,6 +258,13 @@ class Everything(unittest.TestCase):
         self.expect(lambda a: (self.end_is_lost(a), a.events.clear()), "no broker was killed", "relaxed")
         self.expect(lambda a: a.sink.pop(a.index("ordered.out", 2)), "lost: ordered.out 0 of 2", "relaxed")
 
+        def late(a):
+            self.end_is_lost(a)
+            a.events[0]["begin"] = 20_000_000_000
+            a.feeds["feed-1"] = [each.replace("claim 701 b", "claim 30000000000 b") for each in a.feeds["feed-1"]]
+
+        self.expect(late, "confirmed 20,000 ms before the broker was killed", "relaxed")
+
 
 if __name__ == "__main__":
     unittest.main()

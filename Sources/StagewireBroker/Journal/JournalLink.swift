@@ -17,13 +17,20 @@ protocol JournalLinkObserver: AnyObject {
 }
 
 /// Between the router and the journal's thread: gathers groups of steps while a flush is under way, hands them over
-/// together, and brings the answer back. So the groups are as large as the disk is slow. Confined to the event loop.
+/// together, and brings the answer back. So the groups are as large as the disk is slow, up to what the smallest journal has
+/// room for at once. Confined to the event loop.
 final class JournalLink {
-    /// Bytes of an open group that are not worth waiting for, as long as no more than `mostWaiting` wait already.
+    /// Groups that one flush writes, with what waits for it.
+    private final class Batch {
+        var group = EntryGroup()
+        /// What is confirmed when they are durable.
+        var tickets: [CommitTicket] = []
+    }
+
+    /// Bytes of an open group that are not worth waiting for; nor does a flush write more, unless a single group has more.
     private static let largeGroup = 4 * 1024 * 1024
+    /// While so much waits already, groups go on growing; what comes is bounded by the streams' windows.
     private static let mostWaiting = 16 * 1024 * 1024
-    /// Bytes at which an open group is closed in any case: with the largest frame on top it still is one entry.
-    private static let largestGroup = 32 * 1024 * 1024
     /// `relaxed`: what may be lost is at most what came in such a time, and in such an amount.
     static let relaxedDelay = TimeAmount.milliseconds(100)
     private static let relaxedBytes = 4 * 1024 * 1024
@@ -40,10 +47,15 @@ final class JournalLink {
     private let isRelaxed: Bool
     weak var observer: (any JournalLinkObserver)?
 
-    private var filling = EntryGroup()
-    /// Of the groups in `filling`, and of those that are being written.
-    private var waiting: [CommitTicket] = []
+    /// They wait for their flushes; the last one takes the next group.
+    private var batches: CircularBuffer<Batch> = []
+    /// One that was written, for its memory.
+    private var spare: Batch?
+    private var queuedBytes = 0
+    /// Of the batch that is being written.
     private var flying: [CommitTicket] = []
+    /// All tickets that wait.
+    private var unconfirmed = 0
     private var isBusy = false
     private var isTimerSet = false
     private var isSnapshotting = false
@@ -67,35 +79,69 @@ final class JournalLink {
     func turn(_ router: inout Router) {
         guard !isLost else { return }
         router.isDiskTight = store.isTight
-        if wantsGroup(router.openBytes), let ticket = router.seal() { take(ticket, &router) }
+        if wantsGroup(router.openBytes) { close(groupOf: &router) }
         submit()
     }
 
     /// A group that has become large in the middle of a turn.
     func relieve(_ router: inout Router) {
-        guard !isLost, router.openBytes >= Self.largestGroup, let ticket = router.seal() else { return }
-        take(ticket, &router)
+        guard !isLost, router.openBytes >= Self.largeGroup else { return }
+        close(groupOf: &router)
     }
 
     private func wantsGroup(_ openBytes: Int) -> Bool {
-        // What waits for room is no matter of moments: it is not confirmed then.
-        if isRelaxed { return !isFull && filling.byteCount < Self.mostWaiting }
-        return !isBusy || openBytes >= Self.largeGroup && filling.byteCount < Self.mostWaiting
+        mayConfirmAhead || !isBusy || openBytes >= Self.largeGroup && queuedBytes < Self.mostWaiting
     }
 
-    private func take(_ ticket: CommitTicket, _ router: inout Router) {
-        filling.begin(kind: EntryKind.steps)
-        router.forEachPart(of: ticket) { filling.put($0) }
-        filling.end()
-        if isRelaxed { router.commit(ticket) } else { waiting.append(ticket) }
+    /// `relaxed`, unless the disk is behind by more than moments: then it is as with `disk`. Confirmations keep their order.
+    private var mayConfirmAhead: Bool {
+        isRelaxed && !isFull && unconfirmed == 0 && queuedBytes < Self.relaxedCeiling
+    }
+
+    private func close(groupOf router: inout Router, withRest: Bool = false) {
+        let bytes = router.openBytes
+        guard let ticket = router.seal(withRest: withRest) else { return }
+        let batch = batch(for: bytes)
+        let before = batch.group.byteCount
+        batch.group.begin(kind: EntryKind.steps)
+        router.forEachPart(of: ticket) { batch.group.put($0) }
+        batch.group.end()
+        queuedBytes += batch.group.byteCount - before
+        if mayConfirmAhead {
+            router.commit(ticket)
+        } else {
+            batch.tickets.append(ticket)
+            unconfirmed += 1
+        }
+    }
+
+    /// The one with room for so many bytes more.
+    private func batch(for bytes: Int) -> Batch {
+        if let last = batches.last, last.group.byteCount + bytes <= Self.largeGroup { return last }
+        let batch = spare ?? Batch()
+        spare = nil
+        batches.append(batch)
+        return batch
     }
 
     private func submit() {
-        guard !isBusy, !filling.isEmpty else { return }
-        if isRelaxed, filling.byteCount < Self.relaxedBytes, closing == nil { return setTimer() }
+        guard !isBusy, !batches.isEmpty else { return }
+        if isRelaxed, queuedBytes < Self.relaxedBytes, unconfirmed == 0, closing == nil { return setTimer() }
+        launch()
+    }
+
+    private func launch() {
         isBusy = true
-        swap(&flying, &waiting)
-        store.exchange(&filling)
+        let batch = batches.removeFirst()
+        queuedBytes -= batch.group.byteCount
+        flying = batch.tickets
+        batch.tickets.removeAll(keepingCapacity: true)
+        store.exchange(&batch.group)
+        spare = batch
+        flush()
+    }
+
+    private func flush() {
         run {
             $0.flush()
         } then: {
@@ -109,14 +155,8 @@ final class JournalLink {
         loop.assumeIsolated().scheduleTask(in: Self.relaxedDelay) { [weak self] in
             guard let self else { return }
             isTimerSet = false
-            guard !isBusy, !filling.isEmpty, !isLost else { return }
-            isBusy = true
-            store.exchange(&filling)
-            run {
-                $0.flush()
-            } then: {
-                $0.flushed($1)
-            }
+            guard !isBusy, !batches.isEmpty, !isLost else { return }
+            launch()
         }
     }
 
@@ -128,7 +168,8 @@ final class JournalLink {
                 observer?.noticed(Notice(.info, "the journal has room again"))
             }
             let tickets = flying
-            flying.removeAll(keepingCapacity: true)
+            flying = []
+            unconfirmed -= tickets.count
             isBusy = false
             // Without tickets, too: a group may have waited for room.
             observer?.durable(tickets)
@@ -140,13 +181,7 @@ final class JournalLink {
                 observer?.noticed(Notice(.error, "nothing is confirmed until there is room. \(reason)"))
             }
             if !isSnapshotResting { snapshot(freesAll: true) }
-            loop.assumeIsolated().scheduleTask(in: Self.patience) { [weak self] in
-                self?.run {
-                    $0.flush()
-                } then: {
-                    $0.flushed($1)
-                }
-            }
+            loop.assumeIsolated().scheduleTask(in: Self.patience) { [weak self] in self?.flush() }
         case .lost(let reason): lose(reason)
         }
     }
@@ -245,7 +280,7 @@ final class JournalLink {
             end()
             return promise.futureResult
         }
-        if let ticket = router.seal(withRest: true) { take(ticket, &router) }
+        close(groupOf: &router, withRest: true)
         if !isBusy { goOn() }
         return promise.futureResult
     }
