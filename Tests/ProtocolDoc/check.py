@@ -23,7 +23,7 @@ MODEL = wire.ROOT / "Sources/StagewireModel"
 BLOCK = re.compile(r"^```(\w+) ?([\w-]*)\n(.*?)^```$", re.M | re.S)
 RULE = re.compile(r"^- \*\*([A-Z]{2}-\d+)\*\* (.*(?:\n  .*)*)", re.M)
 AREAS = "FR VR HS LM CR DE ST OR LE RT SO RE LI LV EN EX ER".split()
-NOT_FOR_PEERS = {"straggling"}  # limits that no peer can meet
+NOT_FOR_PEERS = {"straggling", "journalBytes", "backlogBytes"}  # limits that no peer can meet
 MAX_WORDS = 4500  # one sitting: prose without tables and examples
 
 

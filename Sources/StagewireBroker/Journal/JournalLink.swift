@@ -95,7 +95,7 @@ final class JournalLink {
 
     /// `relaxed`, unless the disk is behind by more than moments: then it is as with `disk`. Confirmations keep their order.
     private var mayConfirmAhead: Bool {
-        isRelaxed && !isFull && unconfirmed == 0 && queuedBytes < Self.relaxedCeiling
+        isRelaxed && !isFull && unconfirmed == 0 && queuedBytes < Self.mostWaiting
     }
 
     private func close(groupOf router: inout Router, withRest: Bool = false) {

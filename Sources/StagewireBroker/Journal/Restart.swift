@@ -22,7 +22,8 @@ struct Restart {
             throw state.explain(any: error)
         }
         if let text = recovered.text { logger.info("\(text)") }
-        let store = JournalStore(opened, identity: StateDirectory.identity(of: pipeline),
+        let store = JournalStore(
+            opened, identity: StateDirectory.identity(of: pipeline),
             byteLimit: pipeline.limits.journalBytes)
         journal = JournalLink(store, isRelaxed: pipeline.durability == .relaxed, loop: loop)
     }

@@ -27,6 +27,7 @@ from .v1 import envelope_pb2 as pb
 from .wire import views_pb2 as views
 
 HANDSHAKE_SECONDS = 10
+LONGEST_WAIT_SECONDS = 0.5
 DEFAULT_TIMEOUT = 300.0  # seconds that a handler may take
 CLOSING_SECONDS = 5  # for which a side reads on after its Close
 READ_BYTES = 256 * 1024
@@ -224,13 +225,18 @@ class Session:
         """What may call for attention: a drain, a signal."""
         return (self.drain, self.stopping)
 
+    def _wait_for(self, condition: Callable[[], object], timeout: float | None) -> None:
+        """Waits with `_changed` held. Python runs signal handlers in the main thread, and a signal that comes right before
+        that blocks does not wake it: so it looks up now and then."""
+        end = math.inf if timeout is None else time.monotonic() + timeout
+        while not condition() and (left := end - time.monotonic()) > 0:
+            self._changed.wait(min(left, LONGEST_WAIT_SECONDS))
+
     def next_batch(self, timeout: float | None, calls: tuple[pb.Drain | None, bool]) -> Batch | None:
         """The oldest batch not yet taken, and credit for as many more. None: time is up, or `calls` are no
         longer those that the caller has seen."""
         with self._changed:
-            self._changed.wait_for(
-                lambda: self._queue or self.ended or self.calls != calls, timeout
-            )
+            self._wait_for(lambda: self._queue or self.ended or self.calls != calls, timeout)
             if self.ended:
                 raise self.ended
             batch = self._queue.popleft() if self._queue else None
@@ -253,7 +259,7 @@ class Session:
     def wait(self, condition: Callable[[], object], timeout: float | None = None) -> bool:
         """Waits until `condition()` holds, then True. False when time is up; raises when it is over."""
         with self._changed:
-            self._changed.wait_for(lambda: self.ended or condition(), timeout)
+            self._wait_for(lambda: self.ended or condition(), timeout)
             if self.ended:
                 raise self.ended
             return bool(condition())
