@@ -20,6 +20,8 @@ final class Chaos {
     private var lastAccepted: [[String: Int]]
     private var seen: [[String: Set<String>]]
     private var clock = 0
+    private var breakers: [Int: (state: Breaker.State, delivered: UInt64, inFlight: Int)] = [:]
+    private var isRestarted = false
     /// What was dropped out of the dead letters, and what was retried at least once, by stage.
     private var dropped: [Set<String>] = Array(repeating: [], count: 4)
     private var revived: [Set<String>] = Array(repeating: [], count: 4)
@@ -40,6 +42,10 @@ final class Chaos {
         /// Chance of a look at the dead letters, in which some are retried and some dropped.
         var revivePercent = 0
         var deadLetters = 10_000
+        /// Of all stages.
+        var breaker: BreakerPolicy? = BreakerPolicy()
+        /// Chance of a person who has paused stages go on, in percent.
+        var resumePercent = 0
         var transformOrdering = Ordering.key
         var auditOrdering = Ordering.total
         var auditOverflow = Overflow.block
@@ -84,6 +90,7 @@ final class Chaos {
             stages[index].retry.attempts = 1000
             stages[index].retry.maxAge = nil
             stages[index].crashLimit = 1000
+            stages[index].breaker = options.breaker
         }
         var pipeline = PipelineDefinition(name: "chaos", stages: stages)
         pipeline.limits.maxRecord = 4096
@@ -135,6 +142,10 @@ final class Chaos {
         } else if let worker = workers.randomElement(using: &random) {
             work(worker, isCalm: false)
         }
+        if options.resumePercent > 0, Int.random(in: 0..<100, using: &random) < options.resumePercent {
+            _ = rig.router.resume(stage: [Self.transform, Self.sink, Self.audit].randomElement(using: &random)!)
+            rig.turn()
+        }
         for stage in ["source", "transform", "sink", "audit"] where Int.random(in: 0..<20, using: &random) == 0 {
             ensureWorkers(stage)
         }
@@ -169,6 +180,7 @@ final class Chaos {
     private func crash() {
         guard let journal = rig.journal else { return }
         rig.crash()
+        isRestarted = true
         workers = []
         for stage in acceptedIn.indices {
             for (payload, ticket) in acceptedIn[stage] where ticket > journal.durableTicket {
@@ -361,7 +373,32 @@ final class Chaos {
             precondition(
                 dead.total == dead.revived + dead.discarded + UInt64(dead.count), "every letter is accounted for")
         }
+        checkBreakers()
     }
+
+    /// What a stage's breaker keeps back is kept back, from one look to the next.
+    private func checkBreakers() {
+        let summary = rig.router.summary()
+        for stage in [Self.transform, Self.sink, Self.audit] {
+            let line = summary.stages[stage]
+            let now = (state: rig.router.stages[stage].breaker.state, delivered: line.delivered, inFlight: line.inFlight)
+            let before = breakers[stage]
+            breakers[stage] = now
+            guard let before, !isRestarted else { continue }
+            switch (before.state, now.state) {
+            case (.open, .open) where before.state == now.state:
+                precondition(now.delivered == before.delivered, "nothing is delivered in a pause")
+            case (.open, .trying), (.trying, .trying):
+                precondition(
+                    options.holds || now.inFlight <= max(before.inFlight, Breaker.probes), "a few records are tried")
+            case (.closed, _), (.open, _), (.trying, _): break
+            }
+        }
+        isRestarted = false
+    }
+
+    /// How often a stage was paused.
+    var pauses: Int { rig.notices.count { $0.level == .error && $0.text.contains("paused for") } }
 
     private func verdicts() -> [String] {
         var faults: [String] = []

@@ -72,6 +72,27 @@ import Testing
         }
     }
 
+    /// So much is rejected that stages pause again and again, with and without a person who has them go on.
+    @Test(arguments: seeds) func stagesPause(seed: UInt64) {
+        var options = Chaos.Options()
+        var policy = BreakerPolicy()
+        (policy.failures, policy.window) = (3, 5)
+        (policy.pauseFirst, policy.pauseLimit) = (.milliseconds(300), .seconds(2))
+        options.breaker = policy
+        options.rejectPercent = 35
+        options.retryPercent = 10
+        options.revivePercent = 3
+        options.resumePercent = seed % 2 == 0 ? 2 : 0
+        options.holds = seed % 3 == 0
+        options.transformOrdering = [.key, .none, .total][Int(seed / 2 % 3)]
+        options.crashPermille = seed % 4 == 1 ? 10 : 0
+        options.deadLetters = seed % 5 == 0 ? 6 : 10_000
+        let chaos = Chaos(seed: seed, options)
+        let faults = chaos.run()
+        #expect(faults.isEmpty, "seed \(seed): \(faults)")
+        #expect(chaos.pauses > 3, "seed \(seed)")
+    }
+
     // MARK: The broker dies, too
 
     @Test(arguments: seeds) func brokerDies(seed: UInt64) {

@@ -75,6 +75,10 @@ final class Scenario {
         case "settle": settle(rest)
         case "status": status(rest)
         case "dead": dead(rest[0])
+        case "resume":
+            let stage = rig.pipeline.stages.firstIndex { $0.name == rest[0] }!
+            if !rig.router.resume(stage: stage) { rig.note("\(rest[0]) was not paused") }
+            rig.turn()
         case "retry-dead": change(rest) { $0.retryDeadLetters(stage: $1, $2) }
         case "drop-dead": change(rest) { $0.dropDeadLetters(stage: $1, $2) }
         default: preconditionFailure("unknown command \(words[0])")
@@ -131,6 +135,13 @@ final class Scenario {
         case "attempts": stage.retry.attempts = UInt32(parts[1])!
         case "max-age": stage.retry.maxAge = .milliseconds(Int64(parts[1])!)
         case "lease": stage.lease = .milliseconds(Int64(parts[1])!)
+        case "breaker":
+            // failures/of/first pause/longest pause in ms
+            let numbers = parts[1].split(separator: "/").map { Int($0)! }
+            var policy = BreakerPolicy()
+            (policy.failures, policy.window) = (numbers[0], numbers[1])
+            (policy.pauseFirst, policy.pauseLimit) = (.milliseconds(numbers[2]), .milliseconds(numbers[3]))
+            stage.breaker = policy
         case "dead": limits.deadLetterRecords = Int(parts[1])!
         case "workers": stage.maxWorkers = Int(parts[1])!
         case "when":
@@ -182,7 +193,7 @@ final class Scenario {
             rig.note(
                 "\(stage.name): in \(stage.taken) out \(stage.emitted) in flight \(stage.inFlight) queued \(stage.queued) "
                     + "retried \(stage.retried) dead \(stage.dead) dropped \(stage.dropped) unmatched \(stage.unmatched)"
-            )
+                    + (stage.obstacle == .breakerOpen ? " (kept back)" : ""))
         }
     }
 
