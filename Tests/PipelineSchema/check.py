@@ -28,8 +28,8 @@ GOLDEN = ROOT / "Tests/StagewireConfigTests/Golden"
 FULL = pathlib.Path(__file__).with_name("full.yaml")
 
 # Golden files whose mistakes are of structure, and so the schema's affair.
-BROKEN = """comment-only durations empty environment every-feature limits missing-parts names
-not-available resources source-rules stages-as-list unknown-keys wrong-types""".split()
+BROKEN = """comment-only durations empty environment limits missing-parts names
+resources source-rules stages-as-list unknown-keys wrong-types""".split()
 
 # Stands for each type and for what is near to being right.
 VALUES = [
