@@ -101,7 +101,7 @@ const RETRIED = {
         throw number % 8 === 0 ? new Retry('not yet') : new Release();
       }
       return each.emit({ json: { number, values: each.records.map((one) => one.json()) }, key: each.key });
-    }, { eventTime: { size: 10, lateness: 3 }, byKey: true, idle: 1 }));`,
+    }, { eventTime: { size: 10, lateness: 3 }, byKey: true, idle: 60 }));`,
   write: `import { appendFileSync } from 'node:fs';
     import { run, sink } from 'stagewire';
     run(sink(function write(record, { config }) {

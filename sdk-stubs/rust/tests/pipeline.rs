@@ -186,7 +186,7 @@ fn timed() {
 #[test]
 #[ignore = "a worker"]
 fn tried() {
-    end(Stage::new().window(Windows::new().event_time(20, 0).by_key().idle(2), |window, out| {
+    end(Stage::new().window(Windows::new().event_time(20, 0).by_key().idle(60), |window, out| {
         let numbers: Vec<_> = window.records().iter().map(|record| String::from_utf8_lossy(record.payload())).collect();
         if window.start().unwrap_or(0) / 20_000_000 % 3 == 0 && window.records().iter().all(|record| record.attempt() == 1) {
             return Err(stagewire::Verdict::retry(Duration::from_millis(20), "once more"));
