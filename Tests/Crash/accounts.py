@@ -94,7 +94,8 @@ class Account:
         partition.claims.append(claim)
         if claim.last < partition.confirmed:
             if self.durability == "disk":
-                self.wrong.append(("lost", f"{at}: the broker knows Emit {claim.last} of {partition.name} and had confirmed {partition.confirmed}"))
+                self.wrong.append(
+                    ("lost", f"{at}: the broker knows Emit {claim.last} of {partition.name} and had confirmed {partition.confirmed}"))
             self.lose(partition, claim)
             partition.bases = [each for each in partition.bases if each[0] <= claim.last] + [base]
         if earlier and self.durability == "disk" and claim.epoch < earlier.epoch:

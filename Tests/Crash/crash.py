@@ -96,8 +96,9 @@ def trial(campaign: Campaign, stagewire: str, number: int, kills: int, sdks: dic
     done = kills_of(directory)
     campaign.enter(verdict, done)
     shutil.rmtree(directory)
-    print(f"round {number}: {round.describe()}: {done.total()} kills, {verdict.confirmed:,} records confirmed, {verdict.arrived:,} at the sinks "
-          f"({seconds:.0f} s)", flush=True)
+    print(
+        f"round {number}: {round.describe()}: {done.total()} kills, {verdict.confirmed:,} records confirmed, "
+        f"{verdict.arrived:,} at the sinks ({seconds:.0f} s)", flush=True)
     return done.total()
 
 

@@ -33,7 +33,9 @@ class Skip(Exception):
 class Scene:
     """A pipeline of a feed and a sink, both attached from outside, with its state in `state`."""
 
-    def __init__(self, stagewire: str, name: str, state: Path | None = None, durability: str = "disk", **limits):
+    def __init__(
+        self, stagewire: str, name: str, state: Path | None = None, durability: str = "disk", **limits
+    ):
         self.stagewire, self.directory = stagewire, OUTPUT / name
         shutil.rmtree(self.directory, ignore_errors=True)
         self.directory.mkdir(parents=True)
@@ -42,8 +44,9 @@ class Scene:
         self.file = self.directory / "pipeline.yaml"
         lines = [f"  {key}: {value}" for key, value in {"drain": "1m", **limits}.items()]
         self.file.write_text("\n".join([
-            f"pipeline: faults-{name}", f"durability: {durability}", f"state: {self.state}", f"socket: {self.socket}", "limits:", *lines, "stages:",
-            "  feed: {attach: external, source: true}", "  sink: {attach: external, from: feed, lease: 10m}", ""]))
+            f"pipeline: faults-{name}", f"durability: {durability}", f"state: {self.state}", f"socket: {self.socket}",
+            "limits:", *lines, "stages:", "  feed: {attach: external, source: true}",
+            "  sink: {attach: external, from: feed, lease: 10m}", ""]))
         self.processes: dict[str, subprocess.Popen] = {}
 
     def __enter__(self) -> "Scene":
@@ -57,7 +60,9 @@ class Scene:
     # ---- Processes ----
 
     def start_broker(self, *options: str, name: str = "broker") -> subprocess.Popen:
-        self.processes[name] = start([self.stagewire, "run", *options, str(self.file)], self.directory / f"{name}.log", env={**os.environ, "NO_COLOR": "1"})
+        self.processes[name] = start(
+            [self.stagewire, "run", *options, str(self.file)], self.directory / f"{name}.log",
+            env={**os.environ, "NO_COLOR": "1"})
         return self.processes[name]
 
     def start_worker(self, name: str, **environment: str) -> None:
@@ -67,7 +72,8 @@ class Scene:
 
     def start_feed(self) -> None:
         self.start_worker(
-            "feed", CRASH_LOG=str(self.feed_log), CRASH_PARTITIONS="a b", CRASH_STOP=str(self.directory / "stop"), CRASH_PADDING=str(PADDING))
+            "feed", CRASH_LOG=str(self.feed_log), CRASH_PARTITIONS="a b", CRASH_STOP=str(self.directory / "stop"),
+            CRASH_PADDING=str(PADDING))
 
     def start_sink(self) -> None:
         self.start_worker("sink", CRASH_LOG=str(self.directory / "sink.tsv"))
@@ -152,7 +158,8 @@ class Scene:
                 order.add(found, (found.partition, found.key), (found.number,))
         expected = {(name, n) for name, each in account.partitions.items() for n in range(1, each.last_number + 1)}
         if set(arrivals.latest) != expected:
-            wrong.append(f"{len(expected - set(arrivals.latest))} confirmed records are lost, {len(set(arrivals.latest) - expected)} were never confirmed")
+            lost, extra = len(expected - set(arrivals.latest)), len(set(arrivals.latest) - expected)
+            wrong.append(f"{lost} confirmed records are lost, {extra} were never confirmed")
         if wrong:
             raise Wrong("; ".join(wrong[:5]))
         self.count = len(expected)
@@ -229,7 +236,8 @@ def full_disk(stagewire: str) -> str:
 
 def full_disk_relaxed(stagewire: str) -> str:
     """With `relaxed`, too, a full disk ends confirmations: what waits for room is no matter of the last 100 ms."""
-    with Mount("full_disk_relaxed", 160 * MIB) as disk, Scene(stagewire, "full_disk_relaxed", disk.path / "state", "relaxed") as scene:
+    name = "full_disk_relaxed"
+    with Mount(name, 160 * MIB) as disk, Scene(stagewire, name, disk.path / "state", "relaxed") as scene:
         scene.start_broker()
         scene.start_feed()
         scene.start_sink()
@@ -264,7 +272,9 @@ def journal_limit(stagewire: str) -> str:
         scene.start_sink()
         scene.await_that("confirmations behind the standstill", lambda: scene.confirmations() > held + 20)
         scene.finish()
-        return f"{scene.count:,} records, each once: stood still with {size / MIB:.0f} MiB in segments, killed, started, went on with the consumer"
+        return (
+            f"{scene.count:,} records, each once: stood still with {size / MIB:.0f} MiB in segments, killed, started, went on "
+            f"with the consumer")
 
 
 def second_broker(stagewire: str) -> str:

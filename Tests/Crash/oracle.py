@@ -88,7 +88,9 @@ class Oracle:
         age = max([0.0, *((before[-1] - ns) / 1e6 for ns in loss.confirmations)])
         self.verdict.losses.append((len(loss.numbers), age))
         if age > OLDEST_LOSS:
-            self.complain("lost", f"{len(loss.numbers)} records of {name} are gone, some of which were confirmed {age:,.0f} ms before the broker was killed")
+            self.complain(
+                "lost", f"{len(loss.numbers)} records of {name} are gone, some of which were confirmed {age:,.0f} ms before the "
+                f"broker was killed")
 
     # ---- Outputs ----
 
@@ -139,7 +141,8 @@ class Oracle:
                     elif n not in self.missing[name]:
                         self.complain("lost", f"{where} {ordinal} of {n} of partition {name} was confirmed and has not arrived")
         for where, name, n, _ in left:
-            self.complain("other", f"{where} of {n} of partition {name} arrived, though the feed's last one is {self.partitions[name].last_number}")
+            last = self.partitions[name].last_number
+            self.complain("other", f"{where} of {n} of partition {name} arrived, though the feed's last one is {last}")
         if self.durability == "disk" and len({each.id for each in arrivals.latest.values()}) != len(arrivals.latest):
             self.complain("doubled", "two records have one id")
 
@@ -219,8 +222,9 @@ class Oracle:
                     expected[name, n] = reason
         if self.durability != "disk":
             # Emits of different numbers had the same ids: the counts of the reasons have to do.
-            if Counter(letter["reason"] for letter in letters) != Counter(expected.values()):
-                self.complain("lost", f"dead letters are {Counter(letter['reason'] for letter in letters)}, expected {Counter(expected.values())}")
+            reasons = Counter(letter["reason"] for letter in letters)
+            if reasons != Counter(expected.values()):
+                self.complain("lost", f"dead letters are {dict(reasons)}, expected {dict(Counter(expected.values()))}")
             return
         reasons = {letter["id"]: letter["reason"] for letter in letters}
         for (name, n), reason in expected.items():

@@ -33,13 +33,18 @@ class Round:
         self.directory, self.number, self.durability = directory, number, durability
         self.name = f"crash-{seed}-{number}"
         chance = random.Random(f"{seed} {number}")
-        able = {stage: [each for each in sdks if stage in sdks[each]["stages"]] for stage in ("transform", "ordered", "window", "source")}
-        # Each language takes each place in turn.
-        self.languages = {stage: names[(number + shift) % len(names)] for shift, (stage, names) in enumerate(able.items())}
         self.sdks = sdks
+        self.languages = {}
+        for shift, stage in enumerate(("transform", "ordered", "window", "source")):
+            able = [each for each in sdks if stage in sdks[each]["stages"]]
+            # Each language takes each place in turn.
+            self.languages[stage] = able[(number + shift) % len(able)]
         self.external = [stage for stage in ("transform", "ordered", "window", "sink", "windows") if chance.random() < 0.4]
-        self.workers = {"transform": chance.choice((1, 2, 2)), "ordered": chance.choice((1, 2)), "window": chance.choice((1, 1, 2)), "sink": 2, "windows": 1}
-        self.limits = {"window_records": chance.choice((4096, 8192, 65536)), "journal_bytes": chance.choice(("16MiB", "64MiB", "4GiB"))}
+        self.workers = {
+            "transform": chance.choice((1, 2, 2)), "ordered": chance.choice((1, 2)), "window": chance.choice((1, 1, 2)),
+            "sink": 2, "windows": 1}
+        self.limits = {
+            "window_records": chance.choice((4096, 8192, 65536)), "journal_bytes": chance.choice(("16MiB", "64MiB", "4GiB"))}
         self.source_records = 400 * kills + 500
         # A socket's path may have 107 bytes: it cannot lie just anywhere.
         self.socket = f"/tmp/stagewire-{self.name}.sock"
@@ -69,21 +74,31 @@ class Round:
             if name in self.external:
                 return {"attach": "external", **more}
             worker = self.command(name)
-            return {"run": worker.command, "directory": worker.directory, "env": worker.environment, "workers": self.workers.get(name, 1), **more}
+            return {
+                "run": worker.command, "directory": worker.directory, "env": worker.environment,
+                "workers": self.workers.get(name, 1), **more}
 
         # Neither crashes nor time make a dead letter here, only what the load says.
-        reader = {"ordering": "key", "crash_limit": 1000, "lease": "10m", "retry": {"attempts": 2, "backoff": "10ms", "max_age": "none"}}
-        source = {"partition": "p", "records": self.source_records, "per_emit": load.PER_EMIT, "keys": load.SOURCE_KEYS, "pause_ms": 20}
+        reader = {
+            "ordering": "key", "crash_limit": 1000, "lease": "10m",
+            "retry": {"attempts": 2, "backoff": "10ms", "max_age": "none"}}
+        source = {
+            "partition": "p", "records": self.source_records, "per_emit": load.PER_EMIT, "keys": load.SOURCE_KEYS,
+            "pause_ms": 20}
+        window = {"records": load.WINDOW, "by_key": True}
+        passed = {"stage": "transform", "port": "out"}
+        seen = [{"stage": "transform", "port": "side"}, {"stage": "ordered", "port": "out"}, {"stage": "ordered", "port": "side"}]
         return {
-            "pipeline": self.name, "durability": self.durability, "state": str(self.directory / "state"), "socket": self.socket,
+            "pipeline": self.name, "durability": self.durability, "state": str(self.directory / "state"),
+            "socket": self.socket,
             "limits": {**self.limits, "drain": "1m", "dead_letter_records": 1_000_000},
             "stages": {
                 "feed": {"attach": "external", "source": True},
                 "transform": stage("transform", **{"from": "feed", "ports": ["out", "side"]}, **reader),
-                "ordered": stage("ordered", **{"from": {"stage": "transform", "port": "out"}, "ports": ["out", "side"]}, **reader),
+                "ordered": stage("ordered", **{"from": passed, "ports": ["out", "side"]}, **reader),
                 "source": stage("source", source=True, config=source),
-                "window": stage("window", **{"from": [{"stage": "ordered", "port": "out"}, "source"]}, config={"records": load.WINDOW, "by_key": True}, **reader),
-                "sink": stage("sink", **{"from": [{"stage": "transform", "port": "side"}, {"stage": "ordered", "port": "out"}, {"stage": "ordered", "port": "side"}]}, **reader),
+                "window": stage("window", **{"from": [{"stage": "ordered", "port": "out"}, "source"]}, config=window, **reader),
+                "sink": stage("sink", **{"from": seen}, **reader),
                 "windows": stage("windows", **{"from": "window"}, **reader),
             },
         }

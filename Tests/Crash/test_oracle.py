@@ -14,9 +14,11 @@ PIPELINE, EMITS, SOURCE = "crash-0-0", 6, 30  # Emits of each partition, records
 LAST = load.before(EMITS + 1)
 
 
-def line(session: str, delivery: int, where: str, id: bytes, root: bytes, parents: list[bytes], key: str, partition: str, n: int, path: str, payload: str) -> list[str]:
+def line(session: str, delivery: int, where: str, id: bytes, root: bytes, parents: list[bytes], *rest) -> list[str]:
+    """A line of a sink's account; `rest`: key, partition, number, way and payload."""
     parts = ",".join(each.hex() for each in parents)
-    return ["D", session, str(1000 + delivery), where, str(delivery), "1", id.hex(), root.hex(), parts, key, partition, str(n), path, payload]
+    head = ["D", session, str(1000 + delivery), where, str(delivery), "1", id.hex(), root.hex(), parts]
+    return [*head, *map(str, rest)]
 
 
 class Accounts:
@@ -52,7 +54,9 @@ class Accounts:
                 for where, ordinal in load.outputs(n):
                     path = {"transform.side": "feed/transform"}.get(where, "feed/transform/ordered")
                     payload = str(ordinal) if where.endswith("side") else load.payload(n)
-                    lines.append(line("1.1", len(lines) + 1, where, self.ids.output(name, n, where, ordinal), self.ids.root(name, n), [b"\1" * 16], load.key(n), name, n, path, payload))
+                    id, root = self.ids.output(name, n, where, ordinal), self.ids.root(name, n)
+                    head = ("1.1", len(lines) + 1, where, id, root, [b"\1" * 16])
+                    lines.append(line(*head, load.key(n), name, n, path, payload))
         return lines
 
     def made_windows(self) -> list[list[str]]:
@@ -60,7 +64,8 @@ class Accounts:
         for name in self.partitions():
             for n in range(1, LAST + 1):
                 if ("ordered.out", 0) in load.outputs(n):
-                    groups.setdefault(load.key(n), []).append((self.ids.output(name, n, "ordered.out", 0), load.payload(n)))
+                    id = self.ids.output(name, n, "ordered.out", 0)
+                    groups.setdefault(load.key(n), []).append((id, load.payload(n)))
         for n in range(1, SOURCE + 1):
             groups.setdefault(f"k{n % load.SOURCE_KEYS}", []).append((self.ids.source(n), str(n)))
         lines = []
@@ -69,7 +74,8 @@ class Accounts:
                 part = members[at:at + load.WINDOW]
                 parents = [id for id, _ in part]
                 path = "source/window" if key.startswith("k") else "feed/transform/ordered/window"
-                lines.append(line("2.1", len(lines) + 1, "window.out", self.ids.window(parents), parents[0], parents, key, "-", 0, path, ",".join(text for _, text in part)))
+                head = ("2.1", len(lines) + 1, "window.out", self.ids.window(parents), parents[0], parents)
+                lines.append(line(*head, key, "-", 0, path, ",".join(text for _, text in part)))
         return lines
 
     def judge(self, durability: str = "disk") -> Verdict:
