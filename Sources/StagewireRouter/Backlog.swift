@@ -81,7 +81,9 @@ extension Router {
     /// Lets a slow subscription fall behind, so that the stream can go on without it. False: it is not slow, or has its
     /// share of the disk already.
     mutating func fallBehind(_ index: Int, at now: Moment) -> Bool {
-        guard options.isRecording, !isDiskTight, pipeline.limits.backlogBytes > 0, subscriptions[index].overflow == .block else {
+        guard options.isRecording, !isDiskTight, pipeline.limits.backlogBytes > 0,
+            subscriptions[index].overflow == .block
+        else {
             return false
         }
         let stream = subscriptions[index].stream
