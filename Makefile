@@ -163,6 +163,22 @@ test-swift: setup
 	@# Real processes and sockets: by themselves, so that the seeds of the pure suites do not starve them.
 	@STAGEWIRE_STRICT=1 $(SWIFT) test --skip-build --no-parallel --filter "StagewireBrokerTests|StagewireStageTests"
 
+# Seeds of the simulation: random workers, a broker that dies, a disk that fails. In the suite: those that have found something,
+# and as many that nobody has tried before.
+SIMULATOR := .build/release/StagewireSimulator
+
+.PHONY: simulator
+simulator: setup
+	@$(SWIFT_RELEASE) --quiet --product StagewireSimulator
+
+.PHONY: sim
+sim: simulator ## Simulate SEEDS=n (1000) seeds from FIRST=n (1) on; TRACE=n shows one
+	@$(SIMULATOR) $(if $(TRACE),--trace $(TRACE),--first $(or $(FIRST),1) --seeds $(or $(SEEDS),1000))
+
+.PHONY: test-sim
+test-sim: simulator
+	@$(SIMULATOR) --also Tests/StagewireSimulator/seeds.txt --first $(or $(FIRST),$$(date +%s)000) --seeds $(or $(SEEDS),600)
+
 .PHONY: test-go
 test-go: setup
 	@cd sdk-stubs/go && $(GO) vet ./... && $(GO) test ./...

@@ -111,10 +111,23 @@ let package = Package(
                 "StagewireLedger", "StagewireRouter", "StagewireRecord", "StagewireModel", "StagewireTestSupport",
             ],
             swiftSettings: settings),
+        // Random workers around the router, with the real journal on a simulated disk; and the program that tries many seeds.
+        // Without @testable, so that it can be optimised.
+        .target(
+            name: "StagewireSimulation",
+            dependencies: [
+                "StagewireRouter", "StagewireLedger", "StagewireJournal", "StagewireRecord", "StagewireModel",
+                "StagewireDiskSimulation", "StagewireTestSupport",
+            ],
+            path: "Tests/StagewireSimulation", swiftSettings: settings),
+        .executableTarget(
+            name: "StagewireSimulator", dependencies: ["StagewireSimulation"], path: "Tests/StagewireSimulator",
+            exclude: ["seeds.txt"], swiftSettings: settings),
         .testTarget(
             name: "StagewireRouterTests",
             dependencies: [
-                "StagewireRouter", "StagewireLedger", "StagewireRecord", "StagewireModel", "StagewireTestSupport",
+                "StagewireSimulation", "StagewireRouter", "StagewireLedger", "StagewireRecord", "StagewireModel",
+                "StagewireTestSupport",
             ],
             exclude: ["Scenarios"],
             swiftSettings: settings),

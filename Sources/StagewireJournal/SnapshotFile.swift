@@ -10,9 +10,19 @@ public enum SnapshotFile {
 
     /// Replaces the snapshot. Everything is durable when this returns.
     ///
-    /// Errors leave the one before in place. What the disk says of a sync that failed is not to be trusted a second time, but
-    /// nothing rests on the new file before its name is durable.
-    public static func write<D: Disk>(_ content: [UInt8], of identity: JournalIdentity, on disk: D) throws(DiskError) {
+    /// - Throws: `.disk` while nothing has changed yet: the one before is still in place. `.poisoned` once the new one may have
+    ///   its name: then nobody knows which of the two a reader finds, so it is final, as for a journal whose sync failed.
+    public static func write<D: Disk>(_ content: [UInt8], of identity: JournalIdentity, on disk: D) throws(JournalError)
+    {
+        do { try prepare(content, of: identity, on: disk) } catch { throw .disk(error) }
+        do { try disk.rename(newName, to: name) } catch {
+            throw error.cause == .noSpace ? .disk(error) : .poisoned(error)
+        }
+        do { try disk.syncDirectory() } catch { throw .poisoned(error) }
+    }
+
+    private static func prepare<D: Disk>(_ content: [UInt8], of identity: JournalIdentity, on disk: D) throws(DiskError)
+    {
         var bytes = [UInt8](repeating: 0, count: header)
         bytes.store(magic, at: 0)
         bytes.store(JournalFormat.version, at: 8)
@@ -36,8 +46,6 @@ public enum SnapshotFile {
             throw error
         }
         disk.close(file)
-        try disk.rename(newName, to: name)
-        try disk.syncDirectory()
     }
 
     /// The content of the snapshot; nil if there is none.

@@ -24,8 +24,10 @@ extension Ledger {
     public func snapshot(
         cutting cut: UInt64, strays old: [UInt8], fetch: (EntryPlace) throws -> [UInt8]
     ) throws -> Snapshot {
+        try SnapshotCopies.check(old, areOf: snapshots, unless: streams.allSatisfy(\.strays.isEmpty))
         var copy = self
-        var records: [UInt8] = []
+        copy.snapshots += 1
+        var records = SnapshotCopies.head(of: copy.snapshots)
         for index in streams.indices {
             let needed = needed(index)
             var strays: [UInt64: Range<Int>] = [:]
@@ -50,6 +52,7 @@ extension Ledger {
 
     /// A snapshot made of an earlier state of this ledger is durable: its copies stand for what it cut.
     public mutating func adopt(_ snapshot: Ledger, cutting cut: UInt64) {
+        snapshots = snapshot.snapshots
         for index in snapshot.streams.indices {
             streams[index].strays = snapshot.streams[index].strays
             streams[index].extents.forget(below: cut)
@@ -60,7 +63,7 @@ extension Ledger {
 /// A ledger and the records that it has copies of.
 public struct Snapshot: Sendable {
     public var ledger: Ledger
-    /// Wire-ready records; `Ledger.Stream.strays` says which is where.
+    /// The snapshot's number, then wire-ready records; `Ledger.Stream.strays` says which is where.
     public var records: [UInt8]
 
     public init(ledger: Ledger, records: [UInt8]) {
@@ -83,6 +86,7 @@ public struct Snapshot: Sendable {
         for stream in ledger.streams where stream.strays.values.contains(where: { $0.upperBound > records.count }) {
             throw LedgerFlaw(what: "a record of \(stream.name) lies outside of the snapshot", offset: cursor.offset)
         }
+        try SnapshotCopies.check(records, areOf: ledger.snapshots, unless: records.isEmpty)
     }
 }
 
@@ -91,5 +95,17 @@ extension [UInt8] {
     fileprivate mutating func appendCopy(of bytes: ArraySlice<UInt8>) -> Range<Int> {
         append(contentsOf: bytes)
         return count - bytes.count..<count
+    }
+}
+
+/// The copies of a snapshot begin with its number, for those of another one would be taken for them without a trace.
+enum SnapshotCopies {
+    static func head(of number: UInt64) -> [UInt8] { (0..<8).map { UInt8(truncatingIfNeeded: number >> (8 * $0)) } }
+
+    /// - Parameter isUnused: nothing is read of them.
+    static func check(_ copies: [UInt8], areOf number: UInt64, unless isUnused: Bool) throws(LedgerFlaw) {
+        guard isUnused || copies.starts(with: head(of: number)) else {
+            throw .about("the copies of snapshot \(number) are not there, or those of another one are")
+        }
     }
 }

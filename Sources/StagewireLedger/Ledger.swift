@@ -72,6 +72,8 @@ public struct Ledger: Sendable {
     var runs: [Run] = []
     /// The highest number that a stage has given to a dead letter.
     var lastLetters: [String: UInt64] = [:]
+    /// Snapshots so far: which one has the copies that `Stream.strays` are about.
+    var snapshots: UInt64 = 0
     /// What the numbers of the entries to come stand for.
     public internal(set) var layout = Layout()
     var layoutStreams: [Int] = []

@@ -3,6 +3,7 @@ public struct RecordPlan: Sendable {
     fileprivate var strays: [(sequence: UInt64, range: Range<Int>)] = []
     fileprivate var extents: [Ledger.Extent] = []
     fileprivate let first: UInt64
+    fileprivate let snapshots: UInt64
 
     /// Copies in the snapshot are among them.
     public var needsSnapshot: Bool { !strays.isEmpty }
@@ -12,6 +13,7 @@ public struct RecordPlan: Sendable {
     ///   - fetch: the payload of the entry at a place
     /// - Returns: in order
     public func read(snapshot: [UInt8], fetch: (EntryPlace) throws -> [UInt8]) throws -> [StoredRecord] {
+        try SnapshotCopies.check(snapshot, areOf: snapshots, unless: strays.isEmpty)
         var records: [StoredRecord] = []
         for (sequence, range) in strays {
             guard range.upperBound <= snapshot.count else {
@@ -33,7 +35,7 @@ extension Ledger {
     /// Empty when none is there (any more).
     public func plan(subscription number: Int, from sequence: UInt64, bytes: Int) -> RecordPlan {
         let stream = streams[subscriptions[number].stream]
-        var plan = RecordPlan(first: sequence)
+        var plan = RecordPlan(first: sequence, snapshots: snapshots)
         var size = 0
         for (stray, range) in stream.strays.sorted(by: { $0.key < $1.key }) where stray >= sequence && size < bytes {
             plan.strays.append((stray, range))

@@ -86,6 +86,7 @@ extension Ledger {
     public func recover(_ pipeline: PipelineDefinition, strays: [UInt8], fetch: (EntryPlace) throws -> [UInt8]) throws
         -> Recovered
     {
+        try SnapshotCopies.check(strays, areOf: snapshots, unless: streams.allSatisfy(\.strays.isEmpty))
         let layout = Layout(pipeline)
         var recovered = Recovered()
         recovered.runs = runs

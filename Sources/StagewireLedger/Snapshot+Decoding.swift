@@ -5,6 +5,7 @@ extension Ledger {
     static func decode(_ bytes: RawSpan, _ cursor: inout PayloadCursor) throws(LedgerFlaw) -> Ledger {
         var ledger = Ledger()
         ledger.next = try cursor.number(bytes, upTo: LedgerLimit.count)
+        ledger.snapshots = try cursor.number(bytes, upTo: LedgerLimit.count)
         let start = cursor.offset
         let names = try cursor.data(bytes)
         let layout = try Layout(names.span.bytes)

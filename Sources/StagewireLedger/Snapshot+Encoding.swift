@@ -3,6 +3,7 @@ import StagewireModel
 extension Ledger {
     func encode(into bytes: inout [UInt8]) {
         bytes.put(next)
+        bytes.put(snapshots)
         bytes.put(layout.encoded())
         bytes.put(streams.count)
         for stream in streams { bytes.put(stream) }

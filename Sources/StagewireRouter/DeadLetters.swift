@@ -21,7 +21,7 @@ public struct DeadLetter {
     public internal(set) var isRetrying = false
 
     /// What it costs: the record's bytes and the error's text.
-    var bytes: Int { record.ref.wireLength + error.message.utf8.count }
+    package var bytes: Int { record.ref.wireLength + error.message.utf8.count }
 }
 
 /// One subscription's dead letters.

@@ -93,7 +93,9 @@ extension Router {
         subscriptions[index].progress.advance()
         subscriptions[index].parking.insert(
             ParkedRecord(state: .waiting, key: key, attempt: 1, firstAttempt: 0, block: nil), at: sequence)
-        subscriptions[index].parking.enqueue(sequence, key: key, due: 0)
+        let isHead = subscriptions[index].parking.enqueue(sequence, key: key, due: 0)
+        // After a start the cursor may stand before an arrival of the run before: then this one goes first.
+        if isHead { subscriptions[index].parking.makeReady(key: key) }
         return true
     }
 

@@ -266,7 +266,7 @@ public struct Router {
 
 /// A closed group of steps that is not durable yet.
 public struct CommitTicket: Equatable, Sendable {
-    let number: UInt64
+    package let number: UInt64
 }
 
 extension ControlMessage {

@@ -55,6 +55,8 @@ public final class MemoryDisk: Disk {
     /// Bytes that all files together may have.
     public var capacity = Int.max
     public private(set) var hasCrashed = false
+    /// Whether a call has failed since the last restart, for whatever reason.
+    public private(set) var hasFailed = false
 
     var names: [String: Inode] = [:]
     var durableNames: [String: Inode] = [:]
@@ -77,8 +79,12 @@ public final class MemoryDisk: Disk {
         }
         calls.append(operation)
         switch fault {
-        case .fails: throw DiskError(operation, name, .other(code: 5, text: "Input/output error"))
-        case .full: throw DiskError(operation, name, .noSpace)
+        case .fails:
+            hasFailed = true
+            throw DiskError(operation, name, .other(code: 5, text: "Input/output error"))
+        case .full:
+            hasFailed = true
+            throw DiskError(operation, name, .noSpace)
         case .crashBefore:
             hasCrashed = true
             throw gone(operation, name)
@@ -249,10 +255,13 @@ public final class MemoryDisk: Disk {
         return file
     }
 
-    private var used: Int { names.values.reduce(0) { $0 + $1.bytes.count } }
+    /// Bytes that all files together have.
+    public var used: Int { names.values.reduce(0) { $0 + $1.bytes.count } }
 
     private func reserve(_ bytes: Int, _ operation: DiskOperation, _ name: String) throws(DiskError) {
-        if bytes > capacity - used { throw DiskError(operation, name, .noSpace) }
+        guard bytes > capacity - used else { return }
+        hasFailed = true
+        throw DiskError(operation, name, .noSpace)
     }
 
     /// Everything is as if the process had ended and another one had begun.
@@ -261,6 +270,7 @@ public final class MemoryDisk: Disk {
         open = [:]
         lockHolder = nil
         hasCrashed = false
+        hasFailed = false
         faults = [:]
         nextFault = nil
         calls = []

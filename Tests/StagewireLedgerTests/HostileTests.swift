@@ -119,9 +119,9 @@ struct HostileTests {
             #expect(ledger.flaw(bytes, kind: EntryKind.layout) != nil)
             #expect(ledger.flaw([0, 1, 0, 0] + bytes) != nil)
             #expect(ledger.flaw([0, 7, 0] + bytes) != nil)
-            #expect(throws: LedgerFlaw.self) { _ = try Snapshot(([1] + bytes).span.bytes) }
+            #expect(throws: LedgerFlaw.self) { _ = try Snapshot(([1, 0] + bytes).span.bytes) }
             // Layout of nothing, then so many streams.
-            #expect(throws: LedgerFlaw.self) { _ = try Snapshot(([1, 3, 0, 0, 0] + bytes).span.bytes) }
+            #expect(throws: LedgerFlaw.self) { _ = try Snapshot(([1, 0, 3, 0, 0, 0] + bytes).span.bytes) }
         }
     }
 

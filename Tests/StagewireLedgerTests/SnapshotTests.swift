@@ -50,7 +50,7 @@ struct SnapshotTests {
                 bytes += history.records[stream][Int(sequence)].count
             }
         }
-        #expect(fetched == expected && made.records.count == bytes)
+        #expect(fetched == expected && made.records.count == 8 + bytes)
         #expect(made.ledger.liveBytes(below: ledger.next) == bytes)
     }
 
@@ -96,6 +96,23 @@ struct SnapshotTests {
         #expect(throws: LedgerFlaw.self) {
             _ = try made.ledger.snapshot(cutting: 0, strays: []) { history.payload($0) }
         }
+        // The next one's have other places: they are never taken for these.
+        let next = try made.ledger.snapshot(cutting: made.ledger.next, strays: made.records) { history.payload($0) }
+        #expect(next.records.count == made.records.count)
+        for strays in [next.records, Array(made.records.dropLast()), Array(made.records.dropFirst())] {
+            #expect(throws: LedgerFlaw.self) {
+                _ = try made.ledger.recover(history.pipeline, strays: strays) { history.payload($0) }
+            }
+            #expect(throws: LedgerFlaw.self) {
+                _ = try made.ledger.snapshot(cutting: 0, strays: strays) { history.payload($0) }
+            }
+            let plan = made.ledger.plan(subscription: 2, from: 0, bytes: 1 << 20)
+            #expect(plan.needsSnapshot)
+            #expect(throws: LedgerFlaw.self) { _ = try plan.read(snapshot: strays) { history.payload($0) } }
+        }
+        let plan = made.ledger.plan(subscription: 2, from: 0, bytes: 1 << 20)
+        let read = try plan.read(snapshot: made.records) { history.payload($0) }
+        #expect(read.map { Array($0.bytes) } == read.map { history.records[0][Int($0.sequence)] } && !read.isEmpty)
     }
 
     /// What `fetch` gives back is not what was there.

@@ -1,4 +1,5 @@
 import StagewireModel
+import StagewireSimulation
 import Testing
 
 @testable import StagewireRecord
@@ -29,7 +30,7 @@ import Testing
     ) -> Rig {
         let pipeline = Self.pipeline(change)
         guard journal else { return Rig(pipeline) }
-        let journal = RigJournal(pipeline, seed: 1)
+        let journal = SimulatedJournal(pipeline, seed: 1)
         journal.isCalm = true
         return Rig(pipeline, journal: journal)
     }
@@ -169,7 +170,7 @@ import Testing
         let rig = rig(journal: true)
         let (_, sink) = fed(rig, 9)
         rig.settle(sink, [TestOutcome([1...3], .rejected)])
-        rig.crash()
+        rig.start()
         #expect(rig.router.summary().stages[1].pause == nil)
         let next = rig.attach("sink", name: "k")
         rig.grant(next, records: 100)

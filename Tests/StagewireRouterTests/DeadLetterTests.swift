@@ -1,4 +1,5 @@
 import StagewireModel
+import StagewireSimulation
 import Testing
 
 @testable import StagewireRecord

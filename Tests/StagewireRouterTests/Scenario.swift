@@ -1,5 +1,6 @@
 import Foundation
 import StagewireModel
+import StagewireSimulation
 
 @testable import StagewireRouter
 

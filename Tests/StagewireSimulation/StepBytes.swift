@@ -1,10 +1,15 @@
 import StagewireModel
+import StagewireTestSupport
+
+package typealias SeededGenerator = SplitMix64
 
 /// The bytes of a Settle or an Emit, written the plain way for tests.
-struct StepBytes {
-    var bytes: [UInt8] = []
+package struct StepBytes {
+    package var bytes: [UInt8] = []
 
-    mutating func varint(_ value: UInt64) {
+    package init() {}
+
+    package mutating func varint(_ value: UInt64) {
         var rest = value
         while rest >= 0x80 {
             bytes.append(UInt8(truncatingIfNeeded: rest) | 0x80)
@@ -13,26 +18,26 @@ struct StepBytes {
         bytes.append(UInt8(rest))
     }
 
-    mutating func number(_ field: UInt64, _ value: UInt64) {
+    package mutating func number(_ field: UInt64, _ value: UInt64) {
         guard value != 0 else { return }
         varint(field << 3)
         varint(value)
     }
 
-    mutating func nested(_ field: UInt64, _ content: [UInt8]) {
+    package mutating func nested(_ field: UInt64, _ content: [UInt8]) {
         varint(field << 3 | 2)
         varint(UInt64(content.count))
         bytes += content
     }
 
-    static func build(_ body: (inout StepBytes) -> Void) -> [UInt8] {
+    package static func build(_ body: (inout StepBytes) -> Void) -> [UInt8] {
         var step = StepBytes()
         body(&step)
         return step.bytes
     }
 
     /// A Record without lineage.
-    static func output(key: String, payload: String, attributes: [(String, String)] = []) -> [UInt8] {
+    package static func output(key: String, payload: String, attributes: [(String, String)] = []) -> [UInt8] {
         let header = build { header in
             if !key.isEmpty { header.nested(3, Array(key.utf8)) }
             for (name, value) in attributes {
@@ -51,13 +56,20 @@ struct StepBytes {
     }
 }
 
-struct TestEmission {
-    var port: UInt64 = 0
-    var parents: [UInt64] = []
-    var output: [UInt8]
-    var traceparent = ""
+package struct TestEmission {
+    package var port: UInt64
+    package var parents: [UInt64]
+    package var output: [UInt8]
+    package var traceparent: String
 
-    var bytes: [UInt8] {
+    package init(port: UInt64 = 0, parents: [UInt64] = [], output: [UInt8], traceparent: String = "") {
+        self.port = port
+        self.parents = parents
+        self.output = output
+        self.traceparent = traceparent
+    }
+
+    package var bytes: [UInt8] {
         StepBytes.build { step in
             step.number(1, port)
             if !parents.isEmpty { step.nested(2, StepBytes.build { inner in for id in parents { inner.varint(id) } }) }
@@ -67,26 +79,26 @@ struct TestEmission {
     }
 }
 
-struct TestOutcome {
-    var ranges: [ClosedRange<UInt64>]
-    var kind: OutcomeKind
-    var emissions: [TestEmission] = []
-    var delayMS: UInt64 = 0
-    var error: String?
+package struct TestOutcome {
+    package var ranges: [ClosedRange<UInt64>]
+    package var kind: OutcomeKind
+    package var emissions: [TestEmission] = []
+    package var delayMS: UInt64 = 0
+    package var error: String?
 
-    init(_ first: UInt64, _ kind: OutcomeKind, _ emissions: [TestEmission] = []) {
+    package init(_ first: UInt64, _ kind: OutcomeKind, _ emissions: [TestEmission] = []) {
         ranges = [first...first]
         self.kind = kind
         self.emissions = emissions
     }
 
-    init(_ ranges: [ClosedRange<UInt64>], _ kind: OutcomeKind, _ emissions: [TestEmission] = []) {
+    package init(_ ranges: [ClosedRange<UInt64>], _ kind: OutcomeKind, _ emissions: [TestEmission] = []) {
         self.ranges = ranges
         self.kind = kind
         self.emissions = emissions
     }
 
-    var bytes: [UInt8] {
+    package var bytes: [UInt8] {
         StepBytes.build { step in
             step.number(1, ranges[0].lowerBound)
             if ranges[0].count > 1 { step.number(2, ranges[0].upperBound) }

@@ -1,115 +1,63 @@
 import StagewireModel
-import StagewireTestSupport
-
-@testable import StagewireRecord
-@testable import StagewireRouter
-
-/// A record as a worker got it.
-struct Received {
-    var input: Int
-    var delivery: UInt64
-    var attempt: UInt32
-    var block: RecordBlock
-
-    var key: String { String(decoding: block.ref.key, as: UTF8.self) }
-    var payload: String { String(decoding: block.ref.payload, as: UTF8.self) }
-}
-
-/// A worker without a socket: what it was sent, and the credit it lives on.
-final class RigWorker {
-    let name: String
-    let connection: ConnectionID
-    let stage: Int
-    var welcome: Welcome?
-    /// Deliveries it has not settled.
-    var held: [Received] = []
-    var closed: CloseReason?
-    var drain: DrainReason?
-    var runs: [Run] = []
-    var claimed: [(partition: String, lastEmitID: UInt64, checkpoint: [UInt8])] = []
-    var committed: UInt64 = 0
-    var refused: [Refusal] = []
-    var settledThrough: UInt64 = 0
-    var pings: [UInt64] = []
-    /// Granted by the broker, per output, and used of it.
-    var granted: [UInt32: CreditLimit] = [:]
-    var usedRecords: [UInt32: UInt64] = [:]
-    var usedBytes: [UInt32: UInt64] = [:]
-    /// Granted to the broker, per input, and used of it.
-    var grantedIn: [UInt32: CreditLimit] = [:]
-    var receivedRecords: [UInt32: UInt64] = [:]
-    var receivedBytes: [UInt32: UInt64] = [:]
-    var nextDelivery: UInt64 = 1
-
-    init(name: String, connection: ConnectionID, stage: Int) {
-        self.name = name
-        self.connection = connection
-        self.stage = stage
-    }
-
-    func charge(_ emission: TestEmission) -> UInt64 { UInt64(emission.output.count) + (welcome?.stampReserve ?? 0) }
-
-    /// Whether the credit is enough for these, all ports together.
-    func affords(_ emissions: [TestEmission]) -> Bool {
-        var records = usedRecords
-        var bytes = usedBytes
-        for emission in emissions {
-            let port = UInt32(emission.port)
-            records[port, default: 0] += 1
-            bytes[port, default: 0] += charge(emission)
-            let limit = granted[port] ?? CreditLimit(records: 0, bytes: 0)
-            if records[port]! > limit.records || bytes[port]! > limit.bytes { return false }
-        }
-        return true
-    }
-
-    func spend(_ emissions: [TestEmission]) {
-        for emission in emissions {
-            usedRecords[UInt32(emission.port), default: 0] += 1
-            usedBytes[UInt32(emission.port), default: 0] += charge(emission)
-        }
-    }
-}
+import StagewireRecord
+import StagewireRouter
 
 /// The router with its shell played by the test: a turn is seal, commit, pump, perform.
-final class Rig {
-    let pipeline: PipelineDefinition
-    var router: Router
-    var now = Moment(uptime: 1_000_000_000, wall: 1_700_000_000_000_000)
-    var workers: [ConnectionID: RigWorker] = [:]
-    private(set) var lines: [String] = []
-    private(set) var ended: [Int] = []
-    private(set) var hasEnded = false
-    private(set) var lost: [(stage: Int, instance: String, shrinking: Bool)] = []
-    private(set) var notices: [Notice] = []
+package final class Rig {
+    package let pipeline: PipelineDefinition
+    package var router: Router
+    package var now = Moment(uptime: 1_000_000_000, wall: 1_700_000_000_000_000)
+    package var workers: [ConnectionID: RigWorker] = [:]
+    package private(set) var lines: [String] = []
+    package private(set) var ended: [Int] = []
+    package private(set) var hasEnded = false
+    package private(set) var lost: [(stage: Int, instance: String, shrinking: Bool)] = []
+    package private(set) var notices: [Notice] = []
     /// Told to the router as unwritten until `flushWrites`.
-    var writesAtOnce = true
+    package var writesAtOnce = true
     private var unwritten: [(ConnectionID, Int)] = []
     private var nextConnection: UInt64 = 1
     private var batch = StepBatch()
     /// `nil`: what is in memory is durable.
-    let journal: RigJournal?
+    package let journal: SimulatedJournal?
+    /// Sees a message or a record that a worker gets, before the worker has it.
+    package var onMessage: (RigWorker, ControlMessage) -> Void = { _, _ in }
+    package var onRecord: (RigWorker, Received) -> Void = { _, _ in }
+    /// Over all lines so far: two runs that do the same have the same.
+    package private(set) var hash: UInt64 = 0xcbf2_9ce4_8422_2325
+    /// Whether lines are kept; the hash is of them all.
+    package var keepsLines = true
 
-    init(_ pipeline: PipelineDefinition, options: Router.Options = Router.Options(), journal: RigJournal? = nil) {
+    package init(
+        _ pipeline: PipelineDefinition, options: Router.Options = Router.Options(), journal: SimulatedJournal? = nil
+    ) {
         self.pipeline = pipeline
         self.journal = journal
         var options = options
-        options.isRecording = journal != nil
-        options.patience = .milliseconds(30)
-        router = Router(pipeline, options: options)
+        options.patience = SimulatedJournal.patience
+        router = journal?.start(at: now) ?? Router(pipeline, options: options)
     }
 
-    /// The broker dies and starts again; no worker is attached then.
-    func crash() {
+    /// Whether the broker has died, by itself or with its machine. Nothing happens any more before `start`.
+    package var isDown: Bool { journal?.isDown ?? false }
+
+    /// The broker starts again, whether it has ended already or not; no worker is attached then.
+    /// - Parameter found: called when it is known what is durable, before anything is done with it.
+    package func start(found: () -> Void = {}) {
         guard let journal else { preconditionFailure("without a journal nothing is left") }
         workers = [:]
         unwritten = []
+        ended = []
+        hasEnded = false
         now.uptime += 50_000_000
-        router = journal.crash(at: now)
+        now.wall += 50_000
+        note("start \(journal.disk.calls.count)")
+        router = journal.start(at: now)
+        found()
         turn()
     }
 
-    func advance(milliseconds: UInt64) {
+    package func advance(milliseconds: UInt64) {
         now.uptime += milliseconds * 1_000_000
         now.wall += milliseconds * 1000
         router.handle(.tick, at: now)
@@ -118,7 +66,8 @@ final class Rig {
 
     // MARK: Workers
 
-    func attach(_ stage: String, name: String = "", features: [String] = [], maxFrame: UInt64 = 0) -> RigWorker {
+    package func attach(_ stage: String, name: String = "", features: [String] = [], maxFrame: UInt64 = 0) -> RigWorker
+    {
         let connection = ConnectionID(nextConnection)
         nextConnection += 1
         let index = pipeline.stages.firstIndex { $0.name == stage } ?? -1
@@ -137,25 +86,25 @@ final class Rig {
         return worker
     }
 
-    func grant(_ worker: RigWorker, records: UInt64, bytes: UInt64 = 1 << 40, input: UInt32 = 0) {
+    package func grant(_ worker: RigWorker, records: UInt64, bytes: UInt64 = 1 << 40, input: UInt32 = 0) {
         let old = worker.grantedIn[input] ?? CreditLimit(records: 0, bytes: 0)
         let limit = CreditLimit(number: input, records: old.records + records, bytes: max(old.bytes, bytes))
         worker.grantedIn[input] = limit
         send(worker, .credit(limit))
     }
 
-    func send(_ worker: RigWorker, _ message: ControlMessage) {
+    package func send(_ worker: RigWorker, _ message: ControlMessage) {
         router.handle(.received(worker.connection, message), at: now)
         turn()
     }
 
-    func kill(_ worker: RigWorker) {
+    package func kill(_ worker: RigWorker) {
         workers[worker.connection] = nil
         router.handle(.disconnected(worker.connection), at: now)
         turn()
     }
 
-    func settle(_ worker: RigWorker, _ outcomes: [TestOutcome]) {
+    package func settle(_ worker: RigWorker, _ outcomes: [TestOutcome]) {
         for outcome in outcomes {
             worker.spend(outcome.emissions)
             for range in outcome.ranges { worker.held.removeAll { range.contains($0.delivery) } }
@@ -167,7 +116,7 @@ final class Rig {
         }
     }
 
-    func emit(
+    package func emit(
         _ worker: RigWorker, _ partition: String, _ id: UInt64, _ emissions: [TestEmission], checkpoint: String = ""
     ) {
         worker.spend(emissions)
@@ -197,9 +146,11 @@ final class Rig {
 
     // MARK: The shell's turn
 
-    func turn() {
+    package func turn() {
         if let journal {
             journal.turn(&router)
+            // What would have been done with this turn's effects is not done.
+            if journal.isDown { return router.clearEffects() }
         } else if let ticket = router.seal() {
             router.commit(ticket)
         }
@@ -208,7 +159,7 @@ final class Rig {
         if writesAtOnce { flushWrites() }
     }
 
-    func flushWrites() {
+    package func flushWrites() {
         let writes = unwritten
         unwritten = []
         for (connection, bytes) in writes { router.handle(.wrote(connection, bytes: bytes), at: now) }
@@ -244,6 +195,7 @@ final class Rig {
 
     private func receive(_ connection: ConnectionID, _ message: ControlMessage) {
         guard let worker = workers[connection] else { return }
+        onMessage(worker, message)
         switch message {
         case .welcome(let welcome): worker.welcome = welcome
         case .credit(let limit):
@@ -290,6 +242,7 @@ final class Rig {
             let received = Received(
                 input: Int(delivery.input), delivery: delivery.first + UInt64(offset),
                 attempt: attempts.isEmpty ? 1 : attempts[attempts.startIndex + offset], block: block)
+            onRecord(worker, received)
             worker.held.append(received)
             worker.receivedRecords[delivery.input, default: 0] += 1
             worker.receivedBytes[delivery.input, default: 0] += UInt64(block.ref.recordLength)
@@ -318,10 +271,9 @@ final class Rig {
                 at += 1
                 if segment[at - 1] < 0x80 { break }
             }
-            let wireLength = at + length - offset
-            let ref = RecordRef(start: segment.baseAddress! + offset, wireLength: wireLength, keyHash: 0)
-            blocks.append(RecordBlock(copying: ref))
-            offset += wireLength
+            let end = at + length
+            blocks.append(RecordBlock(wire: UnsafeRawBufferPointer(rebasing: segment[offset..<end]).bytes))
+            offset = end
         }
         precondition(offset == segment.count, "a segment ends with a record")
         return blocks
@@ -329,12 +281,14 @@ final class Rig {
 
     private func name(_ connection: ConnectionID) -> String { workers[connection]?.name ?? "\(connection)" }
 
-    func note(_ line: String) { lines.append(line) }
+    package func note(_ line: String) {
+        // FNV-1a.
+        for byte in line.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
+        if keepsLines { lines.append(line) }
+    }
 
-    func takeLines() -> [String] {
+    package func takeLines() -> [String] {
         defer { lines = [] }
         return lines
     }
 }
-
-typealias SeededGenerator = SplitMix64
