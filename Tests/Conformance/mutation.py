@@ -41,9 +41,12 @@ class Mutant:
         self.how, self.case, self.message, self.report, self.seconds = NOT, None, "", None, 0.0
 
     @property
+    def finding(self):
+        return (f"{self.case}: {self.message}" if self.case else self.message)[:150]
+
+    @property
     def line(self):
-        case = f"{self.case}: {self.message}" if self.case else self.message
-        return f"{self.role:6} {self.rule:5} {self.name:42} {self.how:15} {self.seconds:5.1f} s  {case[:150]}"
+        return f"{self.role:6} {self.rule:5} {self.name:42} {self.how:15} {self.seconds:5.1f} s  {self.finding}"
 
 
 def mutants(content, only):
@@ -184,7 +187,7 @@ def conclude(content, chosen, wrong, is_all):
     needless = [m for m in chosen if m.how == BY_RULE and f"{m.role} {m.name}" in reasons]
     bare = uncovered(content) if is_all else []
     for mutant in missed:
-        print(f"not noticed by a case of {mutant.rule}: {mutant.role} {mutant.name}: {mutant.what}")
+        print(f"not noticed by a case of {mutant.rule}: {mutant.role} {mutant.name}: {mutant.what} ({mutant.how}; {mutant.finding})")
     for mutant in needless:
         print(f"the reason for {mutant.role} {mutant.name} is not needed: {mutant.case} notices it")
     for role, case, message in wrong:
