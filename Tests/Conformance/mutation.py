@@ -99,18 +99,28 @@ class Suite:
 
     def look(self, mutant, patience):
         for filters in (["--filter", mutant.rule], []):
-            for case in self.run(mutant.role, mutant.name, patience, "--fail-fast", *filters):
-                if case["verdict"] not in ("FAIL", "CRASH"):
-                    continue
-                # A broker that does not even begin breaks every rule, and so does a mutant with a bug of its own.
-                if "does not listen" in case.get("message", "") or "Traceback" in case.get("output", ""):
-                    mutant.message = case["message"] + case.get("output", "")[-300:].replace("\n", " ")
-                    continue
-                claims = mutant.rule in self.rules[mutant.role, case["name"]]
-                mutant.how, mutant.case = BY_RULE if claims else BY_ANOTHER, case["name"]
-                mutant.message = case.get("message", "")
-                mutant.report = case
-                return
+            # A failure that shows nothing ends the run, too: then without an end.
+            for end in (["--fail-fast"], []):
+                failed = [case for case in self.run(mutant.role, mutant.name, patience, *end, *filters)
+                          if case["verdict"] in ("FAIL", "CRASH")]
+                if self.judge(mutant, failed):
+                    return
+                if not failed:
+                    break
+
+    def judge(self, mutant, failed):
+        """Whether one of these cases has noticed."""
+        for case in failed:
+            # A broker that does not even begin breaks every rule, and so does a mutant with a bug of its own.
+            if "does not listen" in case.get("message", "") or "Traceback" in case.get("output", ""):
+                mutant.message = case["message"] + case.get("output", "")[-300:].replace("\n", " ")
+                continue
+            claims = mutant.rule in self.rules[mutant.role, case["name"]]
+            mutant.how, mutant.case = BY_RULE if claims else BY_ANOTHER, case["name"]
+            mutant.message = case.get("message", "")
+            mutant.report = case
+            return True
+        return False
 
     def failing(self, role, names, *options):
         """Those of these cases that fail with the right implementation: name -> why."""
