@@ -38,6 +38,7 @@ class Proxy:
         while True:
             try:
                 self.dial(self.inner).close()
+                self.dial(self.control(self.inner)).close()  # it comes later
                 break
             except OSError:
                 if self.child.poll() is not None:

@@ -41,9 +41,12 @@ class Mutant:
         self.how, self.case, self.message, self.report, self.seconds = NOT, None, "", None, 0.0
 
     @property
+    def finding(self):
+        return (f"{self.case}: {self.message}" if self.case else self.message)[:150]
+
+    @property
     def line(self):
-        case = f"{self.case}: {self.message}" if self.case else self.message
-        return f"{self.role:6} {self.rule:5} {self.name:42} {self.how:15} {self.seconds:5.1f} s  {case[:150]}"
+        return f"{self.role:6} {self.rule:5} {self.name:42} {self.how:15} {self.seconds:5.1f} s  {self.finding}"
 
 
 def mutants(content, only):
@@ -96,18 +99,28 @@ class Suite:
 
     def look(self, mutant, patience):
         for filters in (["--filter", mutant.rule], []):
-            for case in self.run(mutant.role, mutant.name, patience, "--fail-fast", *filters):
-                if case["verdict"] not in ("FAIL", "CRASH"):
-                    continue
-                # A broker that does not even begin breaks every rule, and so does a mutant with a bug of its own.
-                if "does not listen" in case.get("message", "") or "Traceback" in case.get("output", ""):
-                    mutant.message = case["message"] + case.get("output", "")[-300:].replace("\n", " ")
-                    continue
-                claims = mutant.rule in self.rules[mutant.role, case["name"]]
-                mutant.how, mutant.case = BY_RULE if claims else BY_ANOTHER, case["name"]
-                mutant.message = case.get("message", "")
-                mutant.report = case
-                return
+            # A failure that shows nothing ends the run, too: then without an end.
+            for end in (["--fail-fast"], []):
+                failed = [case for case in self.run(mutant.role, mutant.name, patience, *end, *filters)
+                          if case["verdict"] in ("FAIL", "CRASH")]
+                if self.judge(mutant, failed):
+                    return
+                if not failed:
+                    break
+
+    def judge(self, mutant, failed):
+        """Whether one of these cases has noticed."""
+        for case in failed:
+            # A broker that does not even begin breaks every rule, and so does a mutant with a bug of its own.
+            if "does not listen" in case.get("message", "") or "Traceback" in case.get("output", ""):
+                mutant.message = case["message"] + case.get("output", "")[-300:].replace("\n", " ")
+                continue
+            claims = mutant.rule in self.rules[mutant.role, case["name"]]
+            mutant.how, mutant.case = BY_RULE if claims else BY_ANOTHER, case["name"]
+            mutant.message = case.get("message", "")
+            mutant.report = case
+            return True
+        return False
 
     def failing(self, role, names, *options):
         """Those of these cases that fail with the right implementation: name -> why."""
@@ -184,7 +197,7 @@ def conclude(content, chosen, wrong, is_all):
     needless = [m for m in chosen if m.how == BY_RULE and f"{m.role} {m.name}" in reasons]
     bare = uncovered(content) if is_all else []
     for mutant in missed:
-        print(f"not noticed by a case of {mutant.rule}: {mutant.role} {mutant.name}: {mutant.what}")
+        print(f"not noticed by a case of {mutant.rule}: {mutant.role} {mutant.name}: {mutant.what} ({mutant.how}; {mutant.finding})")
     for mutant in needless:
         print(f"the reason for {mutant.role} {mutant.name} is not needed: {mutant.case} notices it")
     for role, case, message in wrong:
