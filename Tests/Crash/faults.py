@@ -141,7 +141,8 @@ class Scene:
         broker, seen = self.processes["broker"], [0, time.monotonic()]
         # As long as something arrives: a slow machine takes its time.
         while broker.poll() is None:
-            if (size := (self.directory / "sink.tsv").stat().st_size) != seen[0]:
+            path = self.directory / "sink.tsv"
+            if (size := path.stat().st_size if path.exists() else 0) != seen[0]:
                 seen = [size, time.monotonic()]
             if time.monotonic() - seen[1] > 3 * PATIENCE:
                 raise Wrong(f"it does not come to an end: {self.status()} {self.log()[-500:]}")
@@ -170,6 +171,7 @@ class Mount:
 
     def __init__(self, name: str, size: int):
         self.path = OUTPUT / f"{name}.mount"
+        self.remove()  # what a run that was killed has left
         self.path.mkdir(parents=True, exist_ok=True)
         self.run("mount", "-t", "tmpfs", "-o", f"size={size},mode=700", "tmpfs", str(self.path))
 
@@ -196,9 +198,14 @@ class Mount:
     def __enter__(self) -> "Mount":
         return self
 
+    def remove(self) -> None:
+        while os.path.ismount(self.path):
+            self.run("umount", "-l", str(self.path))
+        if self.path.exists():
+            self.path.rmdir()
+
     def __exit__(self, *_) -> None:
-        subprocess.run(["umount", "-l", str(self.path)], capture_output=True, timeout=PATIENCE)
-        self.path.rmdir()
+        self.remove()
 
 
 # ---- Scenes ----
@@ -256,7 +263,7 @@ def full_disk_relaxed(stagewire: str) -> str:
 def journal_limit(stagewire: str) -> str:
     """A consumer stands still and the journal reaches its limit: sources wait, and everything goes on with the consumer; a
     broker that is killed meanwhile starts again."""
-    with Scene(stagewire, "journal_limit", journal_bytes="16MiB", window_bytes="32MiB") as scene:
+    with Scene(stagewire, "journal_limit", journal_bytes="16MiB", window_bytes="8MiB") as scene:
         scene.start_broker()
         scene.start_feed()
         scene.await_confirmations()
@@ -264,6 +271,9 @@ def journal_limit(stagewire: str) -> str:
         held, size = scene.confirmations(), scene.segments()
         if size > 16 * MIB:
             raise Wrong(f"the segments have {size:,} bytes, the limit is {16 * MIB:,}")
+        # Beside them a snapshot and the next one, of at most what a stream holds: its window, and a step of each session.
+        if (whole := sum(each.stat().st_size for each in scene.state.iterdir())) > (16 + 2 * (8 + 16)) * MIB:
+            raise Wrong(f"the state has {whole:,} bytes, though the journal is limited to {16 * MIB:,} and the stream to 24 MiB")
         scene.status()
         scene.kill("broker")
         scene.start_broker()

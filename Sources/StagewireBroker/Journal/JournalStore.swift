@@ -31,6 +31,7 @@ final class JournalStore: Sendable {
 
     /// For a status.
     struct Facts {
+        /// Of segments and snapshot.
         var bytes = 0
         var segments = 0
         var entries: UInt64 = 0
@@ -164,7 +165,7 @@ final class JournalStore: Sendable {
 
     private func noteFacts() {
         let now = state.withLock {
-            Facts(bytes: $0.writer.byteCount, segments: $0.writer.segmentCount, entries: $0.writer.next - 1)
+            Facts(bytes: $0.writer.byteCount + $0.snapshotBytes, segments: $0.writer.segmentCount, entries: $0.writer.next - 1)
         }
         facts.withLock { $0 = now }
     }
