@@ -94,6 +94,10 @@ struct RunSummary: Encodable, Equatable {
         for stage in stages where stage.dropped > 0 {
             warnings.append("stage \(stage.name): \(Figures.grouped(stage.dropped)) dropped by its overflow policy")
         }
+        for stage in stages {
+            guard let error = stage.pausedBy else { continue }
+            warnings.append("stage \(stage.name): was paused by its breaker when the run ended; the last error: \(error)")
+        }
         if unsettled > 0 {
             let records = unsettled == 1 ? "record was" : "records were"
             warnings.append(

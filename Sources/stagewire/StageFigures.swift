@@ -24,12 +24,15 @@ struct StageFigures: Encodable, Equatable, Sendable {
     var crashes: UInt64
     var inFlight: Int
     var queued: Int
+    /// The last error of a stage that its breaker kept back.
+    var pausedBy: String?
 
     private enum CodingKeys: String, CodingKey {
         case name, kind, `in`, out, filtered, retried, dead, revived, dropped, unmatched, crashes, queued
         case workersWanted = "workers_wanted"
         case deadLetters = "dead_letters"
         case inFlight = "in_flight"
+        case pausedBy = "paused_by"
     }
 
     /// All stages, in the pipeline's order.
@@ -56,6 +59,7 @@ struct StageFigures: Encodable, Equatable, Sendable {
         crashes = state.crashes
         inFlight = state.inFlight
         queued = state.queued
+        pausedBy = state.pause?.finding.error.message
     }
 
     var isSource: Bool { kind == "source" }

@@ -37,7 +37,7 @@ VALUES = [
     "1h30m", "30m1h", "0s", "9999d", "1s..5s", "5s..1s", "4KiB", "64 KiB", "1mib", "1GiB", "50%", "+5%", "101%", "007%",
     "a == 1", "memory", "disk", "external", "inherit", "stdin", "stdout", "log", "key", "block", "x" * 200, [], ["x"], ["x", "x"], [1], [None],
     [""], [[]], [{}], {}, {"x": 1}, {"x": None}, {"stage": "first"}, {"schema": "s", "version": 1}, {"schema": "s"},
-    {"STAGEWIRE_X": "y"}, {"A=B": "y"}, {"attempts": 1}, [{"schema": "s", "version": 1}],
+    {"STAGEWIRE_X": "y"}, {"A=B": "y"}, {"attempts": 1}, {"failures": 3}, [{"schema": "s", "version": 1}],
 ]  # fmt: skip
 
 

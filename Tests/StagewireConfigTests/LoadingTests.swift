@@ -36,6 +36,8 @@ import Testing
         let score = pipeline.stages[1]
         #expect(score.ordering == .total && score.lease == .seconds(90) && score.crashLimit == 7)
         #expect(score.retry.attempts == 9 && score.retry.jitterPercent == 5 && score.retry.maxAge == nil)
+        #expect(score.breaker?.failures == 5 && score.breaker?.window == 9)
+        #expect(score.breaker?.pauseFirst == .seconds(2) && score.breaker?.pauseLimit == .seconds(60))
         #expect(score.retry.backoffFirst == .milliseconds(50) && score.retry.backoffLimit == .seconds(120))
         #expect(String(decoding: score.config, as: UTF8.self) == #"{"threshold":3.5,"names":["a",null]}"#)
         #expect(
@@ -86,6 +88,7 @@ import Testing
             crash_limit: 7
             stdio: inherit
             retry: {attempts: 9, backoff: 50ms..2m, max_age: none, jitter: 5%}
+            breaker: {failures: 5, of: 9, pause: 2s..1m}
             config: {threshold: 3.5, names: [a, ~]}
         """
 
@@ -112,6 +115,9 @@ import Testing
     @Test func constantBackoff() throws {
         let stage = try stages("s: {run: [x], source: true}\na: {run: [x], from: s, retry: {backoff: 1s}}")[1]
         #expect(stage.retry.backoffFirst == .seconds(1) && stage.retry.backoffLimit == .seconds(1))
+        #expect(stage.breaker == BreakerPolicy(), "it has one unless told otherwise")
+        let open = try stages("s: {run: [x], source: true}\na: {run: [x], from: s, breaker: none}")[1]
+        #expect(open.breaker == nil)
     }
 
     @Test func longSocketPaths() {

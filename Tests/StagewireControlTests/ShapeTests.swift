@@ -17,6 +17,8 @@ import Testing
         #expect(try ControlJSON.decode(Value.self, from: golden) == value)
         // A later version's fields are passed over.
         let more = String(decoding: golden, as: UTF8.self).replacing("{", with: "{\"a_later_field\": [1], ")
+            // Names of attributes are not fields.
+            .replacing("\"attributes\" : {\"a_later_field\": [1], ", with: "\"attributes\" : {")
         #expect(try ControlJSON.decode(Value.self, from: Data(more.utf8)) == value)
     }
 
@@ -37,6 +39,28 @@ import Testing
         try check("end", EndAnswer(outcome: .failed, message: "stage score: worker 1 ended 5 times", unsettled: 7))
     }
 
+    @Test func resume() throws {
+        try check("resume-request", ResumeRequest(stage: "score"))
+        try check("resume", ResumeAnswer(stage: "score", resumed: true))
+    }
+
+    /// Every condition has a name as a parameter and one in JSON, and comes back from both.
+    @Test func conditions() {
+        let filter = DeadLetterFilter(
+            reason: "REJECTED", key: "", schema: "s", error: "e", givenUpAfter: "a", givenUpBefore: "b",
+            attributes: ["x": "1=2", "y": ""])
+        let parameters = Dictionary(
+            filter.query.filter { $0.name != DeadLetterFilter.attributeParameter }.map { ($0.name, $0.value) }
+        ) { first, _ in first }
+        let names = Set(parameters.keys).union([DeadLetterFilter.attributeParameter])
+        #expect(names == Set(DeadLetterFilter.parameters))
+        #expect(filter.query.filter { $0.name == "attribute" }.map(\.value) == ["x=1=2", "y="])
+        #expect(DeadLetterFilter(query: { parameters[$0] }, attributes: ["x": "1=2", "y": ""]) == filter)
+        #expect(DeadLetterFilter().isEmpty && DeadLetterFilter(attributes: [:]).isEmpty)
+        #expect(!DeadLetterFilter(key: "").isEmpty && !filter.isEmpty)
+        #expect(DeadLetterSelection.keys.count == 3 + DeadLetterFilter.keys.count)
+    }
+
     @Test func status() throws {
         let input = StageStatus.Input(
             stage: "ingest", port: "out", when: "level == \"high\"", queued: 5, inFlight: 6, deadLetters: 7)
@@ -48,8 +72,11 @@ import Testing
             WorkerStatus(instance: "2", state: .waiting),
         ]
         let stage = StageStatus(
-            name: "score", kind: .transform, state: .running, obstacle: .deadLettersFull, inputs: [input],
-            ports: ["out", "odd"], workers: workers, workersWanted: 2, in: 11, out: 12, filtered: 13, retried: 14,
+            name: "score", kind: .transform, state: .running, obstacle: .deadLettersFull,
+            breaker: .init(
+                state: .open, seconds: 29.5, dead: 50, of: 62, reason: "REJECTED", most: 48,
+                error: .init(code: 300, name: "REJECTED", message: "no model")),
+            inputs: [input], ports: ["out", "odd"], workers: workers, workersWanted: 2, in: 11, out: 12, filtered: 13, retried: 14,
             dead: 15, dropped: 16, unmatched: 17, crashes: 18, delivered: 19, inFlight: 6, queued: 5, deadLetters: 7,
             creditRecords: 90, creditBytes: .max)
         try check(
@@ -69,7 +96,12 @@ import Testing
 
     @Test func deadLetters() throws {
         try check("dead-letters", DeadLetterPage(letters: [letter], total: 2, next: 17))
-        try check("selection", DeadLetterSelection(stage: "score", numbers: [17, 18], reason: "REJECTED", all: false))
+        let filter = DeadLetterFilter(
+            reason: "REJECTED", key: "sensor-3", schema: "sensor.raw", error: "no such table",
+            givenUpAfter: "2026-11-21T04:05:06.000007Z", givenUpBefore: "2026-11-21T05:00:00Z",
+            attributes: ["level": "high", "n": "7"])
+        try check(
+            "selection", DeadLetterSelection(stage: "score", numbers: [17, 18], filter: filter, all: false))
         try check("change", DeadLetterAnswer(changed: 1, waiting: 2, missing: [18]))
     }
 

@@ -10,6 +10,7 @@ import Testing
         (-62_135_596_800_000_000, "0001-01-01T00:00:00.000000Z"),
     ]) func knownMoments(_ microseconds: Int64, _ text: String) {
         #expect(Timestamp.text(microseconds) == text)
+        #expect(Timestamp.microseconds(text) == microseconds)
     }
 
     /// Every day of 800 years, against Foundation's calendar, which is Gregorian only since 1582.
@@ -23,7 +24,24 @@ import Testing
             let text = Timestamp.text(Int64(day) * 86_400_000_000)
             let read = text.prefix(10).split(separator: "-").compactMap { Int($0) }
             try #require(read == expected && text.hasSuffix("T00:00:00.000000Z"), "day \(day): \(text)")
+            try #require(Timestamp.microseconds(text) == Int64(day) * 86_400_000_000)
         }
+    }
+
+    @Test(arguments: [
+        ("2026-11-21T04:05:06Z", 1_795_233_906_000_000), ("2026-11-21T04:05:06.5Z", 1_795_233_906_500_000),
+        ("2026-11-21T04:05:06.00001Z", 1_795_233_906_000_010), ("0000-01-01T00:00:00Z", -62_167_219_200_000_000),
+    ]) func shorterForms(_ text: String, _ microseconds: Int64) {
+        #expect(Timestamp.microseconds(text) == microseconds)
+    }
+
+    @Test(arguments: [
+        "", "Z", "2026-11-21", "2026-11-21T04:05:06", "2026-11-21T04:05:06+00:00", "2026-11-21T04:05:06.Z",
+        "2026-11-21T04:05:06.0000001Z", "2026-11-21 04:05:06Z", "2026-13-21T04:05:06Z", "2026-00-21T04:05:06Z",
+        "2026-02-29T04:05:06Z", "2026-11-00T04:05:06Z", "2026-11-21T24:00:00Z", "2026-11-21T04:60:06Z",
+        "2026-11-21T04:05:60Z", "2026-11-21T04:05:-6Z", "20a6-11-21T04:05:06Z", "2026-11-21T04:05:06,5Z",
+    ]) func noTimes(_ text: String) {
+        #expect(Timestamp.microseconds(text) == nil)
     }
 
     @Test func extremesAreNoCrash() {

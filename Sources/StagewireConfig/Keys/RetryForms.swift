@@ -53,24 +53,19 @@ struct AgeForm: WritableForm {
 }
 
 /// A mapping, or `none`.
-struct BreakerForm: WritableForm {
+struct BreakerForm: Form {
     private static let mapping = MappingForm(keys: BreakerKeys.all) { $0.breaker($1) }
     let type = "mapping, or `none`"
 
     var schema: JSONValue { ["anyOf": [["const": "none"], Self.mapping.schema]] }
 
     func read(_ value: Value, _ what: String, _ reader: inout Reader) -> BreakerPolicy?? {
-        if value.scalar?.text == "none" { return .some(nil) }
-        return Self.mapping.read(value, what, &reader).map { .some($0) }
-    }
-
-    func written(_ result: BreakerPolicy?) -> JSONValue {
-        guard let result else { return "none" }
-        return [
-            "failures": BreakerKeys.failures.form.written(result.failures),
-            "of": BreakerKeys.of.form.written(result.window),
-            "pause": BreakerKeys.pause.form.written(result.pauseFirst...result.pauseLimit),
-        ]
+        guard let scalar = value.scalar else { return Self.mapping.read(value, what, &reader).map { .some($0) } }
+        if scalar.text == "none" { return .some(nil) }
+        let names = BreakerKeys.all.map { "`\($0.name)`" }.joined(separator: ", ")
+        reader.mismatch(
+            value, what, expected: "a mapping (\(names)) or `none`", hint: "`none` has the stage go on whatever fails")
+        return nil
     }
 }
 

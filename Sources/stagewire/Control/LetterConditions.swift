@@ -2,6 +2,7 @@ import ArgumentParser
 import Foundation
 import StagewireConfig
 import StagewireControl
+import StagewireModel
 import StagewireStage
 
 /// The conditions by which dead letters are chosen; given together, all of them hold.
@@ -78,7 +79,7 @@ struct PointInTime: ExpressibleByArgument, Equatable {
         if let moment = StagewireStage.Timestamp.parse(text) {
             microseconds = moment
         } else if let ago = Quantity.duration(text) {
-            microseconds = Int64(now.timeIntervalSince1970 * 1_000_000) - Int64(ago / .microseconds(1))
+            microseconds = Int64(now.timeIntervalSince1970 * 1_000_000) - Int64(clamping: ago.nanoseconds / 1000)
         } else {
             return nil
         }

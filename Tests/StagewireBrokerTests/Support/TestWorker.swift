@@ -52,13 +52,18 @@ final class TestWorker {
         return delivery
     }
 
-    func settle(first: UInt64, last: UInt64, kind: OutcomeKind = .accepted) throws {
+    func settle(first: UInt64, last: UInt64, kind: OutcomeKind = .accepted, error: String? = nil) throws {
         try peer.send(
             ProtoWriter.frame(9) { settle in
                 settle.message(1) {
                     $0.varint(1, first)
                     $0.varint(2, last)
                     $0.varint(3, UInt64(kind.rawValue))
+                    guard let error else { return }
+                    $0.message(6) {
+                        $0.varint(1, 1000)
+                        $0.bytes(2, Array(error.utf8))
+                    }
                 }
             })
     }
