@@ -57,7 +57,7 @@ struct Banner: Encodable {
     private static func explain(_ durability: Durability) -> String {
         switch durability {
         case .memory: "what is in flight does not survive the broker"
-        case .relaxed: "what was confirmed in the last 100 ms may not survive the broker"
+        case .relaxed: "what was confirmed last (100 ms, or what the disk takes) may not survive the broker"
         case .disk: "what is confirmed survives the broker and the machine"
         }
     }

@@ -30,7 +30,7 @@ import Testing
 
     private static func with(pause: String, _ body: (LivePipeline) async throws -> Void) async throws {
         try await Program.inDirectory(yaml(pause: pause)) { directory in
-            let lines = (1...lineCount).map { "line \($0)\n" }.joined()
+            let lines = (1...Self.lineCount).map { "line \($0)\n" }.joined()
             try Data(lines.utf8).write(to: URL(fileURLWithPath: directory + "/lines.txt"))
             let pipeline = try await LivePipeline(in: directory)
             defer { if pipeline.program.process.isRunning { pipeline.program.signal(SIGKILL) } }
@@ -101,7 +101,7 @@ import Testing
         let yaml = Self.yaml(pause: "1h").replacing("durability: memory", with: "durability: disk")
             .replacing("drain: 1s", with: "drain: 1h")
         try await Program.inDirectory(yaml) { directory in
-            let lines = (1...lineCount).map { "line \($0)\n" }.joined()
+            let lines = (1...Self.lineCount).map { "line \($0)\n" }.joined()
             try Data(lines.utf8).write(to: URL(fileURLWithPath: directory + "/lines.txt"))
             let pipeline = try await LivePipeline(in: directory)
             try await pipeline.program.says("paused for 1h")

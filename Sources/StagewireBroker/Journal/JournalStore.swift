@@ -41,7 +41,8 @@ final class JournalStore: Sendable {
         disk = opened.disk
         self.byteLimit = byteLimit
         self.identity = identity
-        state = Mutex(State(writer: opened.writer, ledger: opened.ledger))
+        let copied = opened.strays.count
+        state = Mutex(State(writer: opened.writer, ledger: opened.ledger, snapshotBytes: copied))
         noteFacts()
     }
 

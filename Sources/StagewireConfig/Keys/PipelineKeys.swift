@@ -9,7 +9,7 @@ enum PipelineKeys {
     )
     static let durability = Key(
         "durability", ChoiceForm<Durability>(), standard: Durability.disk,
-        "what survives: `disk`: everything confirmed, whatever dies; `relaxed`: the same but for the last 100 ms; "
+        "what survives: `disk`: everything confirmed, whatever dies; `relaxed`: the same but for the last moments; "
             + "`memory`: nothing outlives the broker ([Durability](OPERATING.md#durability))")
     static let state = Key(
         "state", PathForm(), .note("`.stagewire/<pipeline>` beside the file"),
