@@ -184,7 +184,8 @@ public struct StageStatus: Codable, Equatable, Sendable {
 
     public init(
         name: String, kind: Kind, state: State, obstacle: Obstacle?, breaker: Breaker? = nil, inputs: [Input],
-        ports: [String], workers: [WorkerStatus], workersWanted: Int?, in: UInt64, out: UInt64, filtered: UInt64, retried: UInt64,
+        ports: [String], workers: [WorkerStatus], workersWanted: Int?, in: UInt64, out: UInt64, filtered: UInt64,
+        retried: UInt64,
         dead: UInt64, dropped: UInt64, unmatched: UInt64, crashes: UInt64, delivered: UInt64, inFlight: Int,
         queued: Int, deadLetters: Int, creditRecords: UInt64, creditBytes: UInt64
     ) {

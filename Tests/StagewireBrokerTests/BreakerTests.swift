@@ -30,7 +30,7 @@ import Testing
 
     private static func with(pause: String, _ body: (LivePipeline) async throws -> Void) async throws {
         try await Program.inDirectory(yaml(pause: pause)) { directory in
-            let lines = (1...lineCount).map { "line \($0)\n" }.joined()
+            let lines = (1...Self.lineCount).map { "line \($0)\n" }.joined()
             try Data(lines.utf8).write(to: URL(fileURLWithPath: directory + "/lines.txt"))
             let pipeline = try await LivePipeline(in: directory)
             defer { if pipeline.program.process.isRunning { pipeline.program.signal(SIGKILL) } }
@@ -65,8 +65,11 @@ import Testing
             let letters = paused.stages[1].deadLetters
             let status = try await pipeline.run("status")
             let sentence = try #require(status.output.split(separator: "\n").first { $0.contains("is paused") })
-            #expect(sentence.hasPrefix("score is paused with \(paused.stages[1].queued) records waiting: "), "\(sentence)")
-            #expect(sentence.contains(" of them REJECTED (the last one: ") && sentence.contains("or at once: stagewire resume score"))
+            #expect(
+                sentence.hasPrefix("score is paused with \(paused.stages[1].queued) records waiting: "), "\(sentence)")
+            #expect(
+                sentence.contains(" of them REJECTED (the last one: ")
+                    && sentence.contains("or at once: stagewire resume score"))
 
             try Self.repair(pipeline)
             #expect(try await pipeline.run("resume", "score").output == "score goes on.\n")
@@ -92,7 +95,8 @@ import Testing
             let stop = try await pipeline.run("stop")
             #expect(stop.code == 1 && stop.error.contains("sensors was cut short; "), "\(stop)")
             let run = try await pipeline.program.wait()
-            #expect(run.error.contains("not settled when the run ended; with durability: memory what is unsettled is gone"))
+            #expect(
+                run.error.contains("not settled when the run ended; with durability: memory what is unsettled is gone"))
             #expect(run.error.contains("stage score: was paused by its breaker when the run ended; the last error: "))
         }
     }
@@ -101,7 +105,7 @@ import Testing
         let yaml = Self.yaml(pause: "1h").replacing("durability: memory", with: "durability: disk")
             .replacing("drain: 1s", with: "drain: 1h")
         try await Program.inDirectory(yaml) { directory in
-            let lines = (1...lineCount).map { "line \($0)\n" }.joined()
+            let lines = (1...Self.lineCount).map { "line \($0)\n" }.joined()
             try Data(lines.utf8).write(to: URL(fileURLWithPath: directory + "/lines.txt"))
             let pipeline = try await LivePipeline(in: directory)
             try await pipeline.program.says("paused for 1h")

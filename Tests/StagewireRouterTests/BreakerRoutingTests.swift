@@ -6,7 +6,8 @@ import Testing
 
 /// What a paused stage gets and does not get, in every ordering, with windows, suspects, stops and full dead letters.
 @Suite struct BreakerRoutingTests {
-    private static func pipeline(_ change: (inout StageDefinition, inout PipelineLimits) -> Void) -> PipelineDefinition {
+    private static func pipeline(_ change: (inout StageDefinition, inout PipelineLimits) -> Void) -> PipelineDefinition
+    {
         var source = StageDefinition(name: "source", isSource: true)
         source.maxWorkers = 1
         var sink = StageDefinition(name: "sink", inputs: [InputDefinition(stage: 0)])

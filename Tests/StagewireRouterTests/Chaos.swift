@@ -374,7 +374,9 @@ final class Chaos {
         let summary = rig.router.summary()
         for stage in [Self.transform, Self.sink, Self.audit] {
             let line = summary.stages[stage]
-            let now = (state: rig.router.stages[stage].breaker.state, delivered: line.delivered, inFlight: line.inFlight)
+            let now = (
+                state: rig.router.stages[stage].breaker.state, delivered: line.delivered, inFlight: line.inFlight
+            )
             let before = breakers[stage]
             breakers[stage] = now
             guard let before, !isRestarted else { continue }

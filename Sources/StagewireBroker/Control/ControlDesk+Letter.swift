@@ -14,7 +14,8 @@ extension ControlDesk {
         let key = record.key
         return DeadLetterSummary(
             stage: pipeline.stages[stage].name, number: letter.number, input: from.name, port: from.ports[input.port],
-            id: record.id.description, reason: letter.reason.name, attempts: letter.attempts, error: Self.failure(letter.error),
+            id: record.id.description, reason: letter.reason.name, attempts: letter.attempts,
+            error: Self.failure(letter.error),
             time: Timestamp.text(Int64(clamping: letter.time)), key: key.isEmpty ? nil : Self.text(key),
             schema: record.schema, schemaVersion: record.schemaVersion, payloadBytes: record.payloadLength,
             isRetrying: letter.isRetrying)

@@ -103,7 +103,8 @@ extension ControlRequest {
         for pair in self.attributes {
             guard let equals = pair.firstIndex(of: "="), equals != pair.startIndex else {
                 throw ControlProblem(
-                    .badRequest, "attribute is \(pair), which has no name and value", hint: "write attribute=NAME%3DVALUE")
+                    .badRequest, "attribute is \(pair), which has no name and value",
+                    hint: "write attribute=NAME%3DVALUE")
             }
             let name = String(pair[..<equals])
             guard attributes.updateValue(String(pair[pair.index(after: equals)...]), forKey: name) == nil else {

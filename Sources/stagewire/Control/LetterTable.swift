@@ -12,7 +12,9 @@ struct LetterTable {
             .init(heading: "schema", isText: true, rank: 2), .init(heading: "bytes", rank: 1),
             .init(heading: "given up", isText: true, rank: 3), .init(heading: "error", isText: true, isTail: true),
         ]
-        return TextTable(columns: columns, rows: letters.map(row)).lines(width: width).map { StatusWatch.cut($0, width) }
+        return TextTable(columns: columns, rows: letters.map(row)).lines(width: width).map {
+            StatusWatch.cut($0, width)
+        }
     }
 
     private func row(_ letter: DeadLetterSummary) -> [TextTable.Cell] {

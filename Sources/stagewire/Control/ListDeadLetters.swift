@@ -46,7 +46,8 @@ struct ListDeadLetters: AsyncParsableCommand {
         for stage in try await client.status().stages where stage.kind != .source {
             // At least one is asked for, to learn how many there are.
             let room = limit - all.letters.count
-            let page = try await client.allDeadLetters(stage: stage.name, filter: conditions.filter, limit: max(1, room))
+            let page = try await client.allDeadLetters(
+                stage: stage.name, filter: conditions.filter, limit: max(1, room))
             all.letters += page.letters.prefix(room)
             all.total += page.total
         }

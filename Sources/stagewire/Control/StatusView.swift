@@ -125,7 +125,9 @@ struct StatusView {
         status.stages.flatMap { stage -> [TextTable.Cell] in
             var remarks: [TextTable.Cell] = []
             if let breaker = stage.breaker { remarks.append(.init(Self.text(breaker, stage), .red)) }
-            if let obstacle = stage.obstacle, obstacle != .breakerOpen { remarks.append(.init(Self.text(obstacle, stage), .yellow)) }
+            if let obstacle = stage.obstacle, obstacle != .breakerOpen {
+                remarks.append(.init(Self.text(obstacle, stage), .yellow))
+            }
             if stage.deadLetters > 0, stage.obstacle != .deadLettersFull {
                 let letters = Figures.count(stage.deadLetters, "dead letter")
                 remarks.append(.init("\(stage.name) has \(letters): stagewire dead-letters list --stage \(stage.name)"))
@@ -137,7 +139,8 @@ struct StatusView {
     private static func text(_ breaker: StageStatus.Breaker, _ stage: StageStatus) -> String {
         let waits = stage.queued > 0 ? " with \(Figures.count(stage.queued, "record")) waiting" : ""
         let share = breaker.most == breaker.dead ? "all" : "\(breaker.most)"
-        let why = "\(breaker.dead) of its last \(Figures.count(breaker.of, "record")) were given up on, \(share) of them "
+        let why =
+            "\(breaker.dead) of its last \(Figures.count(breaker.of, "record")) were given up on, \(share) of them "
             + "\(breaker.reason) (the last one: \(Text.escaped(breaker.error.message, limit: 120)))"
         let resume = "stagewire resume \(stage.name)"
         switch breaker.state {
