@@ -48,8 +48,8 @@ extension Router {
             .log(
                 Notice(
                     .error, stage: stage,
-                    "\(what); the last error: \(error.message); then it tries a few. Repair what is wrong; "
-                        + "`stagewire resume \(stages[stage].definition.name)` has it go on at once")))
+                    "\(what); the last error: \(error.message) (then it tries a few records; once the cause is repaired, "
+                        + "`stagewire resume \(stages[stage].definition.name)` has it go on at once)")))
     }
 
     mutating func wakeBreaker(_ stage: Int, at now: Moment) {
@@ -66,8 +66,9 @@ extension Router {
     /// As in the pipeline's file: "1m 30s", "500ms".
     private static func spell(_ nanoseconds: UInt64) -> String {
         let milliseconds = nanoseconds / 1_000_000
-        let isInSeconds = milliseconds >= 10_000 || milliseconds >= 1000 && milliseconds % 1000 == 0
-        guard isInSeconds else { return "\(milliseconds)ms" }
+        guard milliseconds >= 1000, milliseconds % 1000 == 0 || milliseconds >= 10_000 else {
+            return "\(milliseconds)ms"
+        }
         let seconds = milliseconds / 1000
         let parts = [(seconds / 3600, "h"), (seconds / 60 % 60, "m"), (seconds % 60, "s")].filter { $0.0 > 0 }
         return parts.map { "\($0.0)\($0.1)" }.joined(separator: " ")

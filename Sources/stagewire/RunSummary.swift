@@ -96,7 +96,8 @@ struct RunSummary: Encodable, Equatable {
         }
         for stage in stages {
             guard let error = stage.pausedBy else { continue }
-            warnings.append("stage \(stage.name): was paused by its breaker when the run ended; the last error: \(error)")
+            warnings.append(
+                "stage \(stage.name): was paused by its breaker when the run ended; the last error: \(error)")
         }
         if unsettled > 0 {
             let records = unsettled == 1 ? "record was" : "records were"

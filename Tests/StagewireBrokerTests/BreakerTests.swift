@@ -65,8 +65,11 @@ import Testing
             let letters = paused.stages[1].deadLetters
             let status = try await pipeline.run("status")
             let sentence = try #require(status.output.split(separator: "\n").first { $0.contains("is paused") })
-            #expect(sentence.hasPrefix("score is paused with \(paused.stages[1].queued) records waiting: "), "\(sentence)")
-            #expect(sentence.contains(" of them REJECTED (the last one: ") && sentence.contains("or at once: stagewire resume score"))
+            #expect(
+                sentence.hasPrefix("score is paused with \(paused.stages[1].queued) records waiting: "), "\(sentence)")
+            #expect(
+                sentence.contains(" of them REJECTED (the last one: ")
+                    && sentence.contains("or at once: stagewire resume score"))
 
             try Self.repair(pipeline)
             #expect(try await pipeline.run("resume", "score").output == "score goes on.\n")
@@ -92,7 +95,8 @@ import Testing
             let stop = try await pipeline.run("stop")
             #expect(stop.code == 1 && stop.error.contains("sensors was cut short; "), "\(stop)")
             let run = try await pipeline.program.wait()
-            #expect(run.error.contains("not settled when the run ended; with durability: memory what is unsettled is gone"))
+            #expect(
+                run.error.contains("not settled when the run ended; with durability: memory what is unsettled is gone"))
             #expect(run.error.contains("stage score: was paused by its breaker when the run ended; the last error: "))
         }
     }

@@ -103,7 +103,8 @@ import Testing
         ["dead-letters", "show", "score/1", "--record", "--payload"],
         ["dead-letters", "retry", "--key", "a"], ["dead-letters", "drop", "score/1", "--error", "x"],
         ["dead-letters", "drop", "--stage", "score", "--error", ""], ["dead-letters", "list", "--attribute", "level"],
-        ["dead-letters", "list", "--attribute", "a=1", "--attribute", "a=2"], ["dead-letters", "list", "--after", "noon"],
+        ["dead-letters", "list", "--attribute", "a=1", "--attribute", "a=2"],
+        ["dead-letters", "list", "--after", "noon"],
         ["dead-letters", "list", "--after", "1h", "--before", "2h"], ["resume"],
         ["dead-letters", "retry", "--stage", "score", "--all", "--schema", "x", "--dry-run", "--json"],
     ]) func wrongUsage(_ arguments: [String]) async throws {

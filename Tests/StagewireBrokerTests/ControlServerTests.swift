@@ -76,7 +76,7 @@ import Testing
         ("GET /v1/dead-letters?limit=1001 HTTP/1.1\r\n\r\n", 400, "1 to 1000"),
         ("GET /v1/dead-letters?limit=-1 HTTP/1.1\r\n\r\n", 400, "whole number"),
         ("GET /v1/dead-letters?after=1 HTTP/1.1\r\n\r\n", 400, "without a stage"),
-        ("GET /v1/dead-letters?stag=sink HTTP/1.1\r\n\r\n", 400, "stage, reason, after, limit"),
+        ("GET /v1/dead-letters?stag=sink HTTP/1.1\r\n\r\n", 400, "stage, after, limit, reason, key"),
         ("GET /v1/dead-letters?limit HTTP/1.1\r\n\r\n", 400, "has no value"),
         ("GET /v1/dead-letters?limit=1&limit=2 HTTP/1.1\r\n\r\n", 400, "stands twice"),
         ("GET /v1/%ff HTTP/1.1\r\n\r\n", 400, "percent-encoded"),

@@ -78,7 +78,8 @@ import Testing
                 #expect(try numbers("error=100%25%20wrong%20%26") == [7] && numbers("error=connection") == [4, 5])
                 #expect(try numbers("attribute=site%3Dlab") == [1, 2, 6] && numbers("attribute=level=3") == [5, 6])
                 #expect(try numbers("attribute=level%3D1&attribute=site%3Droof") == [3, 8])
-                #expect(try numbers("attribute=level%3D1.0&key=b&schema=raw&error=read&reason=rejected&stage=score") == [3])
+                #expect(
+                    try numbers("attribute=level%3D1.0&key=b&schema=raw&error=read&reason=rejected&stage=score") == [3])
                 #expect(try numbers("key=b&schema=none") == [] && numbers("attribute=none%3D") == [])
                 // Pages of what matches.
                 let page = try peer.letters("?stage=score&error=table&limit=2&after=1")
@@ -89,7 +90,9 @@ import Testing
                 let early = try numbers("given_up_before=\(middle)")
                 #expect(early + late == Array(1...8) && late.contains(5))
                 #expect(try numbers("given_up_before=2001-01-01T00:00:00Z") == [])
-                #expect(try numbers("given_up_after=2001-01-01T00:00:00Z&given_up_before=9999-12-31T23:59:59.9Z").count == 8)
+                #expect(
+                    try numbers("given_up_after=2001-01-01T00:00:00Z&given_up_before=9999-12-31T23:59:59.9Z").count == 8
+                )
                 for (query, words) in [
                     ("reasn=REJECTED", "there is no parameter reasn"), ("reason=BAD", "there is no reason BAD"),
                     ("error=", "error is empty"), ("attribute=site", "has no name and value"),
@@ -97,7 +100,10 @@ import Testing
                     ("attribute=a%3D1&attribute=a%3D2", "the attribute a stands twice"),
                     ("given_up_after=yesterday", "given_up_after is no time"),
                     ("given_up_before=2026-02-30T00:00:00Z", "given_up_before is no time"),
-                    ("given_up_after=2002-01-01T00:00:00Z&given_up_before=2001-01-01T00:00:00Z", "so no letter is meant"),
+                    (
+                        "given_up_after=2002-01-01T00:00:00Z&given_up_before=2001-01-01T00:00:00Z",
+                        "so no letter is meant"
+                    ),
                 ] {
                     let answer = try peer.get("/v1/dead-letters?" + query)
                     #expect(answer.status == 400 && answer.problem?.message.contains(words) == true, "\(query)")
@@ -126,7 +132,9 @@ import Testing
                         "POST /v1/dead-letters/drop HTTP/1.1\r\nContent-Type: application/json\r\n"
                             + "Content-Length: \(body.utf8.count)\r\n\r\n\(body)")
                     let answer = try #require(try peer.answer())
-                    #expect(answer.status == 400 && answer.problem?.message.contains(words) == true, "\(answer.problem as Any)")
+                    #expect(
+                        answer.status == 400 && answer.problem?.message.contains(words) == true,
+                        "\(answer.problem as Any)")
                 }
                 #expect(try peer.letters().total == 8, "nothing was dropped")
                 let filter = DeadLetterFilter(error: "table", attributes: ["site": "lab"])
@@ -174,7 +182,8 @@ import Testing
             let drop = try await pipeline.run(
                 "dead-letters", "drop", "--stage", "score", "--key", "b", "--error", "refused", "--yes")
             #expect(drop.output == "1 dead letter of score is dropped\n")
-            let retry = try await pipeline.run("dead-letters", "retry", "--stage", "score", "--schema", "", "--after", "1h")
+            let retry = try await pipeline.run(
+                "dead-letters", "retry", "--stage", "score", "--schema", "", "--after", "1h")
             #expect(retry.output == "2 dead letters of score are retried\n")
             #expect(named(try await pipeline.run("dead-letters", "list").output).count == 5)
             withExtendedLifetime(workers) {}
@@ -206,8 +215,10 @@ import Testing
         (AttributeValue.text("7"), "7", true), (.text("7"), "7.0", false), (.text(""), "", true),
         (.integer(7), "7", true), (.integer(7), "7.0", true), (.integer(7), "8", false), (.integer(7), "seven", false),
         (.integer(.max), "9223372036854775807", true), (.integer(.max), "9223372036854775806", false),
-        (.number(0.5), "0.5", true), (.number(0.5), "5e-1", true), (.number(2), "2", true), (.number(.nan), "nan", true),
-        (.number(0.5), "", false), (.flag(true), "true", true), (.flag(false), "true", false), (.flag(true), "1", false),
+        (.number(0.5), "0.5", true), (.number(0.5), "5e-1", true), (.number(2), "2", true),
+        (.number(.nan), "nan", true),
+        (.number(0.5), "", false), (.flag(true), "true", true), (.flag(false), "true", false),
+        (.flag(true), "1", false),
     ]) func valuesAsText(_ value: AttributeValue, _ text: String, _ reads: Bool) {
         #expect(LetterFilter.reads(value, text) == reads)
     }

@@ -14,7 +14,8 @@ import Testing
             state: state, seconds: seconds, dead: 50, of: 62, reason: "REJECTED", most: most,
             error: .init(code: 1001, name: nil, message: "no model\u{1b}[2J"))
         let stage = StageStatus(
-            name: "score", kind: .sink, state: .running, obstacle: obstacle, breaker: breaker, inputs: [], ports: ["out"],
+            name: "score", kind: .sink, state: .running, obstacle: obstacle, breaker: breaker, inputs: [],
+            ports: ["out"],
             workers: [], workersWanted: 1, in: 62, out: 0, filtered: 0, retried: 0, dead: 50, dropped: 0, unmatched: 0,
             crashes: 0, delivered: 62, inFlight: 0, queued: queued, deadLetters: 50, creditRecords: 0, creditBytes: 0)
         let status = PipelineStatus(
@@ -28,7 +29,8 @@ import Testing
         #expect(
             lines.dropFirst(3).first
                 == "score is paused with 1,200 records waiting: 50 of its last 62 records were given up on, 48 of them "
-                + "REJECTED (the last one: no model\\u{1b}[2J); it tries again in 25 s, or at once: stagewire resume score")
+                + "REJECTED (the last one: no model\\u{1b}[2J); it tries again in 25 s, or at once: stagewire resume score"
+        )
         #expect(lines.dropFirst(4).first?.hasPrefix("score has 50 dead letters") == true && lines.count == 5)
     }
 

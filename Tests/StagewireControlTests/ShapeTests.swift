@@ -76,7 +76,8 @@ import Testing
             breaker: .init(
                 state: .open, seconds: 29.5, dead: 50, of: 62, reason: "REJECTED", most: 48,
                 error: .init(code: 300, name: "REJECTED", message: "no model")),
-            inputs: [input], ports: ["out", "odd"], workers: workers, workersWanted: 2, in: 11, out: 12, filtered: 13, retried: 14,
+            inputs: [input], ports: ["out", "odd"], workers: workers, workersWanted: 2, in: 11, out: 12, filtered: 13,
+            retried: 14,
             dead: 15, dropped: 16, unmatched: 17, crashes: 18, delivered: 19, inFlight: 6, queued: 5, deadLetters: 7,
             creditRecords: 90, creditBytes: .max)
         try check(

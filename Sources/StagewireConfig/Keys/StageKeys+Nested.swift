@@ -26,10 +26,10 @@ enum BreakerKeys {
 
     static let failures = Key(
         "failures", IntegerForm<Int>(ConfigurationLimits.breaker), standard: standard.failures,
-        "records given up on that make the stage pause; at most `of`")
+        "records given up on at which it pauses; at most `of`")
     static let of = Key(
         "of", IntegerForm<Int>(ConfigurationLimits.breaker), standard: standard.window,
-        "that it looks back at: the last records that were accepted or given up on")
+        "records that it looks back at: the last ones that were accepted or given up on")
     static let pause = Key(
         "pause", BackoffForm(range: ConfigurationLimits.pause), standard: standard.pauseFirst...standard.pauseLimit,
         "first and longest pause; doubled in between. One duration: always that")
