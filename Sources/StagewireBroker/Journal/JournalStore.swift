@@ -166,7 +166,9 @@ final class JournalStore: Sendable {
 
     private func noteFacts() {
         let now = state.withLock {
-            Facts(bytes: $0.writer.byteCount + $0.snapshotBytes, segments: $0.writer.segmentCount, entries: $0.writer.next - 1)
+            Facts(
+                bytes: $0.writer.byteCount + $0.snapshotBytes, segments: $0.writer.segmentCount,
+                entries: $0.writer.next - 1)
         }
         facts.withLock { $0 = now }
     }
