@@ -200,8 +200,8 @@ import Testing
         let all = text.replacing("\r\u{1b}[K", with: "\r\n").split(separator: "\r\n")
         let lines = all.filter { $0.contains("records/s in") }
         #expect(!lines.isEmpty && lines.allSatisfy { $0.count < 60 }, "\(lines)")
-        #expect(text.hasSuffix("\r\n") && text.contains("test: drained after"))
-        let table = try #require(text.range(of: "test: drained"))
+        #expect(text.hasSuffix("\r\n") && text.contains("test: stopped after"))
+        let table = try #require(text.range(of: "test: stopped"))
         #expect(text[..<table.lowerBound].hasSuffix("\r\u{1b}[K"), "the progress line is gone before the table")
     }
 
