@@ -91,6 +91,11 @@ let package = Package(
             ], swiftSettings: settings),
         .executableTarget(
             name: "StagewireRecordBench", dependencies: ["StagewireRecord", "StagewireModel"], swiftSettings: settings),
+        // The router between frames and effects, without sockets: instructions of the hot path are counted on it.
+        .executableTarget(
+            name: "StagewireRouterBench",
+            dependencies: ["StagewireRouter", "StagewireRecord", "StagewireWire", "StagewireModel"],
+            swiftSettings: settings),
         // Figures of the journal on a real disk, and the process that its tests kill.
         .executableTarget(
             name: "StagewireJournalBench", dependencies: ["StagewireJournal"], swiftSettings: settings),
