@@ -67,11 +67,18 @@ public struct ChangeLog: Sendable {
     /// A subscription does not need a record any more.
     @inline(__always)
     public mutating func done(_ subscription: Int, _ sequence: UInt64) {
-        if let current = run, current.subscription == subscription, current.sequences.upperBound == sequence {
-            run = (subscription, current.sequences.lowerBound..<sequence + 1)
+        done(subscription, sequence..<sequence + 1)
+    }
+
+    /// A subscription does not need these records any more.
+    public mutating func done(_ subscription: Int, _ sequences: Range<UInt64>) {
+        if let current = run, current.subscription == subscription,
+            current.sequences.upperBound == sequences.lowerBound
+        {
+            run = (subscription, current.sequences.lowerBound..<sequences.upperBound)
         } else {
             close()
-            run = (subscription, sequence..<sequence + 1)
+            run = (subscription, sequences)
         }
     }
 

@@ -18,6 +18,13 @@ struct FieldCursor {
     @inline(__always)
     var isAtEnd: Bool { position >= end }
 
+    /// Goes on behind what was read by other means.
+    @inline(__always)
+    mutating func move(to later: Int) {
+        precondition(later >= position && later <= end, "a cursor moves on within its message")
+        position = later
+    }
+
     /// The next field's tag: field number << 3 | wire type. It may still be one that does not exist; no known tag
     /// is, and `skip` refuses all others that are not well-formed.
     @inline(__always)

@@ -1,4 +1,5 @@
 /// What is wrong with bytes that should be protobuf. The raw value keeps an `Emission` small.
+@usableFromInline
 enum Flaw: UInt8, Sendable {
     case truncated
     case fieldNumber

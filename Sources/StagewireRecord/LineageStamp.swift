@@ -152,3 +152,79 @@ extension SlabWriter {
         patch(UInt8(offset - head - 2), at: head + 1)
     }
 }
+
+/// What a derived record's own hop says.
+public struct HopStamp {
+    /// The emitting worker's number in the run table.
+    public var run: UInt32
+    /// Of the delivery that led to it, from 1.
+    public var attempt: UInt32
+    /// Microseconds since 1970; a clock behind the ingest time counts as no distance.
+    public var wall: UInt64
+
+    public init(run: UInt32, attempt: UInt32, wall: UInt64) {
+        self.run = run
+        self.attempt = attempt
+        self.wall = wall
+    }
+}
+
+/// The lineage of a record with one parent, measured before it is written, so that it can be written where it stays.
+/// The bytes are those of `LineageStamp.derived`.
+struct DerivedLineage {
+    private let id: RecordID
+    private let root: Int
+    private let carried: Range<Int>
+    private let run: UInt32
+    private let attempt: UInt32
+    private let delta: UInt64
+    /// Bytes of the hop without tag and length: 23 at most.
+    private let hopLength: Int
+    /// Bytes without tag and length.
+    private let length: Int
+
+    @inline(__always)
+    init(_ parent: LineageView, _ bytes: RawSpan, id: RecordID, _ hop: HopStamp) {
+        self.id = id
+        root = parent.root
+        carried = parent.carried
+        run = hop.run
+        attempt = hop.attempt
+        let ingestTime = parent.ingestTime(bytes)
+        delta = hop.wall > ingestTime ? hop.wall &- ingestTime : 0
+        var own = 0
+        if run != 0 { own &+= 1 &+ Varint.size(UInt64(run)) }
+        if delta != 0 { own &+= 1 &+ Varint.size(delta) }
+        if attempt > 1 { own &+= 1 &+ Varint.size(UInt64(attempt)) }
+        hopLength = own
+        length = 3 &* 18 &+ carried.count &+ 2 &+ own
+    }
+
+    /// Bytes of the field: tag, length and content.
+    @inline(__always)
+    var fieldLength: Int { Varint.wireLength(length) }
+
+    @inline(__always)
+    func put(into writer: inout SlabWriter, _ parentID: RecordID, _ bytes: RawSpan) {
+        writer.put(byte: UInt8(Field.lineage))
+        writer.put(varint: UInt64(length))
+        writer.put(LineageTag.id, id)
+        writer.put(LineageTag.parent, parentID)
+        writer.put(LineageTag.root, bytes.id(root))
+        writer.put(bytes.extracting(carried))
+        writer.put(byte: LineageTag.hop)
+        writer.put(byte: UInt8(hopLength))
+        if run != 0 {
+            writer.put(byte: LineageTag.run)
+            writer.put(varint: UInt64(run))
+        }
+        if delta != 0 {
+            writer.put(byte: LineageTag.delta)
+            writer.put(varint: delta)
+        }
+        if attempt > 1 {
+            writer.put(byte: LineageTag.attempt)
+            writer.put(varint: UInt64(attempt))
+        }
+    }
+}

@@ -20,6 +20,19 @@ extension RawSpan {
         UInt64(littleEndian: unsafeLoadUnaligned(fromByteOffset: offset, as: UInt64.self))
     }
 
+    /// The bytes of `range`, at most eight, little-endian, the missing ones zero.
+    @inline(__always)
+    func short(_ range: Range<Int>) -> UInt64 {
+        precondition(range.upperBound <= byteCount && range.count <= 8, "a short part of the span")
+        guard range.count > 0 else { return 0 }
+        if range.lowerBound <= byteCount &- 8 {
+            return word(range.lowerBound) & UInt64.max &>> UInt64(64 &- 8 &* range.count)
+        }
+        var value: UInt64 = 0
+        for offset in range.reversed() { value = value &<< 8 | UInt64(byte(offset)) }
+        return value
+    }
+
     /// A copy of the bytes of `range`.
     func copy(_ range: Range<Int>) -> [UInt8] {
         extracting(range).withUnsafeBytes { Array($0) }
@@ -109,10 +122,10 @@ struct SlabWriter {
         offset &+= 18
     }
 
-    /// A varint in the fewest bytes. It asks for the room of the longest, since more always follows.
+    /// A varint in the fewest bytes.
     @inline(__always)
     mutating func put(varint value: UInt64) {
-        check(10)
+        check(Varint.size(value))
         var rest = value
         while rest >= 0x80 {
             base.storeBytes(of: UInt8(truncatingIfNeeded: rest) | 0x80, toByteOffset: offset, as: UInt8.self)

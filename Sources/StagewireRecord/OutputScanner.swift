@@ -71,7 +71,7 @@ enum OutputScanner {
     }
 
     @inline(never)
-    private static func scanAttribute(_ bytes: RawSpan, _ attribute: Range<Int>) throws(Malformed) {
+    static func scanAttribute(_ bytes: RawSpan, _ attribute: Range<Int>) throws(Malformed) {
         var cursor = FieldCursor(attribute, in: bytes)
         var sawName = false
         var sawValue = false

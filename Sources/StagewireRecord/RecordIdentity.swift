@@ -28,6 +28,16 @@ public enum RecordIdentity {
     /// of 0, for 0 stands for "no key".
     public static func keyHash(_ bytes: RawSpan) -> UInt64 { max(1, hash(bytes).low) }
 
+    /// The same for a part of a frame. Most keys are shorter than a block of the hash: nothing to loop over.
+    @inline(__always)
+    static func keyHash(_ bytes: RawSpan, _ key: Range<Int>) -> UInt64 {
+        guard key.count < 16 else { return keyHash(bytes.extracting(key)) }
+        let middle = min(key.lowerBound &+ 8, key.upperBound)
+        let low = bytes.short(key.lowerBound..<middle)
+        let high = bytes.short(middle..<key.upperBound)
+        return max(1, MurmurState().finish(tail: low, high, count: key.count).low)
+    }
+
     /// The hash of a text's UTF-8 bytes.
     static func hash(_ text: String) -> RecordID { hash(Array(text.utf8).span.bytes) }
 }
@@ -128,6 +138,7 @@ public struct OriginID: Sendable {
     }
 
     /// The id of the `ordinal`-th (from 0) record with this parent and port in one outcome.
+    @inline(__always)
     public func derived(parent: RecordID, ordinal: UInt64) -> RecordID {
         var state = start
         state.mix(parent.low, parent.high)

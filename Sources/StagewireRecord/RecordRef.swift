@@ -14,7 +14,7 @@ public struct RecordRef {
     /// `RecordIdentity.keyHash` of the key; 0: no key.
     public let keyHash: UInt64
 
-    @inline(__always)
+    @inlinable @inline(__always)
     init(start: UnsafeRawPointer, wireLength: Int, keyHash: UInt64) {
         self.start = start
         self.wireLength = wireLength
@@ -22,6 +22,7 @@ public struct RecordRef {
     }
 
     /// Bytes of the record without tag and length: what credit charges for a delivery.
+    @inlinable
     public var recordLength: Int { wireLength - 1 - Varint.lengthSize(wire: wireLength) }
 
     public var id: RecordID { withWire { bytes in bytes.id(LineageView.content(bytes).lowerBound + 2) } }
@@ -148,6 +149,7 @@ enum LineageTag {
 }
 
 /// Varints that the broker itself writes and reads back.
+@usableFromInline
 enum Varint {
     /// Field 4 of `Deliver`, length-delimited.
     static let recordTag: UInt8 = 0x22
@@ -159,9 +161,13 @@ enum Varint {
         ((63 &- (value | 1).leadingZeroBitCount) &* 9 &+ 73) &>> 6
     }
 
+    /// Bytes of tag, length and a record of `length` bytes.
+    @inline(__always)
+    static func wireLength(_ length: Int) -> Int { 1 &+ size(UInt64(length)) &+ length }
+
     /// Bytes of the length prefix in `wire` bytes of tag, length and record: a length of n bytes tells up to
     /// 128^n - 1, and stands for that many bytes more than itself and the tag.
-    @inline(__always)
+    @inlinable @inline(__always)
     static func lengthSize(wire: Int) -> Int {
         if wire < 0x80 + 2 { return 1 }
         if wire < 0x4000 + 3 { return 2 }

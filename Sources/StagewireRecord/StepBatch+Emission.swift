@@ -39,7 +39,7 @@ extension StepBatch {
         do throws(Malformed) {
             let key = try OutputScanner.scan(bytes, output)
             if !trace.isEmpty { try scanTrace(bytes, trace) }
-            if !key.isEmpty { emission.keyHash = RecordIdentity.keyHash(bytes.extracting(key)) }
+            if !key.isEmpty { emission.keyHash = RecordIdentity.keyHash(bytes, key) }
         } catch {
             emission.flaw = error.flaw
             emission.flawOffset = UInt32(truncatingIfNeeded: error.offset)

@@ -86,7 +86,9 @@ extension StepBatch {
         var cursor = start
         // The form of the whole frame is judged before what its outcomes say (ST-5).
         var verdict: ScanFailure?
-        while !cursor.isAtEnd {
+        while true {
+            scanPlainOutcomes(bytes, &cursor)
+            guard !cursor.isAtEnd else { break }
             let offset = cursor.position
             let outcome: Range<Int>
             do throws(Malformed) {
@@ -255,7 +257,8 @@ extension StepBatch {
                 try seen.insert(tag, at: start)
                 emitID = try cursor.varint(bytes)
             case 0x1a:
-                try scanEmission(bytes, try cursor.delimited(bytes))
+                let emission = try cursor.delimited(bytes)
+                if !plainEmission(bytes, emission) { try scanEmission(bytes, emission) }
             case 0x22:
                 try seen.insert(tag, at: start)
                 checkpoint = ByteRange(try cursor.delimited(bytes))

@@ -20,6 +20,7 @@ public struct ByteRange: Equatable, Sendable {
     public var isEmpty: Bool { length == 0 }
 
     /// The same part as a range of byte offsets.
+    @inlinable
     public var range: Range<Int> { Int(offset)..<(Int(offset) + Int(length)) }
 }
 
@@ -64,8 +65,11 @@ public struct StepBatch {
         public var trace: ByteRange
         /// `RecordIdentity.keyHash` of the key; 0: no key.
         public var keyHash: UInt64
-        var flaw: Flaw?
+        @usableFromInline var flaw: Flaw?
         var flawOffset: UInt32
+
+        @inlinable
+        public var isWellFormed: Bool { flaw == nil }
 
         /// `nil`: well-formed. Otherwise `.invalidOutput`; `faultDescription` says why.
         public var fault: Code? { flaw == nil ? nil : .invalidOutput }

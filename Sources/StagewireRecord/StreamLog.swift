@@ -10,18 +10,12 @@ import StagewireModel
 /// Consecutive records of one chunk are adjacent in memory, so that a delivery of many is one copy. A
 /// chunk whose last record is released is used again, the latest first, while it is still in the cache.
 ///
-/// A log has one owner: copies would share the chunks. It is mutated in place.
+/// A log has one owner: copies would share the chunks and the index. It is mutated in place.
 public struct StreamLog {
-    private struct Entry {
-        var start: UnsafeRawPointer
-        var keyHash: UInt64
-        var wireLength: UInt32
-    }
-
     /// The ring's smallest size; it doubles when full and halves when seven eighths are empty.
     private static let smallestIndex = 64
 
-    private var index: [Entry?] = []
+    @usableFromInline var index = EntryRing()
     private let chunks = ChunkStore()
 
     /// First retained sequence; equal to `end` when nothing is.
@@ -43,7 +37,7 @@ public struct StreamLog {
     public var count: Int { Int(end - tail) }
 
     /// Bytes of memory held by chunks, spare ones included, and by the index.
-    public var reservedBytes: Int { chunks.reservedBytes + index.count * MemoryLayout<Entry?>.stride }
+    public var reservedBytes: Int { chunks.reservedBytes + index.reservedBytes }
 
     /// Appends the record `stamp ++ output` and returns its sequence.
     /// - Parameters:
@@ -51,52 +45,77 @@ public struct StreamLog {
     ///   - keyHash: the emission's.
     public mutating func append(_ stamp: borrowing LineageStamp, output: RawSpan, keyHash: UInt64) -> UInt64 {
         let length = stamp.length + output.byteCount
-        precondition(length <= Limits.ceilingFrame, "a record fits a frame")
-        let wireLength = 1 + Varint.size(UInt64(length)) + length
-        if count == index.count { resizeIndex(max(Self.smallestIndex, index.count * 2)) }
-        let sequence = end
-        let start = chunks.write(wireLength, last: sequence) { writer in
-            writer.put(byte: Varint.recordTag)
-            writer.put(varint: UInt64(length))
+        let start = write(record: length) { writer in
             stamp.put(into: &writer)
             writer.put(output)
         }
-        index[position(sequence)] = Entry(start: start, keyHash: keyHash, wireLength: UInt32(wireLength))
-        end = sequence + 1
-        bytes += wireLength
-        return sequence
+        return enter(start, wireLength: Varint.wireLength(length), keyHash)
+    }
+
+    /// Appends what a transform made of one record: the ordinary case, stamped where it will lie.
+    /// - Parameters:
+    ///   - origin: of the emitting stage's port.
+    ///   - ordinal: how many records of the same parent and port precede it in its outcome.
+    ///   - hop: see `LineageStamp.derived`.
+    ///   - output: what the scanner accepted; copied verbatim.
+    ///   - keyHash: the emission's.
+    /// - Returns: bytes of the record without tag and length.
+    public mutating func append(
+        derivedFrom parent: RecordRef, _ origin: OriginID, ordinal: UInt64, hop: HopStamp, output: RawSpan,
+        keyHash: UInt64
+    ) -> Int {
+        parent.withWire { bytes in
+            let view = LineageView(bytes)
+            let parentID = bytes.id(view.id)
+            let lineage = DerivedLineage(view, bytes, id: origin.derived(parent: parentID, ordinal: ordinal), hop)
+            let length = lineage.fieldLength + output.byteCount
+            let start = write(record: length) { writer in
+                lineage.put(into: &writer, parentID, bytes)
+                writer.put(output)
+            }
+            _ = enter(start, wireLength: Varint.wireLength(length), keyHash)
+            return length
+        }
     }
 
     /// Appends a record that was written down, wire-ready, and returns its sequence.
     @discardableResult
     public mutating func append(wire: RawSpan) -> UInt64 {
-        if count == index.count { resizeIndex(max(Self.smallestIndex, index.count * 2)) }
-        let sequence = end
-        let start = chunks.write(wire.byteCount, last: sequence) { writer in writer.put(wire) }
-        index[position(sequence)] = Entry(
-            start: start, keyHash: RecordRef.keyHash(wire: wire), wireLength: UInt32(wire.byteCount))
-        end = sequence + 1
-        bytes += wire.byteCount
-        return sequence
+        let start = chunks.write(wire.byteCount, last: end) { writer in writer.put(wire) }
+        return enter(start, wireLength: wire.byteCount, RecordRef.keyHash(wire: wire))
     }
 
     /// Appends a copy of a record of another log.
     public mutating func append(copying record: RecordRef) {
-        if count == index.count { resizeIndex(max(Self.smallestIndex, index.count * 2)) }
         let start = chunks.write(record.wireLength, last: end) { writer in record.withWire { writer.put($0) } }
-        index[position(end)] = Entry(start: start, keyHash: record.keyHash, wireLength: UInt32(record.wireLength))
-        end += 1
-        bytes += record.wireLength
+        _ = enter(start, wireLength: record.wireLength, record.keyHash)
     }
 
     /// Leaves out a sequence of which nobody needs the record. It must not be asked for.
-    public mutating func appendNothing() {
-        if count == index.count { resizeIndex(max(Self.smallestIndex, index.count * 2)) }
-        index[position(end)] = Entry(start: Self.nothing, keyHash: 0, wireLength: 0)
-        end += 1
-    }
+    public mutating func appendNothing() { _ = enter(Self.nothing, wireLength: 0, 0) }
 
     private static var nothing: UnsafeRawPointer { UnsafeRawPointer(bitPattern: 1)! }
+
+    /// Lets `fill` write a record of `length` bytes behind its tag and length.
+    @inline(__always)
+    private func write(record length: Int, _ fill: (inout SlabWriter) -> Void) -> UnsafeRawPointer {
+        precondition(length <= Limits.ceilingFrame, "a record fits a frame")
+        return chunks.write(Varint.wireLength(length), last: end) { writer in
+            writer.put(byte: Varint.recordTag)
+            writer.put(varint: UInt64(length))
+            fill(&writer)
+        }
+    }
+
+    @inline(__always)
+    private mutating func enter(_ start: UnsafeRawPointer, wireLength: Int, _ keyHash: UInt64) -> UInt64 {
+        if count == index.capacity { resizeIndex(max(Self.smallestIndex, index.capacity * 2)) }
+        let sequence = end
+        index.set(sequence, LogEntry(start: start, keyHash: keyHash, wireLength: UInt32(wireLength)))
+        end = sequence + 1
+        bytes += wireLength
+        return sequence
+    }
 
     /// Lends the bytes of the records with these sequences, wire-ready, in as many pieces as they lie apart in memory.
     public func forEachPiece(_ sequences: Range<UInt64>, _ body: (UnsafeRawBufferPointer) -> Void) {
@@ -104,7 +123,7 @@ public struct StreamLog {
         var start: UnsafeRawPointer?
         var length = 0
         for sequence in sequences {
-            let entry = index[position(sequence)]!
+            let entry = index[sequence]
             if let begun = start, begun + length == entry.start {
                 length += Int(entry.wireLength)
             } else {
@@ -119,8 +138,16 @@ public struct StreamLog {
     /// The record with that sequence, `tail <= sequence < end`; valid until it is released.
     public func ref(_ sequence: UInt64) -> RecordRef {
         precondition(sequence >= tail && sequence < end, "a retained sequence")
-        let entry = index[position(sequence)]!
-        return RecordRef(start: entry.start, wireLength: Int(entry.wireLength), keyHash: entry.keyHash)
+        return index[sequence].ref
+    }
+
+    /// The records from `sequence` on as long as `body` wants more, `end` at most: one call for many.
+    /// - Parameter body: returns whether it has taken the record.
+    @inlinable
+    public func walk(from sequence: UInt64, to end: UInt64, _ body: (RecordRef) -> Bool) {
+        precondition(sequence >= tail && end <= self.end, "retained sequences")
+        var next = sequence
+        while next < end, body(index[next].ref) { next &+= 1 }
     }
 
     /// Releases every record before `sequence`, at most all of them.
@@ -128,25 +155,15 @@ public struct StreamLog {
         precondition(sequence <= end, "what is released was appended")
         guard sequence > tail else { return }
         while tail < sequence {
-            bytes -= Int(index[position(tail)]!.wireLength)
+            bytes -= Int(index[tail].wireLength)
             tail += 1
         }
         chunks.release(before: tail)
-        if index.count > Self.smallestIndex, count <= index.count / 8 { resizeIndex(index.count / 2) }
-    }
-
-    /// The ring's size is a power of two.
-    @inline(__always)
-    private func position(_ sequence: UInt64) -> Int {
-        Int(truncatingIfNeeded: sequence) & (index.count &- 1)
+        if index.capacity > Self.smallestIndex, count <= index.capacity / 8 { resizeIndex(index.capacity / 2) }
     }
 
     private mutating func resizeIndex(_ capacity: Int) {
-        precondition(capacity >= count && capacity.nonzeroBitCount == 1, "a ring that holds everything")
-        var larger = [Entry?](repeating: nil, count: capacity)
-        for sequence in tail..<end {
-            larger[Int(truncatingIfNeeded: sequence) & (capacity - 1)] = index[position(sequence)]
-        }
-        index = larger
+        precondition(capacity >= count, "a ring that holds everything")
+        index = index.resized(capacity, tail..<end)
     }
 }

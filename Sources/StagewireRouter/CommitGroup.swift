@@ -91,6 +91,10 @@ struct Recording {
         if isRecording { log.done(subscription, sequence) }
     }
 
+    mutating func done(_ subscription: Int, _ sequences: Range<UInt64>) {
+        if isRecording { log.done(subscription, sequences) }
+    }
+
     mutating func tried(_ subscription: Int, _ sequence: UInt64, _ trial: @autoclosure () -> Trial) {
         if isRecording { log.tried(subscription, sequence, trial()) }
     }

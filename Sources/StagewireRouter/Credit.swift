@@ -34,6 +34,14 @@ struct SendWindow: Equatable {
         records += 1
         bytes += UInt64(size)
     }
+
+    /// The same for many at once.
+    mutating func spend(records count: Int, bytes size: Int) {
+        precondition(
+            UInt64(count) <= leftRecords && UInt64(size) <= leftBytes, "records are sent within both limits only")
+        records += UInt64(count)
+        bytes += UInt64(size)
+    }
 }
 
 /// Credit that we gave one session for one output port, and what it used.

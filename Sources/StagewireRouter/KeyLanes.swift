@@ -17,7 +17,7 @@ struct KeyLanes {
         case claimed
     }
 
-    private struct Lane {
+    struct Lane {
         var slot: Int32 = -1
         var inFlight: Int32 = 0
         var isClaimed = false
@@ -57,5 +57,37 @@ struct KeyLanes {
         lanes[index].inFlight -= 1
     }
 
-    private static func index(_ key: UInt64) -> Int { Int(truncatingIfNeeded: key) & (count - 1) }
+    /// Lends the table for many records at once: one look at who else has it, none at its bounds.
+    @inline(__always)
+    mutating func withView<Result>(_ body: (View) -> Result) -> Result {
+        lanes.withUnsafeMutableBufferPointer { lanes in
+            precondition(lanes.count == Self.count, "the table is fixed")
+            return body(View(base: lanes.baseAddress!))
+        }
+    }
+
+    /// The lent table. A lane's index lies within it whatever the key is.
+    struct View {
+        fileprivate let base: UnsafeMutablePointer<Lane>
+
+        /// Enters the lane, if a record of it may go to `slot`.
+        @inline(__always)
+        func enter(_ key: UInt64, slot: Int32) -> Bool {
+            let lane = base + KeyLanes.index(key)
+            guard !lane.pointee.isClaimed, lane.pointee.inFlight == 0 || lane.pointee.slot == slot else { return false }
+            lane.pointee.slot = slot
+            lane.pointee.inFlight &+= 1
+            return true
+        }
+
+        @inline(__always)
+        func leave(_ key: UInt64) {
+            let lane = base + KeyLanes.index(key)
+            precondition(lane.pointee.inFlight > 0, "a record leaves the lane that it entered")
+            lane.pointee.inFlight &-= 1
+        }
+    }
+
+    @inline(__always)
+    fileprivate static func index(_ key: UInt64) -> Int { Int(truncatingIfNeeded: key) & (count - 1) }
 }

@@ -50,6 +50,7 @@ extension Router {
         let stream = subscriptions[index].stream
         let end = streams[stream].visibleEnd
         while subscriptions[index].progress.cursor < end {
+            if handOutPlain(index, upTo: end, at: now) { continue }
             let sequence = subscriptions[index].progress.cursor
             guard let record = ahead(index, sequence) else { return }
             if let when = subscriptions[index].when, !when.matches(record.attribute) {
@@ -226,25 +227,19 @@ extension Router {
         // A frame that the worker accepts holds one record of any size, not always as many as one Deliver may (LM-1).
         let room = sessions[slot].maxFrame - Limits.frameOverhead
         if !sessions[slot].batch.isEmpty, sessions[slot].batch.bytes + record.wireLength > room { flush(slot) }
-        let isBatchFull: Bool
-        do {
-            sessions[slot].inputs[input].credit.spend(bytes: bytes)
-            sessions[slot].inputs[input].unsettledRecords += 1
-            sessions[slot].inputs[input].unsettledBytes += bytes
-            let id = sessions[slot].deliveries.append(
-                InFlight(
-                    sequence: sequence, key: key, delivered: now.uptime, attempt: attempt, bytes: UInt32(bytes),
-                    input: UInt16(input), state: .unsettled))
-            sessions[slot].unwritten += record.wireLength
-            sessions[slot].batch.add(record, id: id, attempt: attempt, input: input)
-            isBatchFull =
-                sessions[slot].batch.bytes >= Limits.deliverTarget
-                || sessions[slot].batch.count >= Limits.deliverRecords
-        }
+        sessions[slot].inputs[input].credit.spend(bytes: bytes)
+        sessions[slot].inputs[input].unsettledRecords += 1
+        sessions[slot].inputs[input].unsettledBytes += bytes
+        let id = sessions[slot].deliveries.append(
+            InFlight(
+                sequence: sequence, key: key, delivered: now.uptime, attempt: attempt, bytes: UInt32(bytes),
+                input: UInt16(input), state: .unsettled))
+        sessions[slot].unwritten += record.wireLength
+        sessions[slot].batch.add(record, id: id, attempt: attempt, input: input)
         subscriptions[index].inFlight += 1
         subscriptions[index].counters.delivered += 1
         if key != 0 { subscriptions[index].lanes.enter(key, slot: slot) }
-        if isBatchFull { flush(slot) }
+        if sessions[slot].batch.isFull { flush(slot) }
     }
 
     /// Turns what was gathered for a session into one effect.
@@ -257,7 +252,7 @@ extension Router {
         let firstSegment = segments.count
         let firstAttempt = attempts.count
         segments.append(contentsOf: batch.segments)
-        if batch.hasRetries { attempts.append(contentsOf: batch.attempts) }
+        attempts.append(contentsOf: batch.attempts)
         effects.append(
             .deliver(
                 connection,

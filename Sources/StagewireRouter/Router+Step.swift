@@ -12,10 +12,14 @@ extension Router {
         do throws(CloseReason) {
             try charge(slot, batch)
             var refused: [Refusal] = []
-            for index in batch.outcomes.indices {
+            var index = 0
+            while true {
+                index += acceptPlain(from: index, of: batch, frame: frame, slot: slot, at: now)
+                guard index < batch.outcomes.count else { break }
                 if let error = try apply(index, of: batch, frame: frame, slot: slot, at: now) {
                     refused.append(Refusal(id: batch.outcomes[index].first, error: error))
                 }
+                index += 1
             }
             touch(sessions[slot].stage)
             if sessions[slot].features.contains(.settleConfirm) {

@@ -77,36 +77,47 @@ struct SessionFeatures: OptionSet, Sendable {
 /// The records that one pump gathers for one session and input; adjacent ones become one segment.
 struct DeliveryBatch {
     private(set) var segments: [UnsafeRawBufferPointer] = []
+    /// One for each record; empty while all are first attempts.
     private(set) var attempts: [UInt32] = []
+    private(set) var count = 0
     private(set) var bytes = 0
     private(set) var first: UInt64 = 0
-    private(set) var hasRetries = false
     private(set) var input = 0
 
-    var count: Int { attempts.count }
-    var isEmpty: Bool { attempts.isEmpty }
+    var isEmpty: Bool { count == 0 }
+    var isFull: Bool { bytes >= Limits.deliverTarget || count >= Limits.deliverRecords }
 
     mutating func add(_ record: RecordRef, id: UInt64, attempt: UInt32, input: Int) {
-        if attempts.isEmpty {
+        if attempt != 1, attempts.isEmpty { attempts = [UInt32](repeating: 1, count: count) }
+        if attempt != 1 || !attempts.isEmpty { attempts.append(attempt) }
+        add(UnsafeRawBufferPointer(start: record.start, count: record.wireLength), of: 1, id: id, input: input)
+    }
+
+    /// Adds `records` of first attempts, with ids from `id` on.
+    mutating func add(firstAttempts records: Int, _ segment: UnsafeRawBufferPointer, id: UInt64, input: Int) {
+        if !attempts.isEmpty { for _ in 0..<records { attempts.append(1) } }
+        add(segment, of: records, id: id, input: input)
+    }
+
+    private mutating func add(_ segment: UnsafeRawBufferPointer, of records: Int, id: UInt64, input: Int) {
+        if count == 0 {
             first = id
             self.input = input
         }
-        precondition(
-            self.input == input && id == first + UInt64(attempts.count), "a batch is of one input, its ids consecutive")
-        bytes += record.wireLength
-        attempts.append(attempt)
-        if attempt != 1 { hasRetries = true }
-        if let last = segments.last, let base = last.baseAddress, base + last.count == record.start {
-            segments[segments.count - 1] = UnsafeRawBufferPointer(start: base, count: last.count + record.wireLength)
+        precondition(self.input == input && id == first + UInt64(count), "a batch is of one input, its ids consecutive")
+        count += records
+        bytes += segment.count
+        if let last = segments.last, let base = last.baseAddress, base + last.count == segment.baseAddress {
+            segments[segments.count - 1] = UnsafeRawBufferPointer(start: base, count: last.count + segment.count)
         } else {
-            segments.append(UnsafeRawBufferPointer(start: record.start, count: record.wireLength))
+            segments.append(segment)
         }
     }
 
     mutating func clear() {
         segments.removeAll(keepingCapacity: true)
         attempts.removeAll(keepingCapacity: true)
+        count = 0
         bytes = 0
-        hasRetries = false
     }
 }

@@ -9,6 +9,8 @@ struct Subscription {
     /// Index into `Router.streams`.
     let stream: Int
     let when: Predicate?
+    /// `when != nil`, where looking at that would count a reference.
+    let isConditional: Bool
     let overflow: Overflow
     let ordering: Ordering
 
@@ -48,6 +50,7 @@ struct Subscription {
         self.input = input
         self.stream = stream
         self.when = definition.when
+        isConditional = definition.when != nil
         self.overflow = definition.overflow
         self.ordering = ordering
         self.progress = Progress(at: 0)
@@ -56,13 +59,7 @@ struct Subscription {
     }
 
     /// The key by which this subscription orders a record: 0 when nothing orders it.
-    func orderingKey(_ keyHash: UInt64) -> UInt64 {
-        switch ordering {
-        case .key: keyHash
-        case .none: 0
-        case .total: 1
-        }
-    }
+    func orderingKey(_ keyHash: UInt64) -> UInt64 { ordering.key(keyHash) }
 
     /// Nothing is in flight, waiting or undelivered before `end`.
     func isIdle(at end: UInt64) -> Bool {
@@ -72,6 +69,18 @@ struct Subscription {
     /// Everything before `end` has been handed out at least once and nothing waits to go again.
     func isHandedOut(at end: UInt64) -> Bool {
         progress.cursor == end && parking.waiting == 0 && dead.retrying == 0
+    }
+}
+
+extension Ordering {
+    /// The key that orders a record: 0 when nothing does.
+    @inline(__always)
+    func key(_ keyHash: UInt64) -> UInt64 {
+        switch self {
+        case .key: keyHash
+        case .none: 0
+        case .total: 1
+        }
     }
 }
 
