@@ -43,6 +43,8 @@ final class Connection {
     /// The worker sent Close(0) before the broker did.
     var saidGoodbye = false
 
+    /// What the socket did not take and the channel does not have yet.
+    private var waiting: [Outbox.Chunk] = []
     private var writesPending = 0
 
     init(id: ConnectionID, channel: any Channel) {
@@ -68,11 +70,26 @@ final class Connection {
         return true
     }
 
-    /// Hands the outbox to the channel, with one flush. `departure` is called, perhaps at once, when delivered
-    /// bytes have left and none had since the last `takeDeparted`.
-    func flush(departure: @escaping (Connection) -> Void) {
+    /// Sends what the outbox holds, straight from where it lies as long as the socket takes it; the rest is copied, for
+    /// `flush` to hand to the channel. Nothing is reported from here: not even an error, which the channel will meet, too.
+    func post() {
         isTouched = false
-        let chunks = outbox.removeAll()
+        if writesPending == 0, waiting.isEmpty, !outbox.isEmpty {
+            let outbound = NIOBSDSocket.Handle.self
+            let sent = try? channel.pipeline.syncOperations.withUnsafeTransportIfAvailable(of: outbound) { socket in
+                outbox.send(to: socket)
+            }
+            departed += sent ?? 0
+        }
+        waiting += outbox.removeAll()
+    }
+
+    /// Hands what the socket did not take to the channel, with one flush, and ends what is to end behind it. `departure` is
+    /// called, perhaps at once, when delivered bytes have left through the channel and none had since the last
+    /// `takeDeparted`.
+    func flush(departure: @escaping (Connection) -> Void) {
+        let chunks = waiting
+        if !chunks.isEmpty { waiting.removeAll(keepingCapacity: true) }
         for chunk in chunks {
             unwrittenAnswers += chunk.answered
             unwritten += chunk.bytes.readableBytes
@@ -88,6 +105,7 @@ final class Connection {
         if state == .closing || state == .ended { armGrace() }
     }
 
+    /// What `post` has sent, or else what has left since: to be told to the router.
     func takeDeparted() -> Int {
         isDeparting = false
         defer { departed = 0 }
@@ -103,7 +121,7 @@ final class Connection {
             isDeparting = true
             departure(self)
         }
-        if writesPending == 0, outbox.isEmpty { finishWriting() }
+        if writesPending == 0, outbox.isEmpty, waiting.isEmpty { finishWriting() }
     }
 
     /// Nothing is left to be written: a closing side ends its stream, an ended one closes.

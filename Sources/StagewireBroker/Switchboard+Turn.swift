@@ -15,6 +15,7 @@ extension Switchboard {
         }
         router.pump(at: moment())
         let news = perform()
+        post()
         router.clearEffects()
         flush()
         retire()
@@ -43,7 +44,7 @@ extension Switchboard {
     }
 
     /// Encodes everything that goes to workers. Nothing is handed to a channel here: a failing write reports
-    /// an event, and the router's memory that deliveries point into must not change before they are copied.
+    /// an event, and the router's memory that deliveries point into must not change before they are sent or copied.
     private func perform() -> [News] {
         var news: [News] = []
         for index in router.effects.indices {
@@ -102,6 +103,18 @@ extension Switchboard {
         touched.append(connection)
     }
 
+    /// Sends what can be sent from where it lies, and copies the rest. Of what has left the router is told at once: it
+    /// would have more to deliver only if that was kept back for it.
+    private func post() {
+        for connection in touched { connection.post() }
+        for connection in touched {
+            let sent = connection.takeDeparted()
+            guard sent > 0 else { continue }
+            router.handle(.wrote(connection.id, bytes: sent), at: moment())
+            if sent >= Limits.unwritten / 2 { scheduleTurn() }
+        }
+    }
+
     private func flush() {
         let connections = touched
         touched.removeAll(keepingCapacity: true)
@@ -119,6 +132,7 @@ extension Switchboard {
         retired.removeAll(keepingCapacity: true)
         for connection in ended {
             connections[connection.id] = nil
+            connection.post()
             connection.flush { _ in }
         }
     }
@@ -172,6 +186,7 @@ extension Switchboard {
                 connection.outbox.append(.close(reason))
                 connection.startClosing()
             }
+            connection.post()
             connection.flush { _ in }
         }
     }
