@@ -23,6 +23,7 @@ PACKAGES := \
 	librust-serde-path-to-error-dev librust-base64-dev librust-signal-hook-dev \
 	python3 python3-venv \
 	nodejs node-typescript jq \
+	valgrind \
 	default-jdk-headless libprotobuf-java junit4 \
 	gcc make libc6-dev git ca-certificates
 
@@ -178,6 +179,12 @@ sim: simulator ## Simulate SEEDS=n (1000) seeds from FIRST=n (1) on; TRACE=n sho
 .PHONY: test-sim
 test-sim: simulator
 	@$(SIMULATOR) --also Tests/StagewireSimulator/seeds.txt --first $(or $(FIRST),$$(date +%s)000) --seeds $(or $(SEEDS),600)
+
+# What the router does for a delivery, counted: HOTPATH=--write sets new limits.
+.PHONY: test-hotpath
+test-hotpath: setup
+	@$(SWIFT_RELEASE) --quiet --product StagewireRouterBench
+	@BUILD=$(BUILD) $(PYTHON) Tests/HotPath/check.py .build/release/StagewireRouterBench $(HOTPATH)
 
 .PHONY: test-go
 test-go: setup

@@ -169,51 +169,31 @@ public struct HopStamp {
     }
 }
 
-/// The lineage of a record with one parent, measured before it is written, so that it can be written where it stays.
-/// The bytes are those of `LineageStamp.derived`.
-struct DerivedLineage {
-    private let id: RecordID
-    private let root: Int
-    private let carried: Range<Int>
+/// The hop that a stage adds, measured before it is written. Zeros are left out, as proto3 does; so is an attempt of 1.
+private struct MeasuredHop {
     private let run: UInt32
     private let attempt: UInt32
     private let delta: UInt64
-    /// Bytes of the hop without tag and length: 23 at most.
-    private let hopLength: Int
-    /// Bytes without tag and length.
-    private let length: Int
+    /// Bytes of its content: 23 at most.
+    private let content: Int
 
     @inline(__always)
-    init(_ parent: LineageView, _ bytes: RawSpan, id: RecordID, _ hop: HopStamp) {
-        self.id = id
-        root = parent.root
-        carried = parent.carried
-        run = hop.run
-        attempt = hop.attempt
-        let ingestTime = parent.ingestTime(bytes)
-        delta = hop.wall > ingestTime ? hop.wall &- ingestTime : 0
-        var own = 0
-        if run != 0 { own &+= 1 &+ Varint.size(UInt64(run)) }
-        if delta != 0 { own &+= 1 &+ Varint.size(delta) }
-        if attempt > 1 { own &+= 1 &+ Varint.size(UInt64(attempt)) }
-        hopLength = own
-        length = 3 &* 18 &+ carried.count &+ 2 &+ own
+    init(run: UInt32, attempt: UInt32, delta: UInt64) {
+        (self.run, self.attempt, self.delta) = (run, attempt, delta)
+        var content = 0
+        if run != 0 { content &+= 1 &+ Varint.size(UInt64(run)) }
+        if delta != 0 { content &+= 1 &+ Varint.size(delta) }
+        if attempt > 1 { content &+= 1 &+ Varint.size(UInt64(attempt)) }
+        self.content = content
     }
 
-    /// Bytes of the field: tag, length and content.
     @inline(__always)
-    var fieldLength: Int { Varint.wireLength(length) }
+    var fieldLength: Int { 2 &+ content }
 
     @inline(__always)
-    func put(into writer: inout SlabWriter, _ parentID: RecordID, _ bytes: RawSpan) {
-        writer.put(byte: UInt8(Field.lineage))
-        writer.put(varint: UInt64(length))
-        writer.put(LineageTag.id, id)
-        writer.put(LineageTag.parent, parentID)
-        writer.put(LineageTag.root, bytes.id(root))
-        writer.put(bytes.extracting(carried))
+    func put(into writer: inout SlabWriter) {
         writer.put(byte: LineageTag.hop)
-        writer.put(byte: UInt8(hopLength))
+        writer.put(byte: UInt8(content))
         if run != 0 {
             writer.put(byte: LineageTag.run)
             writer.put(varint: UInt64(run))
@@ -226,5 +206,82 @@ struct DerivedLineage {
             writer.put(byte: LineageTag.attempt)
             writer.put(varint: UInt64(attempt))
         }
+    }
+}
+
+/// The lineage of a source's record, measured before it is written. The bytes are those of `LineageStamp.source`.
+struct SourceLineage {
+    private let ingestTime: UInt64
+    private let hop: MeasuredHop
+
+    @inline(__always)
+    init(ingestTime: UInt64, run: UInt32) {
+        self.ingestTime = ingestTime
+        hop = MeasuredHop(run: run, attempt: 1, delta: 0)
+    }
+
+    @inline(__always)
+    private func content(_ trace: RawSpan) -> Int {
+        let traced = trace.byteCount == 0 ? 0 : Varint.wireLength(trace.byteCount)
+        return 18 &+ traced &+ (ingestTime == 0 ? 0 : 9) &+ hop.fieldLength
+    }
+
+    /// Bytes of the field: tag, length and content.
+    @inline(__always)
+    func fieldLength(_ trace: RawSpan) -> Int { Varint.wireLength(content(trace)) }
+
+    @inline(__always)
+    func put(into writer: inout SlabWriter, _ id: RecordID, _ trace: RawSpan) {
+        precondition(trace.byteCount <= LineageStamp.traceLimit, "the scanner bounds trace contexts")
+        writer.put(byte: UInt8(Field.lineage))
+        writer.put(varint: UInt64(content(trace)))
+        writer.put(LineageTag.id, id)
+        if trace.byteCount > 0 {
+            writer.put(byte: LineageTag.trace)
+            writer.put(varint: UInt64(trace.byteCount))
+            writer.put(trace)
+        }
+        if ingestTime != 0 {
+            writer.put(byte: LineageTag.ingest)
+            writer.put(word: ingestTime)
+        }
+        hop.put(into: &writer)
+    }
+}
+
+/// The lineage of a record with one parent, measured before it is written, so that it can be written where it stays.
+/// The bytes are those of `LineageStamp.derived`.
+struct DerivedLineage {
+    private let id: RecordID
+    private let root: Int
+    private let carried: Range<Int>
+    private let hop: MeasuredHop
+    /// Bytes without tag and length.
+    private let content: Int
+
+    @inline(__always)
+    init(_ parent: LineageView, _ bytes: RawSpan, id: RecordID, _ hop: HopStamp) {
+        self.id = id
+        root = parent.root
+        carried = parent.carried
+        let ingestTime = parent.ingestTime(bytes)
+        let delta = hop.wall > ingestTime ? hop.wall &- ingestTime : 0
+        self.hop = MeasuredHop(run: hop.run, attempt: hop.attempt, delta: delta)
+        content = 3 &* 18 &+ carried.count &+ self.hop.fieldLength
+    }
+
+    /// Bytes of the field: tag, length and content.
+    @inline(__always)
+    var fieldLength: Int { Varint.wireLength(content) }
+
+    @inline(__always)
+    func put(into writer: inout SlabWriter, _ parentID: RecordID, _ bytes: RawSpan) {
+        writer.put(byte: UInt8(Field.lineage))
+        writer.put(varint: UInt64(content))
+        writer.put(LineageTag.id, id)
+        writer.put(LineageTag.parent, parentID)
+        writer.put(LineageTag.root, bytes.id(root))
+        writer.put(bytes.extracting(carried))
+        hop.put(into: &writer)
     }
 }

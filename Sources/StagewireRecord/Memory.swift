@@ -23,14 +23,35 @@ extension RawSpan {
     /// The bytes of `range`, at most eight, little-endian, the missing ones zero.
     @inline(__always)
     func short(_ range: Range<Int>) -> UInt64 {
-        precondition(range.upperBound <= byteCount && range.count <= 8, "a short part of the span")
-        guard range.count > 0 else { return 0 }
+        let count = range.upperBound &- range.lowerBound
+        precondition(range.upperBound <= byteCount && count <= 8, "a short part of the span")
+        guard count > 0 else { return 0 }
         if range.lowerBound <= byteCount &- 8 {
-            return word(range.lowerBound) & UInt64.max &>> UInt64(64 &- 8 &* range.count)
+            return raw(range.lowerBound) & UInt64.max &>> UInt64(truncatingIfNeeded: 64 &- 8 &* count)
         }
         var value: UInt64 = 0
         for offset in range.reversed() { value = value &<< 8 | UInt64(byte(offset)) }
         return value
+    }
+
+    /// Whether `count` bytes are the same at two places. The caller has seen to it that both lie within the span, with eight
+    /// bytes more behind them.
+    @inline(__always)
+    func isSameUnchecked(_ one: Int, _ other: Int, count: Int) -> Bool {
+        var offset = 0
+        var difference: UInt64 = 0
+        while offset &+ 8 <= count {
+            difference |= raw(one &+ offset) ^ raw(other &+ offset)
+            offset &+= 8
+        }
+        let mask = ~(UInt64.max &<< UInt64(truncatingIfNeeded: 8 &* (count &- offset)))
+        return (difference | (raw(one &+ offset) ^ raw(other &+ offset)) & mask) == 0
+    }
+
+    /// Eight bytes from `offset`, which the caller has compared with the span's end.
+    @inline(__always)
+    private func raw(_ offset: Int) -> UInt64 {
+        UInt64(littleEndian: unsafeLoadUnaligned(fromUncheckedByteOffset: offset, as: UInt64.self))
     }
 
     /// A copy of the bytes of `range`.

@@ -28,14 +28,12 @@ public enum RecordIdentity {
     /// of 0, for 0 stands for "no key".
     public static func keyHash(_ bytes: RawSpan) -> UInt64 { max(1, hash(bytes).low) }
 
-    /// The same for a part of a frame. Most keys are shorter than a block of the hash: nothing to loop over.
+    /// The same for a part of a frame. Many keys are no longer than a word: nothing to loop over.
     @inline(__always)
     static func keyHash(_ bytes: RawSpan, _ key: Range<Int>) -> UInt64 {
-        guard key.count < 16 else { return keyHash(bytes.extracting(key)) }
-        let middle = min(key.lowerBound &+ 8, key.upperBound)
-        let low = bytes.short(key.lowerBound..<middle)
-        let high = bytes.short(middle..<key.upperBound)
-        return max(1, MurmurState().finish(tail: low, high, count: key.count).low)
+        let count = key.upperBound &- key.lowerBound
+        guard count <= 8 else { return keyHash(bytes.extracting(key)) }
+        return max(1, MurmurState().finish(tail: bytes.short(key), 0, count: count).low)
     }
 
     /// The hash of a text's UTF-8 bytes.

@@ -256,9 +256,10 @@ extension StepBatch {
             case 0x10:
                 try seen.insert(tag, at: start)
                 emitID = try cursor.varint(bytes)
+                scanPlainEmissions(bytes, &cursor)
             case 0x1a:
-                let emission = try cursor.delimited(bytes)
-                if !plainEmission(bytes, emission) { try scanEmission(bytes, emission) }
+                try scanEmission(bytes, try cursor.delimited(bytes))
+                scanPlainEmissions(bytes, &cursor)
             case 0x22:
                 try seen.insert(tag, at: start)
                 checkpoint = ByteRange(try cursor.delimited(bytes))

@@ -12,8 +12,10 @@ import StagewireModel
 ///
 /// A log has one owner: copies would share the chunks and the index. It is mutated in place.
 public struct StreamLog {
-    /// The ring's smallest size; it doubles when full and halves when seven eighths are empty.
+    /// The ring's smallest size; it doubles when full.
     private static let smallestIndex = 64
+    /// Above this size it halves when seven eighths are empty: a stream that breathes must not copy its ring each time.
+    private static let keptIndex = 4096
 
     @usableFromInline var index = EntryRing()
     private let chunks = ChunkStore()
@@ -76,6 +78,26 @@ public struct StreamLog {
             _ = enter(start, wireLength: Varint.wireLength(length), keyHash)
             return length
         }
+    }
+
+    /// Appends a source's record, stamped where it will lie.
+    /// - Parameters:
+    ///   - trace: an encoded `TraceContext` that the scanner accepted; may be empty.
+    ///   - hop: its wall time is the ingest time, its attempt 1.
+    ///   - output: what the scanner accepted; copied verbatim.
+    ///   - keyHash: the emission's.
+    /// - Returns: bytes of the record without tag and length.
+    public mutating func append(
+        source id: RecordID, trace: RawSpan, hop: HopStamp, output: RawSpan, keyHash: UInt64
+    ) -> Int {
+        let lineage = SourceLineage(ingestTime: hop.wall, run: hop.run)
+        let length = lineage.fieldLength(trace) + output.byteCount
+        let start = write(record: length) { writer in
+            lineage.put(into: &writer, id, trace)
+            writer.put(output)
+        }
+        _ = enter(start, wireLength: Varint.wireLength(length), keyHash)
+        return length
     }
 
     /// Appends a record that was written down, wire-ready, and returns its sequence.
@@ -159,7 +181,7 @@ public struct StreamLog {
             tail += 1
         }
         chunks.release(before: tail)
-        if index.capacity > Self.smallestIndex, count <= index.capacity / 8 { resizeIndex(index.capacity / 2) }
+        if index.capacity > Self.keptIndex, count <= index.capacity / 8 { resizeIndex(index.capacity / 2) }
     }
 
     private mutating func resizeIndex(_ capacity: Int) {

@@ -115,7 +115,8 @@ private struct AcceptRun {
 
     @inline(__always)
     private mutating func append(
-        _ emission: StepBatch.Emission, _ frame: RawSpan, _ entry: InFlight, _ stream: inout Stream, _ parents: StreamLog
+        _ emission: StepBatch.Emission, _ frame: RawSpan, _ entry: InFlight, _ stream: inout Stream,
+        _ parents: StreamLog
     ) {
         hop.attempt = entry.attempt
         appendedBytes &+= stream.log.append(

@@ -123,16 +123,35 @@ extension Router {
                 .committed(
                     partition: state.name, through: batch.emitID, refused: [Refusal(id: batch.emitID, error: error)]))
         }
-        for (ordinal, emission) in batch.emissions.enumerated() {
-            let trace = Int(emission.trace.offset)
-            stamp.source(
-                id: state.origin.source(emitID: batch.emitID, ordinal: UInt64(ordinal)),
-                trace: frame.extracting(trace..<trace + Int(emission.trace.length)), ingestTime: now.wall,
-                run: session.run)
-            append(emission, frame: frame, stage: stage)
+        let hop = HopStamp(run: session.run, attempt: 1, wall: now.wall)
+        var ordinal = 0
+        while ordinal < batch.emissions.count {
+            ordinal += append(batch, from: ordinal, frame: frame, stage: stage, state.origin, hop: hop)
         }
         stages[stage].partitions[partition].checkpoint = bytes(batch.checkpoint, frame)
         open.confirm(session.connection, .committed(partition: state.name, through: batch.emitID, refused: []))
+    }
+
+    /// Puts the emissions from `first` on that go to one port at the end of its stream, and says how many those are.
+    private mutating func append(
+        _ batch: borrowing StepBatch, from first: Int, frame: RawSpan, stage: Int, _ origin: OriginID, hop: HopStamp
+    ) -> Int {
+        let port = batch.emissions[first].port
+        let stream = stages[stage].streams[Int(port)]
+        let isRouted = !streams[stream].subscribers.isEmpty
+        var ordinal = first
+        var bytes = 0
+        while ordinal < batch.emissions.count, batch.emissions[ordinal].port == port {
+            if isRouted {
+                bytes += streams[stream].log.append(
+                    batch.emissions[ordinal], of: origin.source(emitID: batch.emitID, ordinal: UInt64(ordinal)),
+                    frame: frame, hop: hop)
+            }
+            ordinal += 1
+        }
+        stages[stage].emitted += UInt64(ordinal - first)
+        if isRouted { open.appended(to: stream, bytes: bytes) } else { counters.unrouted += UInt64(ordinal - first) }
+        return ordinal - first
     }
 
     mutating func finish(_ name: String, slot: Int, at now: Moment) {
@@ -151,5 +170,15 @@ extension Router {
         sessions[slot].claims.removeAll { $0 == index }
         stages[stage].finishedInstances.insert(session.instance)
         touch(stage)
+    }
+}
+
+extension StreamLog {
+    fileprivate mutating func append(
+        _ emission: StepBatch.Emission, of id: RecordID, frame: RawSpan, hop: HopStamp
+    ) -> Int {
+        append(
+            source: id, trace: frame.extracting(emission.trace.range), hop: hop,
+            output: frame.extracting(emission.output.range), keyHash: emission.keyHash)
     }
 }

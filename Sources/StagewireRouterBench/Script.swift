@@ -1,40 +1,50 @@
 import StagewireModel
 
-/// What three workers send, turn by turn, written before anything is measured: a source emits, a transform forwards each
-/// record in an outcome of its own, a sink accepts each in an outcome of its own.
+/// What the workers send, turn by turn, written before anything is measured: a source emits, transforms forward each record
+/// in an outcome of its own, a sink accepts each in an outcome of its own.
 struct Script {
-    /// Bytes of a turn's records: what the C stages put into one batch, as in `bench.py`.
-    private static let batchBytes = 64 * 1024
-    /// A consumer grants credit every so many turns.
-    private static let creditEvery = 10
-
     struct Turn {
         var emit: [UInt8]
-        var forwards: [UInt8]
-        var accepts: [UInt8]
-        /// Of both consumers; empty in most turns.
+        /// Of each transform that got something.
+        var forwards: [(from: ConnectionID, frame: [UInt8])] = []
+        var accepts: [UInt8] = []
+        /// Of a consumer; empty in most turns.
         var credit: [UInt8]
     }
 
-    let turns: [Turn]
-    /// Records of one turn.
+    private(set) var turns: [Turn] = []
+    /// Records of one turn: what fits the 64 KiB that a batch of the C stages has, as in `bench.py`.
     let batch: Int
+    let workers: Int
     var records: Int { turns.count * batch }
 
+    /// A consumer grants credit every so many turns.
+    private static let creditEvery = 10
+
+    /// Plays it once, to learn which worker gets which deliveries.
     /// - Parameters:
     ///   - payload: bytes
     ///   - keys: of which the records have one each, in turn; 0: no header
-    init(turns count: Int, payload: Int, keys: Int) {
-        let batch = max(1, Self.batchBytes / (payload + 50))
-        self.batch = batch
-        turns = (0..<count).map { turn in
-            let outputs = (0..<batch).map { Self.output(turn * batch + $0, payload: payload, keys: keys) }
-            let first = turn * batch + 1
-            let limit = UInt64((turn + 2 * Self.creditEvery) * batch)
-            return Turn(
-                emit: Self.emit(outputs, number: turn + 1), forwards: Self.forwards(outputs, first: first),
-                accepts: Self.accepts(batch, first: first),
-                credit: turn % Self.creditEvery == 0 ? Self.credit(records: limit, bytes: limit * 100_000) : [])
+    ///   - workers: of the transform
+    init(turns count: Int, payload: Int, keys: Int, workers: Int) {
+        batch = max(1, 64 * 1024 / (payload + 50))
+        self.workers = workers
+        var shell = Shell(workers: workers)
+        for number in 0..<count {
+            let outputs = (0..<batch).map { Self.output(number * batch + $0, payload: payload, keys: keys) }
+            let limit = UInt64((number + 2 * Self.creditEvery) * batch)
+            var turn = Turn(
+                emit: Self.emit(outputs, number: number + 1),
+                credit: number % Self.creditEvery == 0 ? Self.credit(records: limit, bytes: limit * 100_000) : [])
+            shell.emit(turn)
+            for worker in shell.transforms {
+                let ids = shell.takeDelivered(to: worker)
+                if !ids.isEmpty { turn.forwards.append((worker, Self.forwards(outputs, ids))) }
+            }
+            shell.forward(turn)
+            turn.accepts = Self.accepts(shell.takeDelivered(to: Shell.sink))
+            shell.accept(turn)
+            turns.append(turn)
         }
     }
 
@@ -64,13 +74,13 @@ struct Script {
         return Wire.frame(10, emit.content)
     }
 
-    private static func forwards(_ outputs: [[UInt8]], first: Int) -> [UInt8] {
+    private static func forwards(_ outputs: [[UInt8]], _ deliveries: [UInt64]) -> [UInt8] {
         var settle = Wire()
-        for (index, output) in outputs.enumerated() {
+        for (index, id) in deliveries.enumerated() {
             var emission = Wire()
-            emission.bytes(3, output)
+            emission.bytes(3, outputs[index])
             var outcome = Wire()
-            outcome.number(1, UInt64(first + index))
+            outcome.number(1, id)
             outcome.number(3, 1)
             outcome.bytes(4, emission.content)
             settle.bytes(1, outcome.content)
@@ -78,18 +88,18 @@ struct Script {
         return Wire.frame(9, settle.content)
     }
 
-    private static func accepts(_ count: Int, first: Int) -> [UInt8] {
+    private static func accepts(_ deliveries: [UInt64]) -> [UInt8] {
         var settle = Wire()
-        for index in 0..<count {
+        for id in deliveries {
             var outcome = Wire()
-            outcome.number(1, UInt64(first + index))
+            outcome.number(1, id)
             outcome.number(3, 1)
             settle.bytes(1, outcome.content)
         }
         return Wire.frame(9, settle.content)
     }
 
-    static func credit(records: UInt64, bytes: UInt64) -> [UInt8] {
+    private static func credit(records: UInt64, bytes: UInt64) -> [UInt8] {
         var credit = Wire()
         credit.number(2, records)
         credit.number(3, bytes)
@@ -98,7 +108,7 @@ struct Script {
 }
 
 /// Protobuf, written the plain way.
-struct Wire {
+private struct Wire {
     private(set) var content: [UInt8] = []
 
     mutating func varint(_ value: UInt64) {

@@ -3,30 +3,32 @@ import StagewireRecord
 import StagewireRouter
 import StagewireWire
 
-/// What the switchboard does around the router, without sockets: frames in, effects performed into one buffer per worker.
+/// What the switchboard does around the router, without sockets: frames in, effects performed into one buffer.
 struct Shell {
     static let source = ConnectionID(1)
-    static let transform = ConnectionID(2)
-    static let sink = ConnectionID(3)
+    static let sink = ConnectionID(2)
+    let transforms: [ConnectionID]
 
     private var router: Router
     private var batch = StepBatch()
     private let socket = UnsafeMutableRawBufferPointer.allocate(byteCount: 4 * 1024 * 1024, alignment: 16)
     private var now = Moment(uptime: 1_000_000_000, wall: 1_800_000_000_000_000)
-    private var wrote: [(ConnectionID, Int)] = []
+    private var deliveries: [(to: ConnectionID, ids: Range<UInt64>, bytes: Int)] = []
     private(set) var delivered = 0
 
-    init() {
+    init(workers: Int) {
+        transforms = (0..<workers).map { ConnectionID(UInt64(3 + $0)) }
         var stages = [StageDefinition(name: "producer", isSource: true)]
         for (index, name) in ["worker", "sink"].enumerated() {
             stages.append(StageDefinition(name: name, inputs: [InputDefinition(stage: index)]))
         }
         router = Router(PipelineDefinition(name: "bench", stages: stages))
-        for (connection, name) in [(Self.source, "producer"), (Self.transform, "worker"), (Self.sink, "sink")] {
+        for (connection, name) in [(Self.source, "producer"), (Self.sink, "sink")] + transforms.map({ ($0, "worker") })
+        {
             router.handle(.connected(connection, uid: 0), at: now)
             var hello = Hello()
             hello.stage = name
-            hello.instance = name
+            hello.instance = "\(connection)"
             hello.offered = [Feature.singleThreaded]
             router.handle(.received(connection, .hello(hello)), at: now)
         }
@@ -34,20 +36,35 @@ struct Shell {
         finishTurn()
     }
 
-    /// A turn of the event loop for each worker that has written: three of them.
     mutating func play(_ turn: Script.Turn) {
-        if !turn.credit.isEmpty {
-            receive(turn.credit, from: Self.transform)
-            receive(turn.credit, from: Self.sink)
-        }
+        emit(turn)
+        forward(turn)
+        accept(turn)
+    }
+
+    // MARK: Turns of the event loop
+
+    mutating func emit(_ turn: Script.Turn) {
+        if !turn.credit.isEmpty { for consumer in transforms + [Self.sink] { receive(turn.credit, from: consumer) } }
         receive(turn.emit, from: Self.source)
         finishTurn()
-        receive(turn.forwards, from: Self.transform)
+    }
+
+    mutating func forward(_ turn: Script.Turn) {
+        for settle in turn.forwards { receive(settle.frame, from: settle.from) }
         finishTurn()
+    }
+
+    mutating func accept(_ turn: Script.Turn) {
         receive(turn.accepts, from: Self.sink)
         finishTurn()
         now.uptime += 1_000_000
         now.wall += 1000
+    }
+
+    /// Ids of what the last turn has delivered to a worker.
+    func takeDelivered(to connection: ConnectionID) -> [UInt64] {
+        deliveries.filter { $0.to == connection }.flatMap { Array($0.ids) }
     }
 
     private mutating func receive(_ bytes: [UInt8], from connection: ConnectionID) {
@@ -68,8 +85,8 @@ struct Shell {
     }
 
     private mutating func finishTurn() {
-        for (connection, bytes) in wrote { router.handle(.wrote(connection, bytes: bytes), at: now) }
-        wrote.removeAll(keepingCapacity: true)
+        for delivery in deliveries { router.handle(.wrote(delivery.to, bytes: delivery.bytes), at: now) }
+        deliveries.removeAll(keepingCapacity: true)
         if let ticket = router.seal() { router.commit(ticket) }
         router.pump(at: now)
         for index in router.effects.indices {
@@ -93,6 +110,6 @@ struct Shell {
             offset += segment.count
         }
         delivered += delivery.count
-        wrote.append((connection, delivery.bytes))
+        deliveries.append((connection, delivery.first..<delivery.first + UInt64(delivery.count), delivery.bytes))
     }
 }

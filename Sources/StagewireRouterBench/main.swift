@@ -1,6 +1,6 @@
 // The router's work for records on their way through two hops, without sockets: for profilers, and for
 // Tests/HotPath, which counts the instructions of `measured`.
-// `StagewireRouterBench [turns] [payload bytes] [keys]` prints nanoseconds per record and hop.
+// `StagewireRouterBench [turns] [payload bytes] [keys] [workers]` prints nanoseconds per delivery.
 import StagewireModel
 
 /// Everything that is counted, and nothing else.
@@ -9,9 +9,9 @@ func measured(_ script: Script, _ shell: inout Shell) {
     for turn in script.turns { shell.play(turn) }
 }
 
-func run(turns: Int, payload: Int, keys: Int) {
-    let script = Script(turns: turns, payload: payload, keys: keys)
-    var shell = Shell()
+func run(turns: Int, payload: Int, keys: Int, workers: Int) {
+    let script = Script(turns: turns, payload: payload, keys: keys, workers: workers)
+    var shell = Shell(workers: workers)
     let clock = ContinuousClock()
     let elapsed = clock.measure { measured(script, &shell) }
     precondition(shell.delivered == 2 * script.records, "every record arrives at both consumers")
@@ -19,5 +19,6 @@ func run(turns: Int, payload: Int, keys: Int) {
     print("\(shell.delivered) deliveries, \(Double(Int(nanoseconds * 10)) / 10) ns each")
 }
 
-let words = CommandLine.arguments.dropFirst().map { Int($0) ?? 0 }
-run(turns: words.first ?? 1000, payload: words.count > 1 ? words[1] : 100, keys: words.count > 2 ? words[2] : 64)
+var words = CommandLine.arguments.dropFirst().map { Int($0) ?? 0 }
+words += [1000, 100, 64, 1].dropFirst(words.count)
+run(turns: words[0], payload: words[1], keys: words[2], workers: words[3])
