@@ -11,7 +11,7 @@ import StagewireWire
 /// Memory: at most one frame of the limit that held when its prefix came, so `partial` is bounded by it.
 struct FrameAssembler {
     /// A larger buffer is given back once its frame is complete, bytes.
-    static let kept = 64 * 1024
+    static let kept = 128 * 1024
 
     private var splitter = FrameSplitter()
     private var partial = ByteBuffer()
@@ -54,6 +54,8 @@ struct FrameAssembler {
         guard read.readableBytes > 0 else { return }
         partial.writeBuffer(&read)
         expected = announced()
+        // At once as large as the frame, which was judged: not by and by, copied each time.
+        if let expected, expected <= Self.kept { partial.reserveCapacity(expected) }
     }
 
     /// Moves the missing part of the kept frame over. Returns whether the frame is whole.

@@ -1,5 +1,5 @@
 /// The memory of one log. Records are appended to the open chunk; a record that is large enough to waste much of
-/// a chunk gets memory of exactly its size. Chunks are released in the order of their last record.
+/// a chunk gets memory of about its size. Chunks are released in the order of their last record.
 final class ChunkStore {
     private struct Chunk {
         var slab: Slab
@@ -12,13 +12,19 @@ final class ChunkStore {
     static let chunkBytes = 256 * 1024
     /// Larger records get memory of their own, so a chunk's unused end is at most an eighth.
     static let largestShared = chunkBytes / 8
-    /// Free chunks that are kept: 1 MiB, so that a stream which breathes does not go to the allocator each time.
+    /// Free chunks that are kept: 1 MiB, so that a stream which breathes does not go to the allocator each time. The memory
+    /// of large records is kept within the same limit.
     static let spareLimit = 4
+    static let spareBytesLimit = spareLimit * chunkBytes
+    /// Large records get whole multiples of so many bytes, so that one's memory fits the next.
+    static let grain = 64
 
     private var open: Chunk?
     private var full = Fifo<Chunk>()
     private var large = Fifo<Chunk>()
     private var spare: [Slab] = []
+    private var spareLarge: [Slab] = []
+    private var spareBytes = 0
     private(set) var reservedBytes = 0
 
     deinit {
@@ -26,6 +32,7 @@ final class ChunkStore {
         while let chunk = full.popFirst() { chunk.slab.free() }
         while let chunk = large.popFirst() { chunk.slab.free() }
         for slab in spare { slab.free() }
+        for slab in spareLarge { slab.free() }
     }
 
     /// Lets `fill` write the `length` bytes of the record with sequence `last`, and returns their address.
@@ -34,7 +41,7 @@ final class ChunkStore {
         let slab: Slab
         let offset: Int
         if length > Self.largestShared {
-            slab = allocate(length)
+            slab = large(length)
             offset = 0
             large.append(Chunk(slab: slab, used: length, last: last))
         } else {
@@ -62,11 +69,11 @@ final class ChunkStore {
     func release(before tail: UInt64) {
         while let chunk = full.first, chunk.last < tail {
             _ = full.popFirst()
-            recycle(chunk.slab)
+            keep(chunk.slab, in: &spare)
         }
         while let chunk = large.first, chunk.last < tail {
             _ = large.popFirst()
-            free(chunk.slab)
+            keep(chunk.slab, in: &spareLarge)
         }
         // The open chunk starts anew in place: a stream that keeps up stays within the same few cache lines.
         if let chunk = open, chunk.used > 0, chunk.last < tail { open!.used = 0 }
@@ -75,11 +82,28 @@ final class ChunkStore {
     @inline(never)
     private func nextChunk() -> Chunk {
         if let chunk = open { full.append(chunk) }
-        return Chunk(slab: spare.popLast() ?? allocate(Self.chunkBytes), used: 0, last: 0)
+        return Chunk(slab: spare.popLast().map(reused) ?? allocate(Self.chunkBytes), used: 0, last: 0)
     }
 
-    private func recycle(_ slab: Slab) {
-        if spare.count < Self.spareLimit { spare.append(slab) } else { free(slab) }
+    /// Memory for a large record: what the last one left, if it is neither too small nor twice as large as needed.
+    @inline(never)
+    private func large(_ length: Int) -> Slab {
+        if let last = spareLarge.last, last.capacity >= length, last.capacity / 2 <= length {
+            spareLarge.removeLast()
+            return reused(last)
+        }
+        return allocate((length + Self.grain - 1) / Self.grain * Self.grain)
+    }
+
+    private func reused(_ slab: Slab) -> Slab {
+        spareBytes -= slab.capacity
+        return slab
+    }
+
+    private func keep(_ slab: Slab, in list: inout [Slab]) {
+        guard spareBytes + slab.capacity <= Self.spareBytesLimit else { return free(slab) }
+        spareBytes += slab.capacity
+        list.append(slab)
     }
 
     private func allocate(_ count: Int) -> Slab {

@@ -15,7 +15,7 @@ public struct StreamLog {
     /// The ring's smallest size; it doubles when full.
     private static let smallestIndex = 64
     /// Above this size it halves when seven eighths are empty: a stream that breathes must not copy its ring each time.
-    private static let keptIndex = 4096
+    private static let keptIndex = 2048
 
     @usableFromInline var index = EntryRing()
     private let chunks = ChunkStore()
