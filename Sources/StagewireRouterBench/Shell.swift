@@ -95,7 +95,8 @@ struct Shell {
             case .deliver(let connection, let delivery): write(delivery, to: connection)
             case .close(_, let reason): fatalError(reason.message)
             case .log: break
-            case .read, .workerLost, .stageEnded, .pipelineEnded: fatalError("nothing of this happens here")
+            case .read, .replayDropped, .workerLost, .stageEnded, .pipelineEnded:
+                fatalError("nothing of this happens here")
             }
         }
         router.clearEffects()
