@@ -288,6 +288,10 @@ test-crash: build conformance-workers
 test-disk-faults: build
 	@$(PYTHON) Tests/Crash/faults.py $(BIN)/stagewire
 
+.PHONY: test-replay
+test-replay: build
+	@$(PYTHON) Tests/Crash/replay.py $(BIN)/stagewire
+
 .PHONY: test-demo
 test-demo: demo
 	@$(PYTHON) Tests/Polyglot/nab.py
