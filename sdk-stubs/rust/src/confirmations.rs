@@ -35,7 +35,8 @@ impl Asked {
             if is_accepted {
                 self.0.range_mut(span.first..=span.last).for_each(|(_, entry)| entry.outcome = spans[0].first);
             } else {
-                self.0.retain(|delivery, _| !span.contains(*delivery));
+                let dropped: Vec<u64> = self.0.range(span.first..=span.last).map(|(delivery, _)| *delivery).collect();
+                dropped.iter().for_each(|delivery| drop(self.0.remove(delivery)));
             }
         }
     }
