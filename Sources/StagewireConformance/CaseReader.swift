@@ -97,7 +97,8 @@ public struct CaseReader {
         }
         return Setup(
             stage: stage, begin: begin, welcome: welcome, config: config, environment: environment, pipeline: pipeline,
-            durability: try node["durability"].map { (node) throws(CaseFault) in try scalar(node) }, automatic: automatic, fragment: node["fragment"]?.int ?? 0, checks: node["checks"]?.bool ?? true)
+            durability: try node["durability"].map { (node) throws(CaseFault) in try scalar(node) },
+            automatic: automatic, fragment: node["fragment"]?.int ?? 0, checks: node["checks"]?.bool ?? true)
     }
 
     // MARK: Values
