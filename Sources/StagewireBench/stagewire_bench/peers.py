@@ -19,7 +19,7 @@ def words(run):
 
 def start_grpc(run):
     program = run.settings.peers / "grpc"
-    run.broker = run.start(program, "broker", "--socket", run.socket)
+    run.broker = run.start(program, "broker", "--socket", run.socket, "--rate", run.case.rate, *words(run))
     run.wait("the socket", run.socket.exists)
     run.start_stages(program, *words(run))
 

@@ -177,8 +177,8 @@ def scale(results):
         if cell is base and index:
             picture.line(16, y - ROW / 2, WIDTH - 16, y - ROW / 2)
         picture.text(labels - 12, y + 4, cell.label.replace("`", ""), size=12, anchor="end")
-        inside = 0.8 <= change.median <= 1.2
-        picture.line(at(change.low), y, at(change.high), y, "peer" if inside else "own", 2)
-        picture.circle(at(change.median), y, 5, "peer" if inside else "own")
+        kind = "peer" if change.median <= 1.2 else "own"
+        picture.line(at(change.low), y, at(change.high), y, kind, 2)
+        picture.circle(at(change.median), y, 5, kind)
         picture.text(WIDTH - 16, y + 4, f"{cell.spread('cpu_us').median:.3f} us, {change.median:.2f}x", size=11, anchor="end")
     return picture

@@ -75,22 +75,31 @@ def all_tables(results):
     return [table for table in made if table and table.rows]
 
 
+def in_table(row, durable):
+    """The systems of one case that belong into a table; beside durable ones stands Stagewire in memory."""
+    def is_durable(name):
+        return name in BY_NAME and BY_NAME[name].kind == DURABLE
+    if not durable:
+        return [name for name in row if not is_durable(name)]
+    return [name for name in row if is_durable(name) or name == "stagewire"] if any(map(is_durable, row)) else []
+
+
 def throughput_table(results, durable):
     rows = []
     for case, row in groups(cell for cell in results.cells if not cell.rate).items():
-        floor, ours = row.get("relay"), row.get("stagewire")
-        for name, cell in row.items():
-            if (name in BY_NAME and BY_NAME[name].kind == DURABLE) != durable and not (durable and name == "stagewire"):
-                continue
-            rows.append([case, title_of(name), tables.spread(cell.spread("rate")), tables.ratio(cell.to(floor, "rate")),
-                         tables.ratio_range(cell.to(ours, "rate")), tables.spread(cell.spread("cpu_us")),
-                         tables.ratio(cell.to(floor, "cpu_us")), tables.mib(cell.spread("rss_mib").high)]
-                        if cell.spread("rate") else [case, title_of(name), "failed", *["-"] * 5])
-    wanted = {case for case, *_ in [(row[0],) for row in rows if row[1] != title_of("stagewire")]}
+        for name in in_table(row, durable):
+            rows.append([case, title_of(name), *throughput_figures(row[name], row.get("relay"), row.get("stagewire"))])
     title = "Durable: throughput and cost" if durable else "Throughput and cost, in memory"
     return Table(title, ["payload", "system", ">records/s", ">of the relay", ">of Stagewire", ">broker CPU, us/record/hop",
-                         ">of the relay's", ">peak RSS"],
-                 [row for row in rows if row[0] in wanted])
+                         ">of the relay's", ">peak RSS"], rows)
+
+
+def throughput_figures(cell, floor, ours):
+    if not cell.spread("rate"):
+        return ["failed", *["-"] * 5]
+    return [tables.spread(cell.spread("rate")), tables.ratio(cell.to(floor, "rate")),
+            tables.ratio_range(cell.to(ours, "rate")), tables.spread(cell.spread("cpu_us")),
+            tables.ratio(cell.to(floor, "cpu_us")), tables.mib(cell.spread("rss_mib").high)]
 
 
 def latency_table(results):
