@@ -1,5 +1,6 @@
-// Redis Streams: one stream and one consumer group for each hop, everything in pipelines. A consumer's next read goes out
-// together with its acknowledgements. What has been acknowledged is trimmed, or the streams would only grow.
+// Redis Streams: one stream and one consumer group for each hop, everything in pipelines. A consumer has a connection of its
+// own for reading, on which the next read is under way while it works on the last one. What has been acknowledged is trimmed,
+// or the streams would only grow.
 #include <hiredis/hiredis.h>
 
 #include "peer.h"
@@ -9,23 +10,30 @@ struct counters *counters;
 // What one read asks for, in records and in bytes.
 enum { READ_RECORDS = 500, READ_BYTES = 1 << 20, DEEP = 2 };
 
-static redisContext *redis;
+static redisContext *redis;    // commands
+static redisContext *reading;  // blocking reads
 
 _Noreturn static void redis_fail(const char *what) {
   fprintf(stderr, "redis: %s\n", what);
   exit(EXIT_RUNTIME);
 }
 
-static redisReply *reply(void) {
+static redisContext *dial(const struct options *o) {
+  redisContext *context = redisConnectUnix(o->socket);
+  if (!context || context->err) redis_fail(context ? context->errstr : "no memory");
+  return context;
+}
+
+static redisReply *reply(redisContext *context) {
   void *answer;
-  if (redisGetReply(redis, &answer) != REDIS_OK) redis_fail(redis->errstr);
+  if (redisGetReply(context, &answer) != REDIS_OK) redis_fail(context->errstr);
   redisReply *reply = answer;
   if (reply->type == REDIS_REPLY_ERROR) redis_fail(reply->str);
   return reply;
 }
 
 static void skip(size_t count) {
-  while (count--) freeReplyObject(reply());
+  while (count--) freeReplyObject(reply(redis));
 }
 
 static void append_add(const char *stream, const void *payload, size_t size) {
@@ -34,10 +42,10 @@ static void append_add(const char *stream, const void *payload, size_t size) {
   redisAppendCommandArgv(redis, 5, words, sizes);
 }
 
-static void write_out(void) {
+static void write_out(redisContext *context) {
   int done = 0;
   while (!done)
-    if (redisBufferWrite(redis, &done) != REDIS_OK) redis_fail(redis->errstr);
+    if (redisBufferWrite(context, &done) != REDIS_OK) redis_fail(context->errstr);
 }
 
 // Makes streams and groups, before anybody else is started.
@@ -71,7 +79,7 @@ static void produce(const struct options *o) {
       feed_next(&feed, payload);
       append_add("hop1", payload, o->size);
     }
-    write_out();
+    write_out(redis);
     counters->emitted.value += batch;
     sent += batch;
     if (++under_way == DEEP) skip(batch), under_way--;
@@ -83,10 +91,11 @@ static void produce(const struct options *o) {
 
 // ---- The consumers ----
 
-static void append_read(const char *stream, const struct options *o) {
+static void ask(const char *stream, const struct options *o) {
   size_t most = READ_BYTES / o->size ? READ_BYTES / o->size : 1;
-  redisAppendCommand(redis, "XREADGROUP GROUP all one COUNT %d BLOCK 0 STREAMS %s >",
+  redisAppendCommand(reading, "XREADGROUP GROUP all one COUNT %d BLOCK 0 STREAMS %s >",
                      (int)(most < READ_RECORDS ? most : READ_RECORDS), stream);
+  write_out(reading);
 }
 
 // The entries of a reply [[stream, [[id, [name, payload]]...]]].
@@ -110,15 +119,14 @@ static void append_taken(const char *stream, const redisReply *entries) {
 static const redisReply *payload_of(const redisReply *entry) { return entry->element[1]->element[1]; }
 
 static void forward(const struct options *o) {
-  append_read("hop1", o);
-  for (;;) {
-    redisReply *read = reply(), *entries = entries_of(read);
+  for (ask("hop1", o);;) {
+    redisReply *read = reply(reading), *entries = entries_of(read);
+    ask("hop1", o);
     for (size_t i = 0; i < entries->elements; i++) {
       const redisReply *payload = payload_of(entries->element[i]);
       append_add("hop2", payload->str, payload->len);
     }
     append_taken("hop1", entries);
-    append_read("hop1", o);
     size_t count = entries->elements;
     skip(count + 2);
     counters->forwarded.value += count;
@@ -128,15 +136,14 @@ static void forward(const struct options *o) {
 
 static void drain(const struct options *o) {
   struct check check = check_new(o->size, o->keys);
-  append_read("hop2", o);
-  for (;;) {
-    redisReply *read = reply(), *entries = entries_of(read);
+  for (ask("hop2", o);;) {
+    redisReply *read = reply(reading), *entries = entries_of(read);
+    ask("hop2", o);
     for (size_t i = 0; i < entries->elements; i++) {
       const redisReply *payload = payload_of(entries->element[i]);
       received(&check, payload->str, payload->len);
     }
     append_taken("hop2", entries);
-    append_read("hop2", o);
     skip(2);
     freeReplyObject(read);
   }
@@ -145,8 +152,8 @@ static void drain(const struct options *o) {
 int main(int count, char **words) {
   struct options options = options_read(count, words);
   counters_open(options.counters);
-  redis = redisConnectUnix(options.socket);
-  if (!redis || redis->err) redis_fail(redis ? redis->errstr : "no memory");
+  redis = dial(&options);
+  reading = dial(&options);
   if (!strcmp(options.role, "prepare")) prepare();
   else if (!strcmp(options.role, "producer")) produce(&options);
   else if (!strcmp(options.role, "worker")) forward(&options);

@@ -15,7 +15,7 @@ OURS = [system.name for system in SYSTEMS if not system.peer]
 PEERS = [system.name for system in SYSTEMS if system.peer]
 
 # What QUICK=1 changes: half a minute, one round, the peers that are fast to run.
-FULL = dict(rounds=3, seconds=1.5, latency_seconds=4.0, warm_up=0.6, scale_rounds=2, slow_seconds=10.0, stuck_seconds=60.0,
+FULL = dict(rounds=3, seconds=1.2, latency_seconds=3.0, warm_up=0.6, scale_rounds=2, slow_seconds=12.0, stuck_seconds=60.0,
             idle_seconds=10.0, starts=10, sizes="100,1024,65536", peers="all", scale="all", systems="all")
 QUICK = dict(rounds=1, seconds=0.6, latency_seconds=1.0, warm_up=0.3, scale_rounds=1, slow_seconds=2.0, stuck_seconds=10.0,
              idle_seconds=1.0, starts=3, sizes="100", peers="grpc,redis", scale="none",

@@ -70,6 +70,13 @@ def short(value):
     return f"{value:.3g}"
 
 
+def duration(us):
+    for unit, size in (("s", 1e6), ("ms", 1e3)):
+        if us >= size:
+            return f"{us / size:.3g} {unit}"
+    return f"{us:.3g} us"
+
+
 def kind_of(name):
     if name == "control":
         return "control"
@@ -134,11 +141,11 @@ def latency(results):
     if not names:
         return None
     picture = Picture(TOP + ROW * len(names) + BOTTOM, f"Latency at {results.settings.rate:,} records/s of 100 B, two hops",
-                      "from the time at which a record was due; microseconds, logarithmic; dots: p50 (large), p99, p99.9, max (small)")
+                      "from the time at which a record was due; logarithmic; dots: p50 (large), p99, p99.9, max (small)")
     bottom = TOP + ROW * len(names)
     values = [value for late in found.values() for value in (late.p50, late.max)]
-    axis = LogAxis(values, LABELS, WIDTH - LABELS - 190)
-    axis.draw(picture, TOP - 4, bottom, lambda value: f"{short(value)} us")
+    axis = LogAxis(values, LABELS, WIDTH - LABELS - 250)
+    axis.draw(picture, TOP - 4, bottom, duration)
     picture.text(WIDTH - 16, TOP - 12, "p50 / p99 / p99.9 / max", "faint", 11, "end")
     for index, name in enumerate(names):
         late, y = found[name], TOP + ROW * index + ROW / 2
@@ -147,7 +154,7 @@ def latency(results):
         picture.line(axis.at(late.p50), y, axis.at(late.max), y, kind_of(name), 2)
         for value, radius in ((late.p50, 6), (late.p99, 4.5), (late.p999, 3.5), (late.max, 2.5)):
             picture.circle(axis.at(value), y, radius, kind_of(name))
-        shown = " / ".join(short(value) for value in (late.p50, late.p99, late.p999, late.max))
+        shown = " / ".join(duration(value) for value in (late.p50, late.p99, late.p999, late.max))
         picture.text(WIDTH - 16, y + 4, shown, size=11, anchor="end")
     return picture
 

@@ -79,7 +79,7 @@ SYSTEMS = (
            "none", programs=(("peers", "nats"),), commands=("nats-server",), packages="nats-server libnats-dev",
            version=("nats-server", "--version")),
     System("redis", "Redis Streams", peers.start_redis,
-           "Unix socket, no AOF, pipelines of 100 XADD, two under way; XREADGROUP of 500, XACK and XTRIM with it; the "
+           "Unix socket, no AOF, pipelines of 100 XADD, two under way; XREADGROUP of 500 ahead, then XACK and XTRIM; the "
            "producer waits for XLEN below 32,768 or 16 MiB", "XACK of each record",
            programs=(("peers", "redis"),), commands=("redis-server",), packages="redis-server libhiredis-dev",
            version=("redis-server", "--version")),
