@@ -20,7 +20,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(os.environ.get("STAGEWIRE_BIN", ROOT / ".build" / "release"))
 sys.path.insert(0, str(ROOT / "Sources" / "StagewireBench"))
 
-from stagewire_bench import counters, life, matrix, options, plot, report, scale, slow, stagewire, tables
+from stagewire_bench import counters, life, matrix, options, plot, report, scale, slow, stagewire, tables, targets
 from stagewire_bench.matrix import Cell
 from stagewire_bench.run import Case, Failed, Run, Sample, size_text
 from stagewire_bench.stagewire import Shape
@@ -123,6 +123,22 @@ class Tables(unittest.TestCase):
         table = report.scale_tables(results())[0]
         verdicts = [row[table.names.index("within 20%")] for row in table.rows]
         self.assertEqual(verdicts, ["(reference)", "yes", "**no**"])
+
+    def test_targets_are_held_against_the_figures(self):
+        table = targets.table(results())
+        reached = {row[0]: row[-1] for row in table.rows}
+        self.assertEqual(reached["throughput, 100 B, in memory"], "**no**")  # a tenth of the relay's
+        self.assertEqual(reached["broker CPU per record and hop, 100 B"], "yes")  # four times the relay's
+        self.assertEqual(reached["p50 at 1,000 records/s"], "yes")
+        self.assertEqual(reached["idle"], "yes")
+        self.assertEqual(reached["stuck consumer for 60 s"], "yes")
+        self.assertEqual(reached["broker CPU per record and hop: 100 keys"], "yes")
+        self.assertEqual(reached["broker CPU per record and hop: 10,000 keys"], "**no**")
+
+    def test_growing_memory_misses_its_target(self):
+        made = results()
+        made.stuck.last_mib = 67.0
+        self.assertEqual({row[0]: row[-1] for row in targets.table(made).rows}["stuck consumer for 60 s"], "**no**")
 
     def test_slow_consumers(self):
         rows = {row[0]: row for row in report.slow_table(results()).rows}

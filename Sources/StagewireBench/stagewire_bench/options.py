@@ -16,10 +16,11 @@ PEERS = [system.name for system in SYSTEMS if system.peer]
 
 # What QUICK=1 changes: half a minute, one round, the peers that are fast to run.
 FULL = dict(rounds=3, seconds=1.2, latency_seconds=3.0, warm_up=0.6, scale_rounds=2, slow_seconds=12.0, stuck_seconds=60.0,
-            idle_seconds=10.0, starts=10, sizes="100,1024,65536", peers="all", scale="all", systems="all")
+            idle_seconds=10.0, starts=10, sizes="100,1024,65536", peers="all", scale="all", systems="all",
+            parts="all")
 QUICK = dict(rounds=1, seconds=0.6, latency_seconds=1.0, warm_up=0.3, scale_rounds=1, slow_seconds=2.0, stuck_seconds=10.0,
-             idle_seconds=1.0, starts=3, sizes="100", peers="grpc,redis", scale="none",
-             systems="stagewire,control,relay,stagewire-disk")
+             idle_seconds=1.0, starts=2, sizes="100", peers="grpc,redis", scale="none",
+             systems="stagewire,control,relay,stagewire-disk", parts="matrix,life")
 
 
 @dataclasses.dataclass
@@ -63,7 +64,7 @@ def parser(defaults):
     p = argparse.ArgumentParser(
         prog="bench.py", description="Measures Stagewire, a C relay and other systems in turns: what a record costs, how fast "
         "and how late it arrives, and what happens when a consumer is slow.")
-    p.add_argument("--parts", default="all", help=f"of {', '.join(PARTS)}")
+    p.add_argument("--parts", default=defaults["parts"], help=f"of {', '.join(PARTS)}")
     p.add_argument("--systems", default=defaults["systems"], help=f"of {', '.join(OURS)}; all or none")
     p.add_argument("--peers", default=defaults["peers"], help=f"of {', '.join(PEERS)}; all or none")
     p.add_argument("--scale", default=defaults["scale"], help=f"of {', '.join(scale.GROUPS)}; all or none")

@@ -7,13 +7,12 @@ import os
 import pathlib
 import platform
 
-from . import plot, tables
+from . import plot, tables, targets
 from .matrix import STAMPED
 from .systems import BY_NAME, DURABLE
 from .tables import Table
 
 BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
-BAND = 0.2  # what a cost may differ by and still count as the same
 
 
 class Results:
@@ -70,7 +69,7 @@ def groups(cells):
 # ---- Tables ----
 
 def all_tables(results):
-    made = [throughput_table(results, False), latency_table(results), throughput_table(results, True),
+    made = [targets.table(results), throughput_table(results, False), latency_table(results), throughput_table(results, True),
             slow_table(results), *scale_tables(results), life_table(results), systems_table(results)]
     return [table for table in made if table and table.rows]
 
@@ -160,7 +159,7 @@ def within(cell, base, change):
         return "(reference)"
     if cell.size != base.size or change is None:
         return "-"
-    return "yes" if 1 - BAND <= change.median <= 1 + BAND else "cheaper" if change.median < 1 else "**no**"
+    return "yes" if 1 - targets.BAND <= change.median <= 1 + targets.BAND else "cheaper" if change.median < 1 else "**no**"
 
 
 def drop_empty(table):
