@@ -127,7 +127,7 @@ def slow_table(results):
             continue
         rows.append([title_of(one.system), tables.number(one.before_rate), one.producer, tables.mib(one.before_mib),
                      tables.mib(one.peak_mib), f"{one.lost:,}" if one.lost else "nothing",
-                     "no" if one.disordered else "yes"])
+                     "no" if one.lost or one.disordered or one.repeated else "yes"])
     seconds = results.slow[0].seconds if results.slow else 0
     return Table(f"A sink that stops for {seconds:g} s, 100 B at full speed",
                  ["system", ">records/s before", "the producer, at the end", ">broker before", ">broker's peak", ">lost",

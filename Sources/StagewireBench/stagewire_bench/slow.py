@@ -48,7 +48,7 @@ def slow_consumer(settings, system, seconds):
         peak = peak_mib(run.broker.pid)
         run.counters["stop"] = 1
         run.release(run.sink)
-        lost = run.settle(patience=5)
+        lost = run.settle(system.patience)
         counters = run.counters
         # A broker that has ended meanwhile has no memory.
         return Slow(system.name, seconds, before_rate, late_rate, before_mib, max(peak, peak_mib(run.broker.pid)), max(0, lost),

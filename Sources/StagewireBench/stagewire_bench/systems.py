@@ -28,6 +28,7 @@ class System:
     kind: str = MEMORY
     again: str = ""  # the system that this one is once more
     batch: int = 100  # records in a message or pipeline
+    patience: float = 5  # seconds without news after which what has not arrived is lost
 
     def missing(self, settings):
         """What is not there, in words; empty when it can be measured."""
@@ -54,6 +55,7 @@ def of_stagewire(durability):
 
 OURS = (("bin", "stagewire"), ("bin", "StagewireBenchWorker"))
 STAGEWIRE = dict(programs=OURS, version=("{bin}/stagewire", "--version"), peer=False)
+REDELIVERY = 40  # JetStream delivers again what was not acknowledged for 30 s, such as that of a connection it has closed
 EACH = "each record settled by itself, order per key, lineage"
 
 SYSTEMS = (
@@ -87,7 +89,7 @@ SYSTEMS = (
            "memory storage, asynchronous publishing with up to 4,096 pending, fetches of 500, `AckAll`, interest "
            "retention; window as for NATS core", "each publish acknowledged, batches acknowledged",
            programs=(("peers", "nats"),), commands=("nats-server",), packages="nats-server libnats-dev",
-           version=("nats-server", "--version")),
+           version=("nats-server", "--version"), patience=REDELIVERY),
     System("stagewire-relaxed", "Stagewire, relaxed", of_stagewire("relaxed"),
            "`durability: relaxed`: written at once, synced now and then", EACH, kind=DURABLE, **STAGEWIRE),
     System("stagewire-disk", "Stagewire, disk", of_stagewire("disk"),
@@ -100,7 +102,7 @@ SYSTEMS = (
            "file storage; `sync_interval: always` where the server knows it (2.10); 2.9 syncs every two minutes and "
            "cannot be told otherwise", "each publish acknowledged, written; synced only with 2.10", kind=DURABLE,
            programs=(("peers", "nats"),), commands=("nats-server",), packages="nats-server libnats-dev",
-           version=("nats-server", "--version")),
+           version=("nats-server", "--version"), patience=REDELIVERY),
 )
 
 BY_NAME = {system.name: system for system in SYSTEMS}

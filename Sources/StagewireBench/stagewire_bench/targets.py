@@ -27,11 +27,11 @@ def cells_of(results, rate):
 
 
 def at_least(what, ratio, least, of):
-    return [row(what, f"at least {tables.significant(least)} of {of}", tables.ratio_range(ratio), ratio.median >= least)] if ratio else []
+    return [row(what, f"at least {least:g}x {of}", tables.ratio_range(ratio), ratio.median >= least)] if ratio else []
 
 
 def at_most(what, ratio, most, of):
-    return [row(what, f"at most {tables.significant(most)}x of {of}", tables.ratio_range(ratio), ratio.median <= most)] if ratio else []
+    return [row(what, f"at most {most:g}x {of}", tables.ratio_range(ratio), ratio.median <= most)] if ratio else []
 
 
 def throughput(results):
@@ -62,7 +62,7 @@ def durable(results):
     for name, least, of in (("stagewire", DURABLE, "the same in memory"), ("redis-aof", OVER_REDIS, "Redis with fsync always")):
         other = cells.get((100, name))
         if ours and other:
-            rows += at_least(f"throughput, 100 B, `durability: disk`, beside {of}", ours.to(other, "rate"), least, "that")
+            rows += at_least("throughput, 100 B, `durability: disk`", ours.to(other, "rate"), least, of)
     return rows
 
 
