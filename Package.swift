@@ -72,8 +72,8 @@ let package = Package(
             name: "stagewire",
             dependencies: [
                 "StagewireStages", "StagewireStage", "StagewireConformance",
-                "StagewireBroker", "StagewireConfig", "StagewireControl", "StagewireJournal", "StagewireRouter",
-                "StagewireWire", "StagewireModel",
+                "StagewireBroker", "StagewireConfig", "StagewireControl", "StagewireJournal", "StagewireLedger",
+                "StagewireRecord", "StagewireRouter", "StagewireWire", "StagewireModel",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),

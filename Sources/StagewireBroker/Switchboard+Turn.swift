@@ -21,6 +21,20 @@ extension Switchboard {
         armTimer()
         forgetMoment()
         for item in news { tell(item) }
+        tellDurable()
+    }
+
+    /// Calls `body` as soon as everything that the router has done so far is durable; at the end of the run at the latest.
+    func whenDurable(_ body: @escaping () -> Void) {
+        waiting.append((router.lastChange, body))
+        scheduleTurn()
+    }
+
+    private func tellDurable() {
+        while let first = waiting.first, isStopped || first.ticket <= router.committedTicket {
+            waiting.removeFirst()
+            first.body()
+        }
     }
 
     private func reportDepartures() {
@@ -58,6 +72,7 @@ extension Switchboard {
             case .close(let id, let reason): close(id, reason, &news)
             case .read(let subscription, let sequence, let bytes):
                 journal?.read(subscription, from: sequence, bytes: bytes)
+            case .replayDropped(let subscription, let sequence): journal?.dropReplay(subscription, from: sequence)
             case .workerLost(let stage, let instance, let shrinking):
                 news.append(.lost(stage: stage, instance: instance, shrinking: shrinking))
             case .stageEnded(let stage): news.append(.ended(stage: stage))
@@ -166,6 +181,7 @@ extension Switchboard {
     /// the end of its grace to read it.
     func stop(_ reason: CloseReason) {
         isStopped = true
+        tellDurable()
         timer?.task.cancel()
         for connection in connections.values {
             if connection.state == .open || connection.state == .condemned {
@@ -195,9 +211,9 @@ extension Switchboard: JournalLinkObserver {
         scheduleTurn()
     }
 
-    func read(_ subscription: Int, _ records: [StoredRecord]) {
+    func read(_ subscription: Int, from sequence: UInt64, _ records: [StoredRecord]) {
         guard !isStopped else { return }
-        router.take(records, subscription: subscription)
+        router.take(records, subscription: subscription, from: sequence)
         scheduleTurn()
     }
 

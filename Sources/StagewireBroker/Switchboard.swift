@@ -41,6 +41,9 @@ final class Switchboard {
     var departing: [Connection] = []
     var retired: [Connection] = []
 
+    /// Who waits for what the router has done to be durable, in order.
+    var waiting: CircularBuffer<(ticket: UInt64, body: () -> Void)> = []
+
     private var isTurnScheduled = false
     private var turnMoment: Moment?
     var timer: (due: UInt64, task: Scheduled<Void>)?

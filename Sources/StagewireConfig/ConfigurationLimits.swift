@@ -34,6 +34,7 @@ enum ConfigurationLimits {
     /// A few segments have to fit at least.
     static let journal = 16 << 20...terabytes
     static let backlog = 0...terabytes
+    static let retention = 1 << 20...terabytes
 
     // MARK: Processes
     // Lower bounds: under these no program starts, or none that can do anything. Upper bounds: what a process

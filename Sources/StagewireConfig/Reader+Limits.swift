@@ -24,6 +24,14 @@ extension Reader {
         return limits
     }
 
+    mutating func retention(_ fields: Fields) -> RetentionPolicy {
+        var policy = RetentionPolicy()
+        set(&policy.time, RetentionKeys.time, in: fields)
+        policy.bytes = read(RetentionKeys.bytes, in: fields)
+        policy.archive = read(RetentionKeys.archive, in: fields)
+        return policy
+    }
+
     /// What has to hold for a pipeline to make progress: every container takes what it has to hold at least.
     private mutating func checkRelations(_ limits: PipelineLimits, _ fields: Fields) {
         typealias Size = (key: Key<SizeForm>, bytes: Int)

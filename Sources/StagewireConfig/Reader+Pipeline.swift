@@ -28,6 +28,7 @@ extension Reader {
         pipeline.durability = .disk
         set(&pipeline.durability, PipelineKeys.durability, in: fields)
         set(&pipeline.limits, PipelineKeys.limits, in: fields)
+        pipeline.retention = retention(fields, pipeline, directory: directory)
         let socket = socketPath(fields, directory: directory)
         let state = read(PipelineKeys.state, in: fields).map { joined(directory, $0) }
         guard let value = fields[PipelineKeys.stages] else {
@@ -46,6 +47,29 @@ extension Reader {
         checkParking(of: drafts, pipeline.limits)
         return LoadedPipeline(
             definition: pipeline, directory: directory, socketPath: socket, stateDirectory: state)
+    }
+
+    /// Retention as far as it fits the journal.
+    private mutating func retention(_ fields: Fields, _ pipeline: PipelineDefinition, directory: String)
+        -> RetentionPolicy?
+    {
+        guard var policy = read(PipelineKeys.retention, in: fields), let value = fields[PipelineKeys.retention] else {
+            return nil
+        }
+        if pipeline.durability == .memory {
+            report(
+                value.position, "`retention` keeps records of the journal, and `durability: memory` has none",
+                hint: "remove one of the two")
+        }
+        if let bytes = policy.bytes, bytes > pipeline.limits.journalBytes / 2 {
+            let (wanted, limit) = (Quantity.text(bytes), Quantity.text(pipeline.limits.journalBytes))
+            report(
+                value.position, "`retention`: `bytes` (\(wanted)) is more than half of `journal_bytes` (\(limit))",
+                hint:
+                    "set `limits.journal_bytes` to \(Quantity.text(2 * bytes)) or more: what is needed has to fit, too")
+        }
+        policy.archive = policy.archive.map { joined(directory, $0) }
+        return policy
     }
 
     private mutating func socketPath(_ fields: Fields, directory: String) -> String? {

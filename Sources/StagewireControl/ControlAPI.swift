@@ -112,6 +112,57 @@ public struct ResumeAnswer: Codable, Equatable, Sendable {
     }
 }
 
+/// `POST /v1/replay`: a stage gets records once more that it has settled. One of `sequence`, `time` and `beginning` says from
+/// where on.
+public struct ReplayRequest: Codable, Equatable, Sendable {
+    public var stage: String
+    /// The stream, "stage" or "stage.port"; may be absent where the stage has only one input.
+    public var input: String?
+    /// The number of a record in its stream.
+    public var sequence: UInt64?
+    /// RFC 3339: the first record that entered the stream at this time or later.
+    public var time: String?
+    /// From the first record that is retained.
+    public var beginning: Bool?
+
+    public static let keys = ["stage", "input", "sequence", "time", "beginning"]
+
+    public init(
+        stage: String, input: String? = nil, sequence: UInt64? = nil, time: String? = nil, beginning: Bool? = nil
+    ) {
+        self.stage = stage
+        self.input = input
+        self.sequence = sequence
+        self.time = time
+        self.beginning = beginning
+    }
+}
+
+/// What will be replayed (202: it begins when what the stage's workers have is settled).
+public struct ReplayAnswer: Codable, Equatable, Sendable {
+    public var stage: String
+    public var input: String
+    /// The first record's number in its stream.
+    public var from: UInt64
+    /// How many records that were settled come again; some may be passed over by the input's condition.
+    public var records: UInt64
+    /// Records that workers have.
+    public var waitsFor: Int
+
+    public init(stage: String, input: String, from: UInt64, records: UInt64, waitsFor: Int) {
+        self.stage = stage
+        self.input = input
+        self.from = from
+        self.records = records
+        self.waitsFor = waitsFor
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case stage, input, from, records
+        case waitsFor = "waits_for"
+    }
+}
+
 /// `POST /v1/stop`.
 public struct StopRequest: Codable, Equatable, Sendable {
     public enum Mode: String, Codable, Sendable {

@@ -215,6 +215,32 @@ public struct DeadLetterSelection: Codable, Equatable, Sendable {
     }
 }
 
+/// `POST /v1/dead-letters/STAGE/NUMBER/edit`: another record takes the place of a letter's, which becomes its parent.
+public struct DeadLetterEdit: Codable, Equatable, Sendable {
+    /// An encoded `Record` of the protocol without lineage: what a worker would emit.
+    public var recordBase64: String
+
+    public static let keys = [CodingKeys.recordBase64.rawValue]
+
+    public init(recordBase64: String) { self.recordBase64 = recordBase64 }
+
+    private enum CodingKeys: String, CodingKey { case recordBase64 = "record_base64" }
+}
+
+/// A letter that was edited.
+public struct DeadLetterEdited: Codable, Equatable, Sendable {
+    public var stage: String
+    public var number: UInt64
+    /// Of the new record.
+    public var id: String
+
+    public init(stage: String, number: UInt64, id: String) {
+        self.stage = stage
+        self.number = number
+        self.id = id
+    }
+}
+
 /// What became of a selection.
 public struct DeadLetterAnswer: Codable, Equatable, Sendable {
     /// Letters that were dropped, or whose retry had not been asked for before.

@@ -130,6 +130,26 @@ public struct ChangeLog: Sendable {
         bytes.put(run)
     }
 
+    /// A dead letter is about another record from now on: these wire-ready bytes.
+    public mutating func edited(_ subscription: Int, number: UInt64, record: [UInt8]) {
+        begin(ChangeTag.edited, subscription)
+        bytes.put(number)
+        bytes.put(record)
+    }
+
+    /// What comes from here on came at this time or later, microseconds since 1970.
+    public mutating func noted(_ time: UInt64) {
+        close()
+        bytes.put(ChangeTag.time)
+        bytes.put(time)
+    }
+
+    /// A subscription goes through its stream again from this record on.
+    public mutating func rewound(_ subscription: Int, to sequence: UInt64) {
+        begin(ChangeTag.rewound, subscription)
+        bytes.put(sequence)
+    }
+
     public mutating func removeAll() {
         bytes.removeAll(keepingCapacity: true)
         run = nil

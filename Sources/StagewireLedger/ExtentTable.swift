@@ -1,24 +1,45 @@
 import DequeModule
 
 extension Ledger {
-    /// Records that one entry appended to a stream.
+    /// Consecutive records of a stream, in one entry or in several that lie near each other: so that many small entries cost
+    /// no more memory than a few large ones.
     struct Extent: Equatable, Sendable {
         var first: UInt64
         var count: Int
-        /// Where the records lie in the payload.
-        var bytes: Range<Int>
+        /// Bytes of the records.
+        var bytes: Int
+        /// The entry that holds the first one.
         var place: EntryPlace
+        /// The sequence of the entry that holds the last one.
+        var last: UInt64
+        /// The stream's number in these entries.
+        var number: Int
+        /// Microseconds since 1970: not one of the records was appended before.
+        var time: UInt64
         /// Dead letters and arrivals that are about a record of it.
         fileprivate(set) var holders = 0
 
-        init(first: UInt64, count: Int, bytes: Range<Int>, place: EntryPlace) {
+        init(first: UInt64, count: Int, bytes: Int, place: EntryPlace, last: UInt64? = nil, number: Int, time: UInt64) {
             self.first = first
             self.count = count
             self.bytes = bytes
             self.place = place
+            self.last = last ?? place.sequence
+            self.number = number
+            self.time = time
         }
 
+        /// Entries of a segment that begin so many bytes behind each other are one extent, at most: what is read for the
+        /// sake of its last record.
+        static let span = 256 * 1024
+
         var end: UInt64 { first + UInt64(count) }
+
+        /// Whether the records of another one follow, near enough.
+        fileprivate func reaches(_ next: Extent) -> Bool {
+            next.first == end && next.number == number && next.place.segment == place.segment
+                && next.place.offset - place.offset < Self.span
+        }
     }
 
     /// The entries that hold a stream's records.
@@ -27,9 +48,12 @@ extension Ledger {
     /// pinned                      straight
     /// | letter |  | arrival |     | needed | ... | ... |
     /// ```
-    /// Invariants: records ascend over both; the first of `pinned` has holders, so that `first` is an entry which somebody needs.
+    /// What retention keeps is at the front of `straight`.
+    ///
+    /// Invariants: records ascend over both; the first of `pinned` has holders, so that `first` is an entry which somebody needs;
+    /// those of `straight` follow each other without a gap.
     struct ExtentTable: Sendable {
-        /// Without those at the front of which nobody needs anything on its straight way.
+        /// Without those at the front of which nobody needs anything on its straight way, and that nothing retains.
         private(set) var straight: Deque<Extent> = []
         /// All before `straight`: kept for dead letters and arrivals alone.
         private(set) var pinned: Deque<Extent> = []
@@ -43,10 +67,9 @@ extension Ledger {
         /// All that may be needed, in order.
         var all: [Extent] { pinned.filter { $0.holders > 0 } + straight }
 
-        /// What of it lies in entries below `cut`.
+        /// What of it lies in entries below `cut` as a whole.
         func entries(below cut: UInt64) -> [Extent] {
-            pinned.prefix { $0.place.sequence < cut }.filter { $0.holders > 0 }
-                + straight.prefix { $0.place.sequence < cut }
+            pinned.prefix { $0.last < cut }.filter { $0.holders > 0 } + straight.prefix { $0.last < cut }
         }
 
         /// Those with records from `sequence` on, as many as have `bytes` together, at least one.
@@ -55,15 +78,33 @@ extension Ledger {
             var size = 0
             for extent in pinned where extent.end > sequence && size < bytes {
                 found.append(extent)
-                size += extent.bytes.count
+                size += extent.bytes
             }
             var index = Self.firstIndex(endingAbove: sequence, in: straight)
             while index < straight.count, size < bytes {
                 found.append(straight[index])
-                size += straight[index].bytes.count
+                size += straight[index].bytes
                 index += 1
             }
             return found
+        }
+
+        /// The first record from which on all are here, in entries from `retained` on; nil when there is none.
+        func first(retained: UInt64) -> UInt64? {
+            var low = 0
+            var high = straight.count
+            while low < high {
+                let middle = (low + high) / 2
+                if straight[middle].place.sequence >= retained { high = middle } else { low = middle + 1 }
+            }
+            return low < straight.count ? straight[low].first : nil
+        }
+
+        /// Records around a time: the last extent of which some may have been appended before it, and those behind that.
+        func around(_ time: UInt64, from sequence: UInt64) -> Deque<Extent>.SubSequence {
+            let first = Self.firstIndex(endingAbove: sequence, in: straight)
+            let late = straight[first...].firstIndex { $0.time >= time } ?? straight.endIndex
+            return straight[max(first, late - 1)...]
         }
 
         private static func firstIndex(endingAbove sequence: UInt64, in extents: Deque<Extent>) -> Int {
@@ -76,9 +117,16 @@ extension Ledger {
             return low
         }
 
-        mutating func append(_ extent: Extent) {
+        /// Adds records at the end.
+        /// - Parameter border: entries below it are no neighbours of this one
+        mutating func append(_ extent: Extent, border: UInt64 = .max) {
             precondition((straight.last ?? pinned.last).map { $0.end <= extent.first } ?? true, "records ascend")
-            straight.append(extent)
+            guard let last = straight.last, last.place.sequence >= border, last.reaches(extent) else {
+                return straight.append(extent)
+            }
+            straight[straight.count - 1].count += extent.count
+            straight[straight.count - 1].bytes += extent.bytes
+            straight[straight.count - 1].last = extent.last
         }
 
         /// A dead letter or an arrival is about this record. One that is in a snapshot is in no extent.
@@ -114,23 +162,23 @@ extension Ledger {
             dropIdle()
         }
 
-        /// Nobody needs anything below `low` on its straight way.
-        mutating func trim(below low: UInt64) {
-            while let extent = straight.first, extent.end <= low {
+        /// Nobody needs anything below `low` on its straight way; entries from `retained` on are kept nevertheless.
+        mutating func trim(below low: UInt64, retained: UInt64 = .max) {
+            while let extent = straight.first, extent.end <= low, extent.last < retained {
                 looks += 1
                 straight.removeFirst()
                 if extent.holders > 0 { pinned.append(extent) }
             }
         }
 
-        /// The records of entries below `cut` are somewhere else, or needed by nobody.
+        /// The records of what lies below `cut` as a whole are somewhere else, or needed by nobody.
         mutating func forget(below cut: UInt64) {
-            while let extent = pinned.first, extent.place.sequence < cut {
+            while let extent = pinned.first, extent.last < cut {
                 looks += 1
                 if extent.holders == 0 { idle -= 1 }
                 pinned.removeFirst()
             }
-            while let extent = straight.first, extent.place.sequence < cut {
+            while let extent = straight.first, extent.last < cut {
                 looks += 1
                 straight.removeFirst()
             }

@@ -7,22 +7,26 @@ extension Ledger {
         for (index, stream) in streams.enumerated() {
             total += stream.strays.values.reduce(0) { $0 + $1.count }
             let old = stream.extents.entries(below: cut)
+            total += stream.edited.values.reduce(0) { $0 + ($1.place.sequence < cut ? $1.bytes.count : 0) }
             if old.isEmpty { continue }
             let needed = needed(index)
             for extent in old {
-                total += extent.bytes.count / max(1, extent.count) * needed.count(in: extent.first..<extent.end)
+                total += extent.bytes / max(1, extent.count) * needed.count(in: extent.first..<extent.end)
             }
         }
         return total
     }
 
+    /// A snapshot is about to be made that stands for entries below `cut`: nothing is joined with them any more.
+    public mutating func close(below cut: UInt64) { border = max(border, cut) }
+
     /// The state, with copies of all records that are needed from entries below `cut`; afterwards nothing below it is.
     ///
+    /// - Precondition: `close(below: cut)`, for this and for the one that goes on
     /// - Parameters:
     ///   - old: the records of the snapshot before this one
-    ///   - fetch: the payload of the entry at a place
     public func snapshot(
-        cutting cut: UInt64, strays old: [UInt8], fetch: (EntryPlace) throws -> [UInt8]
+        cutting cut: UInt64, strays old: [UInt8], fetch: EntryFetch
     ) throws -> Snapshot {
         try SnapshotCopies.check(old, areOf: snapshots, unless: streams.allSatisfy(\.strays.isEmpty))
         var copy = self
@@ -39,12 +43,16 @@ extension Ledger {
                 strays[sequence] = records.appendCopy(of: old[range])
             }
             for extent in streams[index].extents.entries(below: cut) where needed.overlaps(extent.first..<extent.end) {
-                let payload = try fetch(extent.place)
-                for record in try WireRecords.split(payload, extent) where needed.contains(record.sequence) {
+                for record in try extent.records(fetch) where needed.contains(record.sequence) {
                     strays[record.sequence] = records.appendCopy(of: record.bytes)
                 }
             }
+            for (number, record) in streams[index].edited.sorted(by: { $0.key < $1.key })
+            where record.place.sequence < cut {
+                strays[number] = records.appendCopy(of: try record.read(number, fetch).bytes)
+            }
             copy.streams[index].strays = strays
+            copy.streams[index].edited = streams[index].edited.filter { $0.value.place.sequence >= cut }
             copy.streams[index].extents.forget(below: cut)
         }
         return Snapshot(ledger: copy, records: records)
@@ -53,9 +61,11 @@ extension Ledger {
     /// A snapshot made of an earlier state of this ledger is durable: its copies stand for what it cut.
     public mutating func adopt(_ snapshot: Ledger, cutting cut: UInt64) {
         snapshots = snapshot.snapshots
+        retain(from: snapshot.retained)
         for index in snapshot.streams.indices {
             streams[index].strays = snapshot.streams[index].strays
             streams[index].extents.forget(below: cut)
+            streams[index].edited = streams[index].edited.filter { $0.value.place.sequence >= cut }
         }
     }
 }

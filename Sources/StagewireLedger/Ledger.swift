@@ -1,3 +1,4 @@
+import DequeModule
 import StagewireModel
 
 /// The durable state of a pipeline, folded from the journal's entries: what every stream has, what every subscription
@@ -15,10 +16,21 @@ public struct Ledger: Sendable {
         var subscribers: [Int] = []
         /// Records that were copied into the snapshot: where they lie there.
         var strays: [UInt64: Range<Int>] = [:]
+        /// Records of dead letters, or of arrivals, that a person has edited: by numbers of their own.
+        var edited: [UInt64: EditedRecord] = [:]
+        /// How many there ever were.
+        var edits: UInt64 = 0
+    }
+
+    /// One that stands in an entry by itself.
+    struct EditedRecord: Equatable, Sendable {
+        var place: EntryPlace
+        /// Of the entry's payload.
+        var bytes: Range<Int>
     }
 
     struct Letter: Equatable, Sendable {
-        /// The record, by its sequence in the stream.
+        /// The record, by its sequence in the stream, or by its number among the edited ones.
         var home: UInt64
         var verdict: Verdict
         var isAsked = false
@@ -36,10 +48,16 @@ public struct Ledger: Sendable {
         var arrivals: [UInt64: UInt64] = [:]
         /// How many ever came back.
         var arrivalCount: UInt64 = 0
+        /// Replays are to begin here: so long, retention ends no later. Of this process alone.
+        var pins: [UInt64] = []
 
         /// Whether it still has to settle this record of its stream, which ends at `end`, or this arrival.
         func isOpen(_ sequence: UInt64, before end: UInt64) -> Bool {
             sequence < end ? !done.contains(sequence) : arrivals[sequence] != nil
+        }
+
+        mutating func unpin(_ sequence: UInt64) {
+            if let index = pins.firstIndex(of: sequence) { pins.remove(at: index) }
         }
 
         /// What is settled was tried for the last time.
@@ -54,6 +72,14 @@ public struct Ledger: Sendable {
 
         /// Whether anything of it is unsettled before `end`.
         func isIdle(at end: UInt64) -> Bool { done.low >= end && letters.isEmpty && arrivals.isEmpty }
+    }
+
+    /// Where a segment begins, and when it did.
+    struct SegmentMark: Equatable, Sendable {
+        /// The first sequence of its entries.
+        var first: UInt64
+        /// Microseconds since 1970; everything before it was written before this.
+        var time: UInt64
     }
 
     struct PartitionName: Hashable, Sendable {
@@ -77,6 +103,14 @@ public struct Ledger: Sendable {
     /// What the numbers of the entries to come stand for.
     public internal(set) var layout = Layout()
     var layoutStreams: [Int] = []
+    /// Entries below it are not joined with later ones: the numbers meant something else, or a snapshot stands for them.
+    var border: UInt64 = 0
+    /// The records of entries from here on are kept, whether somebody needs them or not.
+    public internal(set) var retained: UInt64 = .max
+    /// Microseconds since 1970: the last time that an entry has said.
+    public internal(set) var time: UInt64 = 0
+    /// When the segments that still matter were begun.
+    var segments: Deque<SegmentMark> = []
 
     public init() {}
 
@@ -84,12 +118,21 @@ public struct Ledger: Sendable {
 
     /// Takes an entry in.
     public mutating func apply(kind: UInt8, _ payload: RawSpan, at place: EntryPlace) throws(LedgerFlaw) {
+        note(segment: place.segment)
         switch kind {
         case EntryKind.steps: try applySteps(payload, at: place)
-        case EntryKind.layout: take(try Layout(payload))
+        case EntryKind.layout:
+            take(try Layout(payload))
+            border = place.sequence
         case _: throw LedgerFlaw(what: "an entry of kind \(kind), which this version does not know", offset: 0)
         }
         next = place.sequence + 1
+    }
+
+    private mutating func note(segment: UInt64) {
+        guard segment != segments.last?.first else { return }
+        if retained == .max { segments.removeAll() }
+        segments.append(SegmentMark(first: segment, time: time))
     }
 
     /// New numbers. Streams and subscriptions that are not there yet begin, a subscription at the end of its stream; those
@@ -131,7 +174,7 @@ public struct Ledger: Sendable {
         try StepsEntry.read(payload) { (append) throws(LedgerFlaw) in
             try ledger.append(append, at: place)
         } change: { (change) throws(LedgerFlaw) in
-            if let stream = try ledger.apply(change) { touched.insert(stream) }
+            if let stream = try ledger.apply(change, at: place) { touched.insert(stream) }
         }
         for stream in touched { ledger.trim(stream) }
     }
@@ -148,13 +191,15 @@ public struct Ledger: Sendable {
         }
         streams[stream].end += UInt64(append.count)
         // What nobody reads is needed by nobody, and no change will ever say so.
-        guard !streams[stream].subscribers.isEmpty else { return }
-        streams[stream].extents.append(
-            Extent(first: append.first, count: append.count, bytes: append.bytes, place: place))
+        guard !streams[stream].subscribers.isEmpty || place.sequence >= retained else { return }
+        let extent = Extent(
+            first: append.first, count: append.count, bytes: append.bytes.count, place: place, number: append.stream,
+            time: time)
+        streams[stream].extents.append(extent, border: border)
     }
 
     /// Returns the stream of which less may be needed.
-    private mutating func apply(_ change: Change) throws(LedgerFlaw) -> Int? {
+    private mutating func apply(_ change: Change, at place: EntryPlace) throws(LedgerFlaw) -> Int? {
         switch change {
         case .done(let number, let sequences):
             let index = try subscription(number)
@@ -169,7 +214,7 @@ public struct Ledger: Sendable {
         case .discarded(let number, let letter):
             let index = try subscription(number)
             let known = try take(letter, from: index)
-            streams[subscriptions[index].stream].extents.letGo(known.home)
+            streams[subscriptions[index].stream].letGo(known.home)
             return subscriptions[index].stream
         case .asked(let number, let letter):
             let index = try subscription(number)
@@ -185,8 +230,27 @@ public struct Ledger: Sendable {
                 throw .about("run \(run.number) begins, and there were \(runs.count) before")
             }
             runs.append(run)
+        case .noted(let time): self.time = max(self.time, time)
+        case .rewound(let number, let sequence):
+            try rewind(try subscription(number), to: sequence)
+        case .edited(let number, let letter, let bytes):
+            let index = try subscription(number)
+            try edit(letter, index, EditedRecord(place: place, bytes: bytes))
+            return subscriptions[index].stream
         }
         return nil
+    }
+
+    /// The subscription goes through its stream again from this record on. Dead letters and arrivals stay what they are.
+    private mutating func rewind(_ index: Int, to sequence: UInt64) throws(LedgerFlaw) {
+        let stream = subscriptions[index].stream
+        guard sequence <= subscriptions[index].done.low, let first = firstKept(subscription: index), sequence >= first
+        else {
+            throw .about("\(subscriptions[index].name) goes to record \(sequence), which is not there")
+        }
+        subscriptions[index].done = SequenceSet(below: sequence)
+        subscriptions[index].trials = subscriptions[index].trials.filter { $0.key >= LedgerLimit.firstArrival }
+        subscriptions[index].unpin(sequence)
     }
 
     private func subscription(_ number: Int) throws(LedgerFlaw) -> Int {
@@ -211,7 +275,7 @@ public struct Ledger: Sendable {
                 throw .about("\(subscriptions[index].name) has no record \(sequence) to settle")
             }
             subscriptions[index].trials[sequence] = nil
-            streams[subscriptions[index].stream].extents.letGo(home)
+            streams[subscriptions[index].stream].letGo(home)
         }
     }
 
@@ -225,8 +289,10 @@ public struct Ledger: Sendable {
         lastLetters[stage] = verdict.number
         // A letter that had come back is the same record as before. It is held once more before it is let go.
         let home = subscriptions[index].arrivals[sequence] ?? sequence
+        let edited = streams[stream].edited[home]
         streams[stream].extents.hold(home)
         try finish(sequence..<sequence + 1, index)
+        streams[stream].edited[home] = edited
         subscriptions[index].letters[verdict.number] = Letter(home: home, verdict: verdict)
         return stream
     }
@@ -238,6 +304,17 @@ public struct Ledger: Sendable {
         }
         subscriptions[index].arrivals[arrival] = try take(letter, from: index).home
         subscriptions[index].arrivalCount += 1
+    }
+
+    private mutating func edit(_ letter: UInt64, _ index: Int, _ record: EditedRecord) throws(LedgerFlaw) {
+        guard let home = subscriptions[index].letters[letter]?.home else { throw noLetter(letter, index) }
+        let stream = subscriptions[index].stream
+        guard streams[stream].edits < LedgerLimit.count else { throw .about("too many edited records") }
+        streams[stream].letGo(home)
+        let number = LedgerLimit.firstEdited + streams[stream].edits
+        streams[stream].edits += 1
+        streams[stream].edited[number] = record
+        subscriptions[index].letters[letter]?.home = number
     }
 
     private mutating func take(_ letter: UInt64, from index: Int) throws(LedgerFlaw) -> Letter {
@@ -253,7 +330,9 @@ public struct Ledger: Sendable {
 
     // MARK: What is needed
 
-    private mutating func trim(_ stream: Int) { streams[stream].extents.trim(below: low(stream)) }
+    mutating func trim(_ stream: Int) {
+        streams[stream].extents.trim(below: low(stream), retained: retained)
+    }
 
     /// Below it no subscription needs a record on its straight way.
     func low(_ stream: Int) -> UInt64 {
@@ -278,6 +357,33 @@ public struct Ledger: Sendable {
 
     /// The first entry that holds a record which somebody needs; `next` when there is none.
     public var firstNeeded: UInt64 {
-        streams.reduce(next) { min($0, $1.extents.first?.place.sequence ?? .max) }
+        streams.reduce(next) { least, stream in
+            stream.edited.values.reduce(min(least, stream.extents.first?.place.sequence ?? .max)) {
+                min($0, $1.place.sequence)
+            }
+        }
+    }
+}
+
+extension Ledger.Stream {
+    /// A dead letter or an arrival that was about this record is gone.
+    fileprivate mutating func letGo(_ home: UInt64) {
+        guard home >= LedgerLimit.firstEdited else { return extents.letGo(home) }
+        edited[home] = nil
+    }
+}
+
+extension Ledger.EditedRecord {
+    /// The record under this number.
+    func read(_ number: UInt64, _ fetch: EntryFetch) throws -> StoredRecord {
+        var record: StoredRecord?
+        try fetch(place, place.sequence) { payload in
+            guard bytes.upperBound <= payload.count else {
+                throw LedgerFlaw.about("the entry is shorter than what was read of it before")
+            }
+            record = StoredRecord(sequence: number, bytes: payload[bytes])
+        }
+        guard let record else { throw LedgerFlaw.about("the entry of an edited record is not there") }
+        return record
     }
 }

@@ -16,13 +16,18 @@ enum ChangeTag {
     static let revived: UInt64 = 6
     static let partition: UInt64 = 7
     static let run: UInt64 = 8
-    static let known: ClosedRange<UInt64> = 1...8
+    static let time: UInt64 = 9
+    static let rewound: UInt64 = 10
+    static let edited: UInt64 = 11
+    static let known: ClosedRange<UInt64> = 1...11
 }
 
 /// What no number of a ledger exceeds, so that sums never overflow, here and in the router.
 enum LedgerLimit {
     /// The end of a stream: at a million records a second that takes 71 years.
     static let sequence: UInt64 = 1 << 51 - 1
+    /// Edited records are in no stream; among the records of one they have numbers from here on.
+    static let firstEdited: UInt64 = 1 << 62
     /// The sequences of arrivals begin here.
     static let firstArrival: UInt64 = 1 << 63
     /// Numbers of dead letters and arrivals, epochs, emit ids.

@@ -3,16 +3,24 @@ public struct RecordPlan: Sendable {
     fileprivate var strays: [(sequence: UInt64, range: Range<Int>)] = []
     fileprivate var extents: [Ledger.Extent] = []
     fileprivate let first: UInt64
-    fileprivate let snapshots: UInt64
+    /// Of the ledger that knows the copies.
+    fileprivate var snapshots: UInt64 = 0
+
+    /// Nothing, so far.
+    init(first: UInt64) { self.first = first }
+
+    init(_ extent: Ledger.Extent) {
+        first = extent.first
+        extents = [extent]
+    }
 
     /// Copies in the snapshot are among them.
     public var needsSnapshot: Bool { !strays.isEmpty }
 
     /// - Parameters:
     ///   - snapshot: the records of the snapshot, if `needsSnapshot`
-    ///   - fetch: the payload of the entry at a place
     /// - Returns: in order
-    public func read(snapshot: [UInt8], fetch: (EntryPlace) throws -> [UInt8]) throws -> [StoredRecord] {
+    public func read(snapshot: [UInt8], fetch: EntryFetch) throws -> [StoredRecord] {
         try SnapshotCopies.check(snapshot, areOf: snapshots, unless: strays.isEmpty)
         var records: [StoredRecord] = []
         for (sequence, range) in strays {
@@ -22,8 +30,7 @@ public struct RecordPlan: Sendable {
             records.append(StoredRecord(sequence: sequence, bytes: snapshot[range]))
         }
         for extent in extents {
-            let payload = try fetch(extent.place)
-            records += try WireRecords.split(payload, extent).filter { $0.sequence >= first }
+            records += try extent.records(fetch).filter { $0.sequence >= first }
         }
         for record in records { try record.check() }
         return records
@@ -35,9 +42,11 @@ extension Ledger {
     /// Empty when none is there (any more).
     public func plan(subscription number: Int, from sequence: UInt64, bytes: Int) -> RecordPlan {
         let stream = streams[subscriptions[number].stream]
-        var plan = RecordPlan(first: sequence, snapshots: snapshots)
+        var plan = RecordPlan(first: sequence)
+        plan.snapshots = snapshots
         var size = 0
-        for (stray, range) in stream.strays.sorted(by: { $0.key < $1.key }) where stray >= sequence && size < bytes {
+        for (stray, range) in stream.strays.sorted(by: { $0.key < $1.key })
+        where stray >= sequence && stray < LedgerLimit.firstEdited && size < bytes {
             plan.strays.append((stray, range))
             size += range.count
         }

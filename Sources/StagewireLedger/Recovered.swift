@@ -83,7 +83,7 @@ extension Ledger {
     ///   - strays: the records of the snapshot
     ///   - fetch: the payload of the entry at a place
     /// - Throws: what `fetch` throws, and `LedgerFlaw`.
-    public func recover(_ pipeline: PipelineDefinition, strays: [UInt8], fetch: (EntryPlace) throws -> [UInt8]) throws
+    public func recover(_ pipeline: PipelineDefinition, strays: [UInt8], fetch: EntryFetch) throws
         -> Recovered
     {
         try SnapshotCopies.check(strays, areOf: snapshots, unless: streams.allSatisfy(\.strays.isEmpty))
@@ -157,7 +157,7 @@ extension Ledger {
         guard let stream, from < end else { return 0 }
         var bytes = 0
         for extent in streams[stream].extents.from(from, bytes: .max) where extent.first < end {
-            bytes += extent.bytes.count
+            bytes += extent.bytes
         }
         return bytes
     }
@@ -206,10 +206,9 @@ private struct StreamReading {
         stream = Recovered.Stream(first: source.end, end: source.end)
     }
 
-    mutating func run(strays: [UInt8], fetch: (EntryPlace) throws -> [UInt8]) throws {
+    mutating func run(strays: [UInt8], fetch: EntryFetch) throws {
         for extent in source.extents.all.reversed() where isWanted(extent) {
-            let payload = try fetch(extent.place)
-            for record in try WireRecords.split(payload, extent).reversed() { try take(record) }
+            for record in try extent.records(fetch).reversed() { try take(record) }
         }
         for (sequence, range) in source.strays.sorted(by: { $0.key > $1.key }) {
             guard range.upperBound <= strays.count else {
@@ -217,6 +216,7 @@ private struct StreamReading {
             }
             try take(StoredRecord(sequence: sequence, bytes: strays[range]))
         }
+        for (number, record) in source.edited where wanted.contains(number) { try take(record.read(number, fetch)) }
         stream.records.reverse()
         older.reverse()
         let found = stream.records.count + older.count

@@ -9,6 +9,7 @@ extension Ledger {
         let start = cursor.offset
         let names = try cursor.data(bytes)
         let layout = try Layout(names.span.bytes)
+        try ledger.decodeTimes(bytes, &cursor)
         try ledger.decodeStreams(bytes, &cursor)
         try ledger.decodeSubscriptions(bytes, &cursor)
         guard layout.streams.allSatisfy({ ledger.streamIndex[$0] != nil }),
@@ -17,6 +18,21 @@ extension Ledger {
         try ledger.decodeRest(bytes, &cursor)
         ledger.take(layout)
         return ledger
+    }
+
+    private mutating func decodeTimes(_ bytes: RawSpan, _ cursor: inout PayloadCursor) throws(LedgerFlaw) {
+        border = try cursor.number(bytes, upTo: next)
+        let kept = try cursor.number(bytes, upTo: next)
+        retained = kept == 0 ? .max : kept
+        time = try cursor.number(bytes)
+        for _ in 0..<(try cursor.count(bytes)) {
+            let start = cursor.offset
+            let mark = SegmentMark(first: try cursor.number(bytes, upTo: next), time: try cursor.number(bytes))
+            if let last = segments.last, mark.first <= last.first || mark.time < last.time {
+                throw LedgerFlaw(what: "segments are out of order", offset: start)
+            }
+            segments.append(mark)
+        }
     }
 
     private mutating func decodeStreams(_ bytes: RawSpan, _ cursor: inout PayloadCursor) throws(LedgerFlaw) {
@@ -83,11 +99,11 @@ extension PayloadCursor {
         var stream = Ledger.Stream(name: try stream(bytes))
         stream.end = try number(bytes, upTo: LedgerLimit.sequence)
         var last = Ledger.Extent(
-            first: 0, count: 0, bytes: 0..<0, place: EntryPlace(segment: 0, offset: 0, sequence: 0))
+            first: 0, count: 0, bytes: 0, place: EntryPlace(segment: 0, offset: 0, sequence: 0), number: 0, time: 0)
         for _ in 0..<(try count(bytes)) {
             let start = offset
             let extent = try extent(bytes, upTo: stream.end)
-            guard extent.first >= last.end, extent.place.sequence >= last.place.sequence, extent.place.sequence < next
+            guard extent.first >= last.end, extent.place.sequence >= last.last, extent.last < next
             else { throw LedgerFlaw(what: "entries of \(stream.name) are out of order", offset: start) }
             stream.extents.append(extent)
             last = extent
@@ -96,21 +112,53 @@ extension PayloadCursor {
         let limit = stream.extents.first?.first ?? stream.end
         var least: UInt64 = 0
         for _ in 0..<(try count(bytes)) {
-            let sequence = try ascending(bytes, &least, below: limit)
+            let start = offset
+            let sequence = try ascending(bytes, &least, below: LedgerLimit.firstArrival)
+            guard sequence < limit || sequence >= LedgerLimit.firstEdited else {
+                throw LedgerFlaw(what: "\(sequence) is out of place", offset: start)
+            }
             stream.strays[sequence] = try range(bytes)
         }
+        try edited(bytes, before: next, &stream)
         return stream
+    }
+
+    private mutating func edited(_ bytes: RawSpan, before next: UInt64, _ stream: inout Ledger.Stream)
+        throws(LedgerFlaw)
+    {
+        stream.edits = try number(bytes, upTo: LedgerLimit.count)
+        var least = LedgerLimit.firstEdited
+        for _ in 0..<(try count(bytes)) {
+            let number = try ascending(bytes, &least, below: LedgerLimit.firstEdited + stream.edits)
+            let place = EntryPlace(
+                segment: try self.number(bytes), offset: try count(bytes), sequence: try self.number(bytes, upTo: next))
+            stream.edited[number] = Ledger.EditedRecord(place: place, bytes: try range(bytes))
+        }
+    }
+
+    /// The record of a dead letter or of an arrival.
+    private mutating func home(_ bytes: RawSpan, before end: UInt64) throws(LedgerFlaw) -> UInt64 {
+        let start = offset
+        let home = try number(bytes, upTo: LedgerLimit.firstArrival - 1)
+        guard home < end || home >= LedgerLimit.firstEdited else {
+            throw LedgerFlaw(what: "\(home) is too large a number", offset: start)
+        }
+        return home
     }
 
     private mutating func extent(_ bytes: RawSpan, upTo end: UInt64) throws(LedgerFlaw) -> Ledger.Extent {
         let start = offset
-        let extent = (first: try number(bytes), count: try count(bytes), bytes: try range(bytes))
-        guard extent.count >= 1, extent.count <= extent.bytes.count / WireRecords.shortest, extent.first <= end,
+        let extent = (first: try number(bytes), count: try count(bytes), bytes: try count(bytes))
+        guard extent.count >= 1, extent.count <= extent.bytes / WireRecords.shortest, extent.first <= end,
             UInt64(extent.count) <= end - extent.first
-        else { throw LedgerFlaw(what: "\(extent.count) records in \(extent.bytes.count) bytes", offset: start) }
+        else { throw LedgerFlaw(what: "\(extent.count) records in \(extent.bytes) bytes", offset: start) }
+        let place = EntryPlace(
+            segment: try number(bytes), offset: try count(bytes),
+            sequence: try number(bytes, upTo: LedgerLimit.count))
         return Ledger.Extent(
-            first: extent.first, count: extent.count, bytes: extent.bytes,
-            place: EntryPlace(segment: try number(bytes), offset: try count(bytes), sequence: try number(bytes)))
+            first: extent.first, count: extent.count, bytes: extent.bytes, place: place,
+            last: place.sequence + (try number(bytes, upTo: LedgerLimit.count)), number: try count(bytes),
+            time: try number(bytes))
     }
 
     private mutating func range(_ bytes: RawSpan) throws(LedgerFlaw) -> Range<Int> {
@@ -144,7 +192,7 @@ extension PayloadCursor {
         }
         least = 1
         for _ in 0..<(try count(bytes)) {
-            let home = try number(bytes, upTo: end - min(end, 1))
+            let home = try home(bytes, before: end)
             let begun = offset
             let verdict = try verdict(bytes)
             guard verdict.number >= least else {
@@ -156,7 +204,7 @@ extension PayloadCursor {
         least = LedgerLimit.firstArrival
         for _ in 0..<(try count(bytes)) {
             let sequence = try ascending(bytes, &least, below: .max)
-            subscription.arrivals[sequence] = try number(bytes, upTo: end - min(end, 1))
+            subscription.arrivals[sequence] = try home(bytes, before: end)
         }
         subscription.arrivalCount = try number(bytes, upTo: LedgerLimit.count)
         guard subscription.trials.keys.allSatisfy({ subscription.isOpen($0, before: end) }) else {

@@ -5,6 +5,14 @@ extension Ledger {
         bytes.put(next)
         bytes.put(snapshots)
         bytes.put(layout.encoded())
+        bytes.put(border)
+        bytes.put(retained == .max ? 0 : retained)
+        bytes.put(time)
+        bytes.put(segments.count)
+        for mark in segments {
+            bytes.put(mark.first)
+            bytes.put(mark.time)
+        }
         bytes.put(streams.count)
         for stream in streams { bytes.put(stream) }
         bytes.put(subscriptions.count)
@@ -45,11 +53,23 @@ extension [UInt8] {
             put(extent.place.segment)
             put(extent.place.offset)
             put(extent.place.sequence)
+            put(extent.last - extent.place.sequence)
+            put(extent.number)
+            put(extent.time)
         }
         put(stream.strays.count)
         for (sequence, range) in stream.strays.sorted(by: { $0.key < $1.key }) {
             put(sequence)
             put(range)
+        }
+        put(stream.edits)
+        put(stream.edited.count)
+        for (number, record) in stream.edited.sorted(by: { $0.key < $1.key }) {
+            put(number)
+            put(record.place.segment)
+            put(record.place.offset)
+            put(record.place.sequence)
+            put(record.bytes)
         }
     }
 

@@ -20,6 +20,11 @@ public enum Change: Equatable, Sendable {
     case revived(subscription: Int, number: UInt64, arrival: UInt64)
     case moved(stage: Int, partition: String, SourcePosition)
     case began(Run)
+    /// Microseconds since 1970.
+    case noted(time: UInt64)
+    case rewound(subscription: Int, sequence: UInt64)
+    /// The record lies in the payload.
+    case edited(subscription: Int, number: UInt64, record: Range<Int>)
 }
 
 /// An entry of kind `steps`: appends, then changes in their order.
@@ -58,6 +63,14 @@ public enum StepsEntry {
         }
     }
 
+    /// The appends alone.
+    static func appends(_ payload: RawSpan) throws(LedgerFlaw) -> [Append] {
+        var cursor = PayloadCursor(payload)
+        var appends: [Append] = []
+        for _ in 0..<(try cursor.count(payload)) { appends.append(try cursor.append(payload)) }
+        return appends
+    }
+
     private static func at(_ offset: Int, _ body: () throws(LedgerFlaw) -> Void) throws(LedgerFlaw) {
         do throws(LedgerFlaw) { try body() } catch { throw LedgerFlaw(what: error.what, offset: offset) }
     }
@@ -79,6 +92,7 @@ extension PayloadCursor {
         let start = offset
         let tag = try number(bytes)
         if tag == ChangeTag.run { return .began(try run(bytes)) }
+        if tag == ChangeTag.time { return .noted(time: try number(bytes)) }
         guard ChangeTag.known.contains(tag) else {
             throw LedgerFlaw(what: "a change of kind \(tag), which this version does not know", offset: start)
         }
@@ -95,6 +109,9 @@ extension PayloadCursor {
             return .buried(subscription: index, sequence: try number(bytes), try verdict(bytes))
         case ChangeTag.discarded: return .discarded(subscription: index, number: try number(bytes))
         case ChangeTag.asked: return .asked(subscription: index, number: try number(bytes))
+        case ChangeTag.rewound: return .rewound(subscription: index, sequence: try number(bytes))
+        case ChangeTag.edited:
+            return .edited(subscription: index, number: try number(bytes), record: try skip(count(bytes)))
         case ChangeTag.revived:
             return .revived(subscription: index, number: try number(bytes), arrival: try number(bytes))
         case _:

@@ -13,28 +13,48 @@ public struct StoredRecord: Sendable {
     }
 }
 
+/// Lends the payloads of consecutive entries of kind `steps`, from the one at a place to the one with a sequence.
+public typealias EntryFetch = (_ first: EntryPlace, _ last: UInt64, _ body: ([UInt8]) throws -> Void) throws -> Void
+
+extension Ledger.Extent {
+    /// Its records, in order.
+    func records(_ fetch: EntryFetch) throws -> [StoredRecord] {
+        var records: [StoredRecord] = []
+        records.reserveCapacity(count)
+        try fetch(place, last) { payload in
+            for append in try StepsEntry.appends(payload.span.bytes) where append.stream == number {
+                guard append.first == first + UInt64(records.count) else {
+                    throw LedgerFlaw.about("the entry begins with another record than it did before")
+                }
+                records += try WireRecords.split(payload, append)
+            }
+        }
+        guard records.count == count else {
+            throw LedgerFlaw.about("\(count) records were in these entries, and \(records.count) are")
+        }
+        return records
+    }
+}
+
 /// Wire-ready records, one behind the other.
 enum WireRecords {
     /// Bytes of the shortest: a tag and a length.
     static let shortest = 2
 
-    /// The records of an extent.
-    static func split(_ payload: [UInt8], _ extent: Ledger.Extent) throws(LedgerFlaw) -> [StoredRecord] {
-        guard extent.bytes.upperBound <= payload.count else {
-            throw LedgerFlaw(what: "the entry is shorter than what was read of it before", offset: payload.count)
-        }
+    /// The records of one append.
+    static func split(_ payload: [UInt8], _ append: Append) throws(LedgerFlaw) -> [StoredRecord] {
         var records: [StoredRecord] = []
-        records.reserveCapacity(extent.count)
-        var offset = extent.bytes.lowerBound
-        while offset < extent.bytes.upperBound {
-            let end = try end(ofRecordAt: offset, payload, extent.bytes)
-            records.append(StoredRecord(sequence: extent.first + UInt64(records.count), bytes: payload[offset..<end]))
+        records.reserveCapacity(append.count)
+        var offset = append.bytes.lowerBound
+        while offset < append.bytes.upperBound {
+            let end = try end(ofRecordAt: offset, payload, append.bytes)
+            records.append(StoredRecord(sequence: append.first + UInt64(records.count), bytes: payload[offset..<end]))
             offset = end
         }
-        guard records.count == extent.count else {
+        guard records.count == append.count else {
             throw LedgerFlaw(
-                what: "\(extent.count) records are announced and \(records.count) are there",
-                offset: extent.bytes.lowerBound)
+                what: "\(append.count) records are announced and \(records.count) are there",
+                offset: append.bytes.lowerBound)
         }
         return records
     }

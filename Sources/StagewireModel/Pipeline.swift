@@ -153,12 +153,31 @@ public struct StageDefinition: Equatable, Sendable {
     }
 }
 
+/// What a journal keeps of records that nobody needs any more, so that they can be replayed: the latest, in whole segments.
+public struct RetentionPolicy: Equatable, Sendable {
+    /// Records that came in the last so much time, and some more; `nil`: as far as there is room.
+    public var time: Duration?
+    /// Bytes of segments; with more than that, needed ones included, nothing is retained. `nil`: half of
+    /// `PipelineLimits.journalBytes`, which also is the most.
+    public var bytes: Int?
+    /// The directory that segments which are not retained any more are moved to; `nil`: they are removed.
+    public var archive: String?
+
+    public init(time: Duration? = nil, bytes: Int? = nil, archive: String? = nil) {
+        self.time = time
+        self.bytes = bytes
+        self.archive = archive
+    }
+}
+
 /// A directed acyclic graph of stages. Stages stand in topological order: every input's stage has a
 /// smaller index than the stage that reads it (`StagewireConfig` sorts and checks).
 public struct PipelineDefinition: Equatable, Sendable {
     public var name: String
     public var durability: Durability = .memory
     public var limits = PipelineLimits()
+    /// `nil`: what nobody needs is removed.
+    public var retention: RetentionPolicy?
     public var stages: [StageDefinition]
 
     public init(name: String, stages: [StageDefinition]) {

@@ -98,6 +98,19 @@ public final class LineageStamp {
         finish(at: writer.offset)
     }
 
+    /// A record that a person has made of another one: everything is the parent's but the id.
+    public func edited(id: RecordID, parent: RecordRef) {
+        var writer = SlabWriter(slab, at: Self.prefix)
+        writer.put(LineageTag.id, id)
+        parent.withWire { bytes in
+            let lineage = LineageView(bytes)
+            writer.put(LineageTag.parent, bytes.id(lineage.id))
+            writer.put(LineageTag.root, bytes.id(lineage.root))
+            writer.put(bytes.extracting(lineage.carried))
+        }
+        finish(at: writer.offset)
+    }
+
     /// The field as it stands.
     @inline(__always)
     func put(into writer: inout SlabWriter) { writer.put(slab, start..<end) }

@@ -19,11 +19,19 @@ extension RecordRef {
 
     public var key: [UInt8] { find(Field.key) { content, bytes in bytes.copy(content) } ?? [] }
 
+    /// Lends a record that was written down, for reading: its hash of the key is 0.
+    /// - Precondition: `isWellFormed(wire:)`
+    public static func reading<Result>(wire bytes: RawSpan, _ body: (RecordRef) -> Result) -> Result {
+        bytes.withUnsafeBytes { raw in
+            guard let start = raw.baseAddress else { preconditionFailure("a record has bytes") }
+            return body(RecordRef(start: start, wireLength: raw.count, keyHash: 0))
+        }
+    }
+
     /// The hash of the key of a record that was written down; 0: no key.
     static func keyHash(wire bytes: RawSpan) -> UInt64 {
-        bytes.withUnsafeBytes { raw in
-            guard let start = raw.baseAddress else { return 0 }
-            let key = RecordRef(start: start, wireLength: raw.count, keyHash: 0).key
+        reading(wire: bytes) { record in
+            let key = record.key
             return key.isEmpty ? 0 : RecordIdentity.keyHash(key.span.bytes)
         }
     }
@@ -65,6 +73,9 @@ extension RecordRef {
 
     /// The encoded `TraceContext`; empty when the source gave none.
     public var trace: [UInt8] { withWire { bytes in bytes.copy(LineageView(bytes).trace) } }
+
+    /// All of it, as it stands in a stream.
+    public func copyWireBytes() -> [UInt8] { withWire { bytes in bytes.withUnsafeBytes { Array($0) } } }
 
     /// What the worker emitted, verbatim: the record without its lineage.
     public func copyOutputBytes() -> [UInt8] { withWire { bytes in bytes.copy(outputRange(bytes)) } }

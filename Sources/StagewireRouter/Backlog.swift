@@ -16,8 +16,8 @@ struct Backlog {
     var log: StreamLog
     /// The stream does not wait for this subscription: what it reads there is copied first.
     var isBehind = true
-    /// Records were asked for and are not there yet.
-    var isReading = false
+    /// Records from here on were asked for and are not there yet.
+    var reading: UInt64?
     /// About how many bytes lie between `end` and the stream's memory.
     var bytesOnDisk = 0
 
@@ -56,7 +56,7 @@ extension Router {
         let stream = subscriptions[index].stream
         guard subscriptions[index].hasBacklog else { return streams[stream].log.ref(sequence) }
         if sequence < subscriptions[index].backlog!.end { return subscriptions[index].backlog!.log.ref(sequence) }
-        guard sequence >= streams[stream].log.tail else {
+        guard sequence >= streams[stream].memoryStart else {
             read(index)
             return nil
         }
@@ -128,8 +128,7 @@ extension Router {
         let low = subscriptions[index].progress.low
         let end = subscriptions[index].backlog!.end
         subscriptions[index].backlog!.log.release(before: min(low, end))
-        let tail = streams[stream].log.tail
-        if end < tail {
+        if end < streams[stream].memoryStart {
             if end - subscriptions[index].progress.cursor < 1024 { read(index) }
             return
         }
@@ -156,18 +155,20 @@ extension Router {
     }
 
     private mutating func read(_ index: Int) {
-        guard !subscriptions[index].backlog!.isReading, subscriptions[index].backlog!.log.bytes < Backlog.bytes else {
+        guard subscriptions[index].backlog!.reading == nil, subscriptions[index].backlog!.log.bytes < Backlog.bytes
+        else {
             return
         }
-        subscriptions[index].backlog!.isReading = true
-        effects.append(
-            .read(subscription: index, from: subscriptions[index].backlog!.end, bytes: Backlog.portion))
+        let end = subscriptions[index].backlog!.end
+        subscriptions[index].backlog!.reading = end
+        effects.append(.read(subscription: index, from: end, bytes: Backlog.portion))
     }
 
-    /// Records that an effect `read` asked for: consecutive ones from there on, at least one.
-    public mutating func take(_ records: [StoredRecord], subscription index: Int) {
-        guard subscriptions[index].hasBacklog, subscriptions[index].backlog!.isReading else { return }
-        subscriptions[index].backlog!.isReading = false
+    /// Records that an effect `read` asked for: consecutive ones from there on, at least one. What was asked for before the
+    /// subscription went back is nobody's any more.
+    public mutating func take(_ records: [StoredRecord], subscription index: Int, from sequence: UInt64) {
+        guard subscriptions[index].hasBacklog, subscriptions[index].backlog!.reading == sequence else { return }
+        subscriptions[index].backlog!.reading = nil
         for record in records {
             precondition(record.sequence >= subscriptions[index].backlog!.end, "records are read in order")
             // What this subscription does not need may be gone.

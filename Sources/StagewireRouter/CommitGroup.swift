@@ -124,6 +124,18 @@ struct Recording {
         if isRecording { log.began(run) }
     }
 
+    mutating func edited(_ subscription: Int, number: UInt64, record: RecordRef) {
+        if isRecording { log.edited(subscription, number: number, record: record.copyWireBytes()) }
+    }
+
+    mutating func noted(_ time: UInt64) {
+        if isRecording { log.noted(time) }
+    }
+
+    mutating func rewound(_ subscription: Int, to sequence: UInt64) {
+        if isRecording { log.rewound(subscription, to: sequence) }
+    }
+
     mutating func close() -> [UInt8] {
         log.close()
         return log.bytes

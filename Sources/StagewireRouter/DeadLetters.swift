@@ -72,6 +72,14 @@ struct DeadLetters {
         return found
     }
 
+    /// Gives a letter another record.
+    mutating func replace(_ number: UInt64, with record: RecordBlock) {
+        guard let index = letters.firstIndex(where: { $0.number == number }) else { return }
+        bytes -= letters[index].bytes
+        letters[index].record = record
+        bytes += letters[index].bytes
+    }
+
     /// Marks the letters with these numbers, ascending, to be retried. Returns those that were not before.
     mutating func requestRetry(of numbers: [UInt64]) -> [UInt64] {
         var found: [UInt64] = []

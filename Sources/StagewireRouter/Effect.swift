@@ -12,6 +12,8 @@ public enum Effect {
     /// Read records of a subscription's stream back from the disk, from a sequence on, about so many bytes, and give them to
     /// `Router.take`.
     case read(subscription: Int, from: UInt64, bytes: Int)
+    /// A replay that was asked for from this record on will not be: nothing has to be kept for it.
+    case replayDropped(subscription: Int, from: UInt64)
     /// A session ended without a clean close. `shrinking`: its suspect group got smaller by it, so it does
     /// not count towards the host's crash-loop breaker and the worker restarts at once.
     case workerLost(stage: Int, instance: String, shrinking: Bool)

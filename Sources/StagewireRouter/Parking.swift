@@ -117,6 +117,20 @@ struct Parking {
         return record
     }
 
+    /// The first parked record of the stream.
+    var firstOfStream: UInt64? { records.keys.filter { !Arrival.isArrival($0) }.min() }
+
+    /// Forgets everything but arrivals, which are in no stream to come from again, and lends them in order: the caller has
+    /// them wait again.
+    /// - Precondition: nothing is in flight, or under suspicion
+    mutating func keepArrivals() -> [(sequence: UInt64, record: ParkedRecord)] {
+        let arrivals = records.filter { Arrival.isArrival($0.key) }.sorted { Arrival.precedes($0.key, $1.key) }
+        precondition(records.values.allSatisfy { $0.state == .waiting }, "only what waits is put aside")
+        self = Parking(records: recordLimit, bytes: byteLimit)
+        for (sequence, record) in arrivals { insert(record, at: sequence) }
+        return arrivals.map { ($0.key, $0.value) }
+    }
+
     // MARK: Held keys
 
     /// Puts a waiting record into its key's queue. As its head it sets when the key may go (0: now). Returns whether

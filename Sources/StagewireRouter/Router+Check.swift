@@ -25,5 +25,10 @@ extension Router {
     /// The number of the ticket that the next group gets: of what is done now.
     package var nextTicketNumber: UInt64 { nextTicket }
 
+    /// The ticket of the group that has everything which was done so far.
+    package var lastChange: UInt64 { open.isEmpty ? nextTicket - 1 : nextTicket }
+
+    package var committedTicket: UInt64 { committed }
+
     package func hasEnded(stage: Int) -> Bool { stages[stage].phase == .ended }
 }

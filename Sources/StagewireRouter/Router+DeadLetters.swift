@@ -29,6 +29,34 @@ extension Router {
         return count
     }
 
+    /// Makes another record of a letter's, which is its parent then; the letter stays a letter.
+    /// - Parameter output: an encoded `Record` without lineage, what a worker would emit
+    /// - Returns: the id of the new one; `nil`: there is no such letter, or its retry was asked for
+    /// - Throws: what a worker would be told that emits it
+    public mutating func editDeadLetter(stage: Int, _ number: UInt64, output: RawSpan) throws(CloseReason) -> RecordID?
+    {
+        for subscription in stages[stage].subscriptions {
+            guard let letter = subscriptions[subscription].dead.letters.first(where: { $0.number == number }) else {
+                continue
+            }
+            guard !letter.isRetrying else { return nil }
+            let most = pipeline.limits.maxRecord - stampReserve
+            guard output.byteCount <= most else {
+                throw CloseReason(
+                    .outputTooLarge,
+                    "the record has \(output.byteCount) bytes: at most \(most) (max_record less the broker's stamp)")
+            }
+            let record = try RecordBlock.edited(letter.record.ref, output: output)
+            let wasFull = subscriptions[subscription].dead.isFull
+            subscriptions[subscription].dead.replace(number, with: record)
+            open.changes.edited(subscription, number: number, record: record.ref)
+            touch(stage)
+            sayResumed(subscription, wasFull: wasFull)
+            return withExtendedLifetime(record) { record.ref.id }
+        }
+        return nil
+    }
+
     /// Removes letters for good. Returns how many there were.
     public mutating func dropDeadLetters(stage: Int, _ numbers: [UInt64]) -> Int {
         let sorted = numbers.sorted()
@@ -124,7 +152,7 @@ enum Arrival {
         return isArrival(first) == isArrival(second) ? first < second : isArrival(first)
     }
 
-    private static func isArrival(_ sequence: UInt64) -> Bool { sequence & flag != 0 }
+    static func isArrival(_ sequence: UInt64) -> Bool { sequence & flag != 0 }
 
     private static func place(_ sequence: UInt64) -> UInt64 {
         isArrival(sequence) ? (sequence & ~flag) >> numberBits : sequence

@@ -5,9 +5,11 @@ import StagewireRecord
 extension Router {
     /// Delivers what is visible and affordable, gives stream memory back, grants credit, and notices the end.
     public mutating func pump(at now: Moment) {
+        if options.isRecording { noteTime(now) }
         for subscription in subscriptions.indices where subscriptions[subscription].dead.retrying > 0 {
             revive(subscription)
         }
+        if replays > 0 { beginReplays(at: now) }
         // Only here may records move or leave the streams: no effect points into them yet.
         for subscription in subscriptions.indices where subscriptions[subscription].hasBacklog {
             tend(subscription, at: now)
@@ -30,6 +32,7 @@ extension Router {
         if !stages[stage].suspects.isEmpty { pumpTrial(stage, at: now) }
         for subscription in stages[stage].subscriptions {
             // Full dead letters pause it. Some that are to be retried may wait for room in the parking, so that goes on.
+            guard subscriptions[subscription].replay == nil else { continue }
             let isPaused = subscriptions[subscription].dead.isFull
             guard !isPaused || subscriptions[subscription].dead.retrying > 0 else { continue }
             let hasReady = !subscriptions[subscription].parking.ready.isEmpty

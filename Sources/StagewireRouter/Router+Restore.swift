@@ -31,6 +31,7 @@ extension Router {
             streams[stream].log.append(wire: record.bytes.span.bytes)
         }
         while streams[stream].log.end < recovered.end { streams[stream].log.appendNothing() }
+        if recovered.records.count < Int(recovered.end - recovered.first) { streams[stream].wholeFrom = recovered.end }
         streams[stream].visibleEnd = recovered.end
         streams[stream].sealedEnd = recovered.end
     }

@@ -51,6 +51,10 @@ public struct Router {
     var timers = Timers()
     /// When it is looked again whether a subscription is too slow for its stream; 0: no look is due.
     var nextLook: UInt64 = 0
+    /// Subscriptions that are to go back.
+    var replays = 0
+    /// The time that was written down last, microseconds since 1970.
+    var lastNoted: UInt64 = 0
     /// The disk is nearly full: nobody falls behind any more, and streams wait for those who have.
     public var isDiskTight = false
     var isShuttingDown = false

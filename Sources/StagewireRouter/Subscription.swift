@@ -26,6 +26,9 @@ struct Subscription {
     var counters = Counters()
     /// Dead letters that came back.
     var arrivals: UInt64 = 0
+    /// A person wants everything from this record on delivered again. Nothing is delivered before what workers have is
+    /// settled; then it begins.
+    var replay: UInt64?
     /// A person was told that this subscription is blocked; not again until it moves.
     var saidBlocked = false
 
@@ -66,12 +69,12 @@ struct Subscription {
 
     /// Nothing is in flight, waiting or undelivered before `end`.
     func isIdle(at end: UInt64) -> Bool {
-        progress.cursor == end && inFlight == 0 && parking.isEmpty && dead.retrying == 0
+        progress.cursor == end && inFlight == 0 && parking.isEmpty && dead.retrying == 0 && replay == nil
     }
 
     /// Everything before `end` has been handed out at least once and nothing waits to go again.
     func isHandedOut(at end: UInt64) -> Bool {
-        progress.cursor == end && parking.waiting == 0 && dead.retrying == 0
+        progress.cursor == end && parking.waiting == 0 && dead.retrying == 0 && replay == nil
     }
 }
 
@@ -85,6 +88,8 @@ struct Stream {
     var visibleEnd: UInt64 = 0
     /// Records before this sequence belong to a group that is closed.
     var sealedEnd: UInt64 = 0
+    /// From here on the log has every record; before it, only those that were needed when the run began.
+    var wholeFrom: UInt64 = 0
     /// Indices into `Router.subscriptions`.
     var subscribers: [Int] = []
     let bytes: GrantPolicy
@@ -99,6 +104,9 @@ struct Stream {
         bytes = GrantPolicy(window: limits.windowBytes, step: limits.maxStepBytes, sessions: maxWorkers)
         records = GrantPolicy(window: limits.windowRecords, step: limits.maxStepRecords, sessions: maxWorkers)
     }
+
+    /// The first record that may be read from the log, whoever asks.
+    var memoryStart: UInt64 { max(log.tail, wholeFrom) }
 
     /// Over its shared window: deliveries to the stage that feeds it pause.
     var isOverWindow: Bool { log.bytes >= bytes.window || log.count >= records.window }

@@ -89,6 +89,14 @@ extension Output {
         return header.bytes
     }
 
+    /// The whole as a message `Record`, without lineage.
+    package func encoded() -> [UInt8] {
+        var record = FieldWriter()
+        record.content(2, encodeHeader())
+        record.content(3, payload)
+        return record.bytes
+    }
+
     /// What the broker would refuse as INVALID_OUTPUT (RE-4, RE-5), in words.
     func flaw(header: [UInt8]) -> String? {
         if key.count > Limits.key { return "its key has \(key.count) bytes, where \(Limits.key) are allowed" }

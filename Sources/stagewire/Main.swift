@@ -65,7 +65,7 @@ struct Stagewire: AsyncParsableCommand {
         version: Version.text,
         subcommands: [
             Run.self, Check.self, Graph.self, Schema.self, Status.self, DeadLetters.self, Resume.self,
-            Stop.self,
+            ReplayCommand.self, Stop.self,
             JournalCommand.self,
             Decode.self, ConformanceCommand.self, Version.self, StageCommand.self,
         ])

@@ -89,7 +89,8 @@ import Testing
 
     /// Which table of keys each heading of the document introduces.
     static let tables: [(heading: String, keys: [any KeyRow])] = [
-        ("## Pipeline", PipelineKeys.all), ("## Stages", StageKeys.all), ("### Retry", RetryKeys.all),
+        ("## Pipeline", PipelineKeys.all), ("## Retention", RetentionKeys.all), ("## Stages", StageKeys.all),
+        ("### Retry", RetryKeys.all),
         ("### Breaker", BreakerKeys.all),
         ("### Executables", ExecKeys.all), ("#### Batches", ExecBatchKeys.all), ("### Inputs", InputKeys.all),
         ("### Resources", ResourceKeys.all), ("### Schemas", SchemaKeys.all),

@@ -44,6 +44,17 @@ import Testing
         try check("resume", ResumeAnswer(stage: "score", resumed: true))
     }
 
+    @Test func replay() throws {
+        try check("replay-request", ReplayRequest(stage: "score", input: "clean", time: "2026-11-28T09:30:00Z"))
+        try check("replay", ReplayAnswer(stage: "score", input: "clean", from: 1500, records: 500, waitsFor: 3))
+    }
+
+    @Test func edit() throws {
+        try check("edit-request", DeadLetterEdit(recordBase64: "GgF4"))
+        try check(
+            "edit", DeadLetterEdited(stage: "score", number: 17, id: "37842b57d6e06ceab2c7b2dec91ef6eb"))
+    }
+
     /// Every condition has a name as a parameter and one in JSON, and comes back from both.
     @Test func conditions() {
         let filter = DeadLetterFilter(

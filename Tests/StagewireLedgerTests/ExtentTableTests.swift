@@ -21,7 +21,7 @@ struct ExtentTableTests {
     }
 
     private func extent(_ first: UInt64, _ count: Int, entry: UInt64) -> Ledger.Extent {
-        Ledger.Extent(first: first, count: count, bytes: 0..<2 * count, place: Sample.place(entry))
+        Ledger.Extent(first: first, count: count, bytes: 2 * count, place: Sample.place(entry), number: 0, time: 0)
     }
 
     private func places(_ extents: [Ledger.Extent]) -> [UInt64] { extents.map(\.place.sequence) }

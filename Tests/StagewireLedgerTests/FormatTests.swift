@@ -39,7 +39,7 @@ struct FormatTests {
                 kind: index == 0 ? EntryKind.layout : EntryKind.steps, payload.span.bytes,
                 at: EntryPlace(segment: 1, offset: 64 + 256 * index, sequence: UInt64(index) + 1))
         }
-        let made = try ledger.snapshot(cutting: 4, strays: []) { entries[Int($0.sequence) - 1] }
+        let made = try ledger.snapshot(cutting: 4, strays: [], fetch: each { entries[Int($0.sequence) - 1] })
         return (entries, made.encoded())
     }
 

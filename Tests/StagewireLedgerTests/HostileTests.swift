@@ -48,7 +48,10 @@ struct HostileTests {
         return true
     }
 
-    private func use(_ ledger: Ledger, _ history: History, strays: [UInt8], _ fetch: (EntryPlace) -> [UInt8]) {
+    private func use(
+        _ ledger: Ledger, _ history: History, strays: [UInt8], _ payload: @escaping (EntryPlace) -> [UInt8]
+    ) {
+        let fetch = each(payload)
         if let recovered = try? ledger.recover(history.pipeline, strays: strays, fetch: fetch) {
             var router = Router(
                 history.pipeline, recovered: recovered, at: Moment(uptime: 1 << 50, wall: 1_700_000_000_000_000))
@@ -72,7 +75,7 @@ struct HostileTests {
 
     private func snapshot(_ seed: UInt64) throws -> (history: History, bytes: [UInt8], records: Int) {
         let (history, ledger, _) = try some(seed, steps: 25)
-        let made = try ledger.snapshot(cutting: ledger.next / 2, strays: []) { history.payload($0) }
+        let made = try ledger.snapshot(cutting: ledger.next / 2, strays: [], fetch: each { history.payload($0) })
         return (history, made.encoded(), made.records.count)
     }
 
@@ -130,7 +133,8 @@ struct HostileTests {
         let (history, ledger, _) = try some(seed)
         var random = SplitMix64(seed: seed)
         for _ in 0..<300 {
-            _ = try? ledger.recover(history.pipeline, strays: []) { Mutation.of(history.payload($0), &random) }
+            _ = try? ledger.recover(
+                history.pipeline, strays: [], fetch: each { Mutation.of(history.payload($0), &random) })
         }
     }
 }

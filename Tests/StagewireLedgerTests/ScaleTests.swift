@@ -53,10 +53,11 @@ struct ScaleTests {
         var strays: [UInt8] = []
         for round in 0..<3 {
             var fetched = 0
-            let made = try ledger.snapshot(cutting: ledger.next, strays: strays) { place in
+            let fetch = each { place in
                 fetched += 1
                 return Sample.steps([(0, place.sequence - 2, [Self.record])])
             }
+            let made = try ledger.snapshot(cutting: ledger.next, strays: strays, fetch: fetch)
             #expect(fetched == (round == 0 ? Int(Self.letters) + 1 : 0))
             ledger.adopt(made.ledger, cutting: ledger.next)
             strays = made.records
@@ -67,8 +68,22 @@ struct ScaleTests {
         let before = ledger.streams[0].extents.looks
         for number in 1...Self.letters { try ledger.fold(Sample.steps { $0.discarded(0, number: number) }) }
         #expect(ledger.streams[0].extents.looks == before)
-        let made = try ledger.snapshot(cutting: ledger.next, strays: strays) { _ in [] }
+        let made = try ledger.snapshot(cutting: ledger.next, strays: strays, fetch: each { _ in [] })
         #expect(made.ledger.streams[0].strays.count == 1)
+    }
+
+    /// A long backlog of small entries costs little memory, wherever its reader stands.
+    @Test func manySmallEntries() throws {
+        var ledger = Sample.ledger()
+        for sequence in 0..<Self.entries { try ledger.fold(Sample.steps([(0, sequence, [Self.record])]), apart: 256) }
+        // 25.6 MB of entries.
+        let extents = ledger.streams[0].extents.straight
+        #expect(extents.count < 110 && extents.reduce(0) { $0 + $1.count } == Int(Self.entries))
+        for sequence in stride(from: 0, to: Self.entries, by: 997) {
+            #expect(
+                ledger.streams[0].extents.from(sequence, bytes: 1).first.map { ($0.first..<$0.end).contains(sequence) }
+                    == true)
+        }
     }
 
     /// Every second record waits while half a million others are done with, and then they go in order: with an array of

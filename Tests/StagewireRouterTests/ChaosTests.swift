@@ -7,7 +7,7 @@ import Testing
 @Suite struct ChaosTests {
     @Test(arguments: Variant.allCases) func variant(_ variant: Variant) {
         var statistics = SimulationStatistics()
-        for round in 0..<6 as Range<UInt64> {
+        for round in 0..<8 as Range<UInt64> {
             let seed = round * UInt64(Variant.allCases.count) + UInt64(variant.rawValue)
             let simulation = Simulation(seed: seed)
             #expect(simulation.variant == variant)

@@ -36,7 +36,7 @@ import Testing
             switch effect {
             case .send(_, .welcome(let welcome)): result.welcome = welcome
             case .close(_, let reason): result.code = reason.code
-            case .send, .deliver, .read, .workerLost, .stageEnded, .pipelineEnded, .log: break
+            case .send, .deliver, .read, .replayDropped, .workerLost, .stageEnded, .pipelineEnded, .log: break
             }
         }
         return result

@@ -10,16 +10,18 @@ extension Chaos {
     func given(_ received: Received, _ worker: RigWorker) {
         let (stage, payload) = (worker.stage, received.payload)
         let id = received.block.ref.id
-        if let journal = rig.journal, !journal.isDurable(id, stream: stream(stage, received.input)) {
+        let isEdited = edited[stage].contains(payload)
+        if let journal = rig.journal, !isEdited, !journal.isDurable(id, stream: stream(stage, received.input)) {
             faults.append("\(Self.names[stage]) was given \(payload) before it was durable")
         }
-        if let before = accepted[stage][payload] {
+        let isTwofold = twofold[stage].contains(payload)
+        if let before = accepted[stage][payload], !isTwofold {
             faults.append("\(Self.names[stage]) is given \(payload) again, which it accepted at \(before.value)")
         }
-        if dropped[stage][payload] != nil {
+        if dropped[stage][payload] != nil, !isTwofold {
             faults.append("\(Self.names[stage]) is given \(payload), which was dropped")
         }
-        if let least = attempts[stage][payload]?.last?.value, received.attempt < least {
+        if let least = attempts[stage][payload]?.last?.value, received.attempt < least, !isTwofold {
             faults.append("\(Self.names[stage]): \(payload) comes as attempt \(received.attempt), not \(least)")
         }
         seen[stage][payload, default: []].insert(id)
@@ -106,7 +108,9 @@ extension Chaos {
                 "\(name): lost \(wanted.subtracting(accepted).sorted().prefix(5)), unexpected "
                     + "\(accepted.subtracting(wanted).sorted().prefix(5))")
         }
-        for (payload, ids) in seen[stage].sorted(by: { $0.key < $1.key }) where ids.count > 1 {
+        for (payload, ids) in seen[stage].sorted(by: { $0.key < $1.key })
+        where ids.count > 1 && !edited[stage].contains(payload) && !edited[Self.transform].contains(origin(of: payload))
+        {
             faults.append("\(name): \(payload) came under \(ids.count) ids")
         }
         return faults
@@ -121,7 +125,8 @@ extension Chaos {
         for payload in sequence {
             // A retried letter is a new arrival; so is, then, what it gave rise to.
             guard let time = accepted[stage][payload]?.value, case let key = key(of: payload), !key.isEmpty,
-                !revived[stage].contains(payload), !revived[Self.transform].contains(origin(of: payload))
+                !revived[stage].contains(payload), !twofold[stage].contains(payload),
+                !revived[Self.transform].contains(origin(of: payload))
             else { continue }
             if let before = last[key], before.time > time {
                 faults.append("stage \(stage): \(before.payload) after \(payload)")

@@ -38,6 +38,8 @@ package final class Chaos {
         /// The audit seldom settles anything, so that its streams go on without it.
         package var auditIsSlow = false
         package var backlogBytes = 1 << 30
+        /// Chance of a person who has records come again, in percent.
+        package var replayPercent = 0
 
         package init() {}
     }
@@ -67,6 +69,14 @@ package final class Chaos {
     /// What each worker said of its deliveries, for its confirmations.
     var said: [ConnectionID: [(delivery: UInt64, ticket: UInt64)]] = [:]
     var faults: [String] = []
+    /// Replays that were asked for, by stage: one of them at a time.
+    var replays: [Int: (input: Int, from: UInt64)] = [:]
+    /// What was known before each replay: it has not happened if it does not become durable.
+    var beforeReplays: [BeforeReplay] = []
+    /// Dead letters of a time at which they came again: these may come once more as letters.
+    var twofold: [Set<String>]
+    /// What was edited, by stage: it comes under another id than its stream has.
+    var edited: [Set<String>]
 
     static let source = 0
     static let transform = 1
@@ -84,7 +94,10 @@ package final class Chaos {
         dropped = Array(repeating: [:], count: 4)
         revived = Array(repeating: [], count: 4)
         seen = Array(repeating: [:], count: 4)
+        twofold = Array(repeating: [], count: 4)
+        edited = Array(repeating: [], count: 4)
         rig.onRecord = { [unowned self] worker, record in self.given(record, worker) }
+        rig.onNotice = { [unowned self] notice in self.noticed(notice) }
         rig.onMessage = { [unowned self] worker, message in self.told(message, worker) }
     }
 
@@ -176,6 +189,7 @@ package final class Chaos {
             _ = rig.router.resume(stage: [Self.transform, Self.sink, Self.audit].randomElement(using: &random)!)
             rig.turn()
         }
+        if options.replayPercent > 0, Int.random(in: 0..<100, using: &random) < options.replayPercent { askReplay() }
         for stage in Self.names.indices where Int.random(in: 0..<20, using: &random) == 0 { ensureWorkers(stage) }
         rig.router.check()
     }
@@ -218,6 +232,7 @@ package final class Chaos {
         // First what is durable is found out, then the rest is forgotten: it may come again at once.
         rig.start { [self] in
             let last = journal.durableTicket
+            undoReplays(after: last)
             for stage in Self.names.indices {
                 accepted[stage] = accepted[stage].filter { $0.value.ticket <= last }
                 attempts[stage] = attempts[stage].mapValues { $0.filter { $0.ticket <= last } }
@@ -260,6 +275,7 @@ package final class Chaos {
                     away.append(letter.number)
                     dropped[stage][payload] = ticket
                 } else if Bool.random(using: &random), rig.router.takesDeadLetters(stage: stage) {
+                    if Int.random(in: 0..<4, using: &random) == 0 { edit(letter, stage) }
                     again.append(letter.number)
                     revived[stage].insert(payload)
                 }
@@ -268,6 +284,17 @@ package final class Chaos {
             if !again.isEmpty { _ = rig.router.retryDeadLetters(stage: stage, again.shuffled(using: &random)) }
             rig.turn()
         }
+    }
+
+    /// A person puts another record in a letter's place: with the same payload, by which all is counted, and so another id.
+    private func edit(_ letter: DeadLetter, _ stage: Int) {
+        let payload = String(decoding: letter.record.ref.payload, as: UTF8.self)
+        let output = StepBytes.output(key: key(of: payload), payload: payload)
+        do throws(CloseReason) {
+            let id = try rig.router.editDeadLetter(stage: stage, letter.number, output: output.span.bytes)
+            precondition(letter.isRetrying == (id == nil), "what is on its way back is not edited")
+            if id != nil { edited[stage].insert(payload) }
+        } catch { faults.append("an edit was refused: \(error.message)") }
     }
 
     /// The ticket of what is done now.

@@ -26,6 +26,8 @@ package struct DurableAccount {
 
     init(_ pipeline: PipelineDefinition) {
         self.pipeline = pipeline
+        // Everything: so it can fold any replay.
+        ledger.retain(true)
         payloads = Array(repeating: [], count: Layout(pipeline).streams.count)
         records = payloads.map { _ in [] }
     }
@@ -41,7 +43,8 @@ package struct DurableAccount {
     var next: UInt64 { UInt64(entries.count) + 1 }
 
     mutating func add(_ kind: UInt8, _ payload: [UInt8]) {
-        let place = EntryPlace(segment: 1, offset: 0, sequence: next)
+        // So that some dozens of entries are one extent.
+        let place = EntryPlace(segment: 1, offset: Int(next) * 10_000, sequence: next)
         entries.append((kind, payload))
         do throws(LedgerFlaw) {
             try ledger.apply(kind: kind, payload.span.bytes, at: place)
@@ -75,7 +78,11 @@ package struct DurableAccount {
 
     /// What a start has to find.
     func recovered() throws -> Recovered {
-        try ledger.recover(pipeline, strays: []) { entries[Int($0.sequence) - 1].payload }
+        try ledger.recover(pipeline, strays: []) { first, last, body in
+            for entry in entries[Int(first.sequence) - 1..<Int(last)] where entry.kind == EntryKind.steps {
+                try body(entry.payload)
+            }
+        }
     }
 }
 

@@ -22,6 +22,7 @@ package final class Rig {
     package let journal: SimulatedJournal?
     /// Sees a message or a record that a worker gets, before the worker has it.
     package var onMessage: (RigWorker, ControlMessage) -> Void = { _, _ in }
+    package var onNotice: (Notice) -> Void = { _ in }
     package var onRecord: (RigWorker, Received) -> Void = { _, _ in }
     /// Over all lines so far: two runs that do the same have the same.
     package private(set) var hash: UInt64 = 0xcbf2_9ce4_8422_2325
@@ -148,7 +149,7 @@ package final class Rig {
 
     package func turn() {
         if let journal {
-            journal.turn(&router)
+            journal.turn(&router, at: now)
             // What would have been done with this turn's effects is not done.
             if journal.isDown { return router.clearEffects() }
         } else if let ticket = router.seal() {
@@ -179,6 +180,7 @@ package final class Rig {
                 lost.append((stage, instance, shrinking))
                 note("host: lost \(instance)\(shrinking ? " (suspects shrink)" : "")")
             case .read(let subscription, let sequence, _): journal?.ask(subscription, from: sequence)
+            case .replayDropped(let subscription, let sequence): journal?.dropReplay(subscription, from: sequence)
             case .stageEnded(let stage):
                 ended.append(stage)
                 note("stage \(pipeline.stages[stage].name) has ended")
@@ -187,6 +189,7 @@ package final class Rig {
                 note("the pipeline has ended")
             case .log(let notice):
                 notices.append(notice)
+                onNotice(notice)
                 note("log: \(notice.text)")
             }
         }

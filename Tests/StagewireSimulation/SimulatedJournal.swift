@@ -16,6 +16,7 @@ package final class SimulatedJournal {
         /// Chance of a fault of the disk in a turn, in a thousand.
         package var faultPermille = 0
         package var segmentBytes = 4096
+        package var retention: RetentionPolicy?
 
         package init() {}
     }
@@ -45,6 +46,8 @@ package final class SimulatedJournal {
     private var group = EntryGroup()
     private var flight = Flight.none
     private var asked: [(subscription: Int, from: UInt64)] = []
+    /// Of this turn, microseconds since 1970.
+    private var wall: UInt64 = 0
     /// Turns until there is room again.
     private var turnsFull = 0
 
@@ -93,7 +96,8 @@ package final class SimulatedJournal {
 
     // MARK: The turn
 
-    package func turn(_ router: inout Router) {
+    package func turn(_ router: inout Router, at now: Moment) {
+        wall = now.wall
         guard !isDown, let store else { return }
         if !isCalm { arrange() }
         if isCalm || chance(flight == .none ? 8 : 2, of: 10), let ticket = router.seal(withRest: isCalm) {
@@ -106,7 +110,9 @@ package final class SimulatedJournal {
         } while isCalm && !isDown && !(filling.isEmpty && flight == .none)
         if flight == .none, chance(1, of: 6) { note(store.prepare(zeros: 700)) }
         guard !isDown else { return }
-        if store.isSnapshotting ? chance(1, of: 3) : chance(1, of: 40) { note(store.advanceSnapshot(&random)) }
+        if store.isSnapshotting ? chance(1, of: 3) : chance(1, of: 40) {
+            note(store.advanceSnapshot(&random, at: wall))
+        }
         while !isDown, store.canRead, !asked.isEmpty, isCalm || chance(1, of: 2) { answer(store, &router) }
     }
 
@@ -123,7 +129,7 @@ package final class SimulatedJournal {
             for record in records where Array(record.bytes) != account.record(record.sequence, of: stream) {
                 ownFaults.append("record \(record.sequence) of stream \(stream) was read back as another")
             }
-            router.take(records, subscription: question.subscription)
+            router.take(records, subscription: question.subscription, from: question.from)
             statistics.readings += 1
         } catch let flaw as LedgerFlaw {
             note(.flawed(flaw))
@@ -131,6 +137,27 @@ package final class SimulatedJournal {
             // What waits on the disk is needed: without it the broker does not go on.
             note(.lost("\(error)"))
         }
+    }
+
+    /// Where a replay begins; nil: nothing is kept of it (any more).
+    package func prepareReplay(_ subscription: Int, from start: ReplayStart) -> UInt64? {
+        guard !isDown, let store else { return nil }
+        do {
+            let range = try store.prepareReplay(subscription, from: start)
+            statistics.replays += 1
+            return range.from
+        } catch is ReplayRefusal {
+            return nil
+        } catch let flaw as LedgerFlaw {
+            note(.flawed(flaw))
+        } catch {
+            note(.lost("\(error)"))
+        }
+        return nil
+    }
+
+    package func dropReplay(_ subscription: Int, from sequence: UInt64) {
+        store?.dropReplay(subscription, from: sequence)
     }
 
     private func chance(_ count: Int, of whole: Int) -> Bool { Int.random(in: 0..<whole, using: &random) < count }
@@ -157,7 +184,7 @@ package final class SimulatedJournal {
         case .full:
             // The group stays as it is.
             statistics.full += 1
-            if !store.isSnapshotting { note(store.advanceSnapshot(&random)) }
+            if !store.isSnapshotting { note(store.advanceSnapshot(&random, at: wall)) }
         case .lost, .flawed: break
         }
         note(outcome)
@@ -271,7 +298,8 @@ package final class SimulatedJournal {
             let fault = [MemoryDisk.Fault.crashBefore, .crashAfter, .crashHalfway, .fails, .short, .full]
             disk.faults[Int.random(in: 0..<40, using: &random)] = fault.randomElement(using: &random)!
         }
-        let opened = try SimulatedStore.open(disk, segmentBytes: options.segmentBytes, nonce: random.next())
+        let opened = try SimulatedStore.open(
+            disk, segmentBytes: options.segmentBytes, retention: options.retention, nonce: random.next())
         store = opened.store
         statistics.unfinished += opened.unfinished
         compare(opened)

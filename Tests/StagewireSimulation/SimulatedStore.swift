@@ -28,8 +28,15 @@ final class SimulatedStore {
     private var writer: JournalWriter<MemoryDisk>
     private var ledger: Ledger
     private var phase = SnapshotPhase.none
+    private let retention: RetentionPolicy?
+    /// A snapshot is being made that does not have what is in entries below it.
+    private var pending: UInt64 = 0
 
-    private init(_ disk: MemoryDisk, _ writer: consuming JournalWriter<MemoryDisk>, _ ledger: Ledger) {
+    private init(
+        _ disk: MemoryDisk, _ writer: consuming JournalWriter<MemoryDisk>, _ ledger: Ledger,
+        _ retention: RetentionPolicy?
+    ) {
+        self.retention = retention
         self.disk = disk
         self.writer = writer
         self.ledger = ledger
@@ -51,9 +58,11 @@ final class SimulatedStore {
         var unfinished: Int
     }
 
-    static func open(_ disk: MemoryDisk, segmentBytes: Int, nonce: UInt64) throws -> Opened {
+    static func open(_ disk: MemoryDisk, segmentBytes: Int, retention: RetentionPolicy?, nonce: UInt64) throws -> Opened
+    {
         var snapshot = Snapshot(ledger: Ledger(), records: [])
         if let content = try SnapshotFile.read(of: identity, on: disk) { snapshot = try Snapshot(content.span.bytes) }
+        snapshot.ledger.retain(retention != nil)
         var options = JournalOptions(
             identity: identity, nonce: nonce, segmentBytes: segmentBytes, firstSegmentBytes: segmentBytes / 2)
         options.request.from = snapshot.ledger.next
@@ -77,12 +86,12 @@ final class SimulatedStore {
         }
         let unfinished = writer.found.findings.count { $0.kind == .unfinished }
         return Opened(
-            store: SimulatedStore(disk, writer, ledger), strays: snapshot.records, entries: entries,
+            store: SimulatedStore(disk, writer, ledger, retention), strays: snapshot.records, entries: entries,
             unfinished: unfinished)
     }
 
     func recover(_ pipeline: PipelineDefinition, strays: [UInt8]) throws -> Recovered {
-        try ledger.recover(pipeline, strays: strays) { try fetch($0) }
+        try ledger.recover(pipeline, strays: strays) { try fetch($0, $1, $2) }
     }
 
     // MARK: Groups
@@ -112,11 +121,14 @@ final class SimulatedStore {
         return .durable
     }
 
-    private func fetch(_ place: EntryPlace) throws(JournalError) -> [UInt8] {
+    private func fetch(_ place: EntryPlace, _ last: UInt64, _ body: ([UInt8]) throws -> Void) throws {
         let position = JournalPosition(segment: place.segment, offset: place.offset, sequence: place.sequence)
         var reader = try JournalReader.open(disk, at: position)
-        guard try reader.advance() != nil else { throw .notThere(position) }
-        return reader.withPayload { span in span.withUnsafeBytes { Array($0) } }
+        for _ in place.sequence...last {
+            guard let header = try reader.advance() else { throw JournalError.notThere(position) }
+            guard header.kind == EntryKind.steps else { continue }
+            try body(reader.withPayload { span in span.withUnsafeBytes { Array($0) } })
+        }
     }
 
     /// Not while a new snapshot has its name, and the ledger does not know of it yet.
@@ -128,7 +140,7 @@ final class SimulatedStore {
         if plan.needsSnapshot, let content = try SnapshotFile.read(of: Self.identity, on: disk) {
             strays = try Snapshot(content.span.bytes).records
         }
-        let records = try plan.read(snapshot: strays) { try fetch($0) }
+        let records = try plan.read(snapshot: strays) { try fetch($0, $1, $2) }
         guard !records.isEmpty else { throw LedgerFlaw(what: "record \(sequence) is not there", offset: 0) }
         return records
     }
@@ -137,22 +149,27 @@ final class SimulatedStore {
 
     /// Does the next part of a snapshot; the first one if none is on its way. Want of space, or an error while nothing was at
     /// stake, gives it up.
-    func advanceSnapshot(_ random: inout some RandomNumberGenerator) -> Outcome {
+    /// - Parameter now: microseconds since 1970
+    func advanceSnapshot(_ random: inout some RandomNumberGenerator, at now: UInt64) -> Outcome {
         do {
             switch phase {
-            case .none: phase = .captured(ledger, cut: chooseCut(&random))
+            case .none: capture(&random, at: now)
             case .captured(let captured, let cut):
                 // If it fails, nothing has happened.
                 phase = .none
+                let floor = pending
+                pending = 0
                 var strays: [UInt8] = []
                 if let content = try SnapshotFile.read(of: Self.identity, on: disk) {
                     strays = try Snapshot(content.span.bytes).records
                 }
-                let made = try captured.snapshot(cutting: cut, strays: strays) { try fetch($0) }
+                let made = try captured.snapshot(cutting: cut, strays: strays) { try fetch($0, $1, $2) }
                 try SnapshotFile.write(made.encoded(), of: Self.identity, on: disk)
                 phase = .written(made.ledger, cut: cut)
+                pending = floor
             case .written(let made, let cut):
                 phase = .none
+                pending = 0
                 ledger.adopt(made, cutting: cut)
                 segmentsRetired += try writer.retire(below: min(made.next, ledger.firstNeeded))
                 snapshotsTaken += 1
@@ -165,6 +182,38 @@ final class SimulatedStore {
         } catch {
             return .full
         }
+    }
+
+    private func capture(_ random: inout some RandomNumberGenerator, at now: UInt64) {
+        var captured = ledger
+        var cut = chooseCut(&random)
+        if let retention {
+            let segments = writer.segments.map { (first: $0.first, bytes: $0.bytes) }
+            let bound = ledger.bound(retention, segments: segments, now: now)
+            captured.retain(from: bound)
+            cut = min(cut, bound)
+            pending = bound
+        } else {
+            pending = cut
+        }
+        captured.close(below: cut)
+        ledger.close(below: cut)
+        phase = .captured(captured, cut: cut)
+    }
+
+    // MARK: Replay
+
+    /// As the broker's store does it.
+    func prepareReplay(_ subscription: Int, from start: ReplayStart) throws -> ReplayRange {
+        let range = try ledger.replay(subscription, from: start) { try fetch($0, $1, $2) }
+        guard ledger.pin(subscription: subscription, range.from, floor: pending) else {
+            throw ReplayRefusal(what: "is being removed")
+        }
+        return range
+    }
+
+    func dropReplay(_ subscription: Int, from sequence: UInt64) {
+        ledger.unpin(subscription: subscription, sequence)
     }
 
     /// Where the broker would cut, or anywhere: at the beginning of a segment, in the middle of one, nowhere.

@@ -43,13 +43,15 @@ package struct SimulationStatistics: Sendable {
     package var retired = 0
     /// Times that records were read back.
     package var readings = 0
+    package var replays = 0
 
     package init() {}
 
     private static var fields: [(name: String, path: WritableKeyPath<SimulationStatistics, Int>)] {
         [
             ("starts", \.starts), ("flushes", \.flushes), ("snapshots", \.snapshots), ("segments retired", \.retired),
-            ("readings", \.readings), ("disk failures", \.failures), ("times full", \.full),
+            ("readings", \.readings), ("replays", \.replays),
+            ("disk failures", \.failures), ("times full", \.full),
             ("writes cut short", \.unfinished), ("entries that survived", \.survivors),
         ]
     }

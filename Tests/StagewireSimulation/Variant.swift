@@ -24,6 +24,8 @@ package enum Variant: Int, CaseIterable, Sendable {
     case diskFailsAndSlowStagesFallBehind
     case stopsAndGoesOn
     case stagesPause
+    case recordsComeAgain
+    case diskFailsAndRecordsComeAgain
 
     package init(of seed: UInt64) {
         self = Self.allCases[Int(seed % UInt64(Self.allCases.count))]
@@ -116,6 +118,13 @@ package enum Variant: Int, CaseIterable, Sendable {
             options.revivePercent = 3
             options.rejectPercent = 5
         case .stagesPause: pauses(&options, ordering, isEven: isEven)
+        case .recordsComeAgain:
+            options.crashPermille = 10
+            replays(&options, ordering, isEven: isEven)
+        case .diskFailsAndRecordsComeAgain:
+            options.journal?.faultPermille = 10
+            options.stopPermille = 2
+            replays(&options, ordering, isEven: isEven)
         }
     }
 
@@ -131,6 +140,18 @@ package enum Variant: Int, CaseIterable, Sendable {
         options.resumePercent = isEven ? 2 : 0
         options.transformOrdering = ordering
         options.crashPermille = 15
+    }
+
+    private func replays(_ options: inout Chaos.Options, _ ordering: Ordering, isEven: Bool) {
+        options.replayPercent = 4
+        options.journal?.retention = RetentionPolicy(time: isEven ? .seconds(20) : nil, bytes: isEven ? nil : 20_000)
+        options.auditIsSlow = isEven
+        options.auditReadsBoth = true
+        options.auditOrdering = ordering
+        options.retryPercent = 10
+        options.rejectPercent = 8
+        options.revivePercent = 3
+        options.holds = !isEven
     }
 
     private func letters(_ options: inout Chaos.Options, isEven: Bool) {

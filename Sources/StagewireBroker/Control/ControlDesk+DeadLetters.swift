@@ -1,3 +1,4 @@
+import FoundationEssentials
 import StagewireControl
 import StagewireModel
 import StagewireRouter
@@ -45,15 +46,8 @@ extension ControlDesk {
 
     func show(stage name: String, number text: String) throws(ControlProblem) -> ControlAnswer {
         let stage = try stage(name)
-        guard let number = UInt64(text) else {
-            throw ControlProblem(.badRequest, "\(text) is no number of a dead letter", hint: "write \(name)/17")
-        }
-        guard let letter = selected(stage, where: { $0.number == number }).first else {
-            throw ControlProblem(
-                .notFound, "\(name) has no dead letter \(number) (any more)",
-                hint: "GET /v1/dead-letters?stage=\(name) lists those that it has")
-        }
-        return .largeJSON(detail(letter, stage: stage))
+        let number = try number(text, stage)
+        return .largeJSON(detail(selected(stage) { $0.number == number }[0], stage: stage))
     }
 
     // MARK: Changing
@@ -71,20 +65,60 @@ extension ControlDesk {
         }
         choice.answer.changed = lifecycle.switchboard.router.retryDeadLetters(stage: index, choice.numbers)
         log("retried", choice, caller)
-        lifecycle.switchboard.scheduleTurn()
-        loop.assumeIsolated().execute { [self] in
+        lifecycle.switchboard.whenDurable { [self] in
             let asked = Set(choice.numbers)
             choice.answer.waiting = selected(index) { asked.contains($0.number) }.count
             reply(.json(choice.answer))
         }
     }
 
-    func drop(_ request: ControlRequest, _ caller: ControlCaller, _ reply: Reply) throws(ControlProblem) {
+    func drop(
+        _ request: ControlRequest, _ caller: ControlCaller, _ reply: @escaping Reply
+    ) throws(ControlProblem) {
         var choice = try choose(request)
         choice.answer.changed = lifecycle.switchboard.router.dropDeadLetters(stage: choice.stage, choice.numbers)
         log("dropped", choice, caller)
-        lifecycle.switchboard.scheduleTurn()
-        reply(.json(choice.answer))
+        lifecycle.switchboard.whenDurable { [choice] in reply(.json(choice.answer)) }
+    }
+
+    /// Another record takes the place of a letter's.
+    func edit(
+        stage name: String, number text: String, _ request: ControlRequest, _ caller: ControlCaller,
+        _ reply: @escaping Reply
+    ) throws(ControlProblem) {
+        try request.allowOnly([])
+        let stage = try stage(name)
+        let number = try number(text, stage)
+        let edit = try request.decode(DeadLetterEdit.self, keys: DeadLetterEdit.keys)
+        guard let output = Data(base64Encoded: edit.recordBase64) else {
+            throw ControlProblem(.badRequest, "record_base64 is not base64")
+        }
+        let id: RecordID?
+        do throws(CloseReason) {
+            id = try lifecycle.switchboard.router.editDeadLetter(stage: stage, number, output: Array(output).span.bytes)
+        } catch { throw ControlProblem(.badRequest, error.message) }
+        guard let id else {
+            throw ControlProblem(
+                .conflict, "the retry of dead letter \(number) of \(name) was asked for already",
+                hint: "it can be edited when it should come back")
+        }
+        logger.info("dead letter \(number) is edited: asked by \(caller.description)", metadata: ["stage": "\(name)"])
+        let answer = DeadLetterEdited(stage: name, number: number, id: id.description)
+        lifecycle.switchboard.whenDurable { reply(.json(answer)) }
+    }
+
+    /// The number of a letter that there is.
+    private func number(_ text: String, _ stage: Int) throws(ControlProblem) -> UInt64 {
+        let name = pipeline.stages[stage].name
+        guard let number = UInt64(text) else {
+            throw ControlProblem(.badRequest, "\(text) is no number of a dead letter", hint: "write \(name)/17")
+        }
+        guard !selected(stage, where: { $0.number == number }).isEmpty else {
+            throw ControlProblem(
+                .notFound, "\(name) has no dead letter \(number) (any more)",
+                hint: "GET /v1/dead-letters?stage=\(name) lists those that it has")
+        }
+        return number
     }
 
     private struct Choice {

@@ -50,18 +50,8 @@ extension ControlDesk {
             language: run?.language ?? "", time: Timestamp.text(Int64(clamping: hop.time)), attempt: hop.attempt)
     }
 
-    /// Out of an encoded `TraceContext`, whose texts the scanner has checked.
     private static func trace(_ bytes: [UInt8]) -> DeadLetterDetail.Trace? {
-        guard !bytes.isEmpty else { return nil }
-        var trace = DeadLetterDetail.Trace(traceparent: "", tracestate: "")
-        var offset = 0
-        while let field = FieldScan.next(in: bytes.span.bytes, at: &offset, end: bytes.count) {
-            guard field.type == .bytes else { continue }
-            let text = String(decoding: bytes[field.value], as: UTF8.self)
-            if field.number == 1 { trace.traceparent = text }
-            if field.number == 2 { trace.tracestate = text }
-        }
-        return trace
+        TraceText(bytes).map { DeadLetterDetail.Trace(traceparent: $0.traceparent, tracestate: $0.tracestate) }
     }
 
     private static func value(_ value: AttributeValue) -> DeadLetterDetail.Value {

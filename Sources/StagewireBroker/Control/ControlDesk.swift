@@ -69,10 +69,16 @@ final class ControlDesk {
             return post { [self] caller, reply throws(ControlProblem) in try retry(request, caller, reply) }
         case ["dead-letters", "drop"]:
             return post { [self] caller, reply throws(ControlProblem) in try drop(request, caller, reply) }
+        case let path where path.count == 4 && path[0] == "dead-letters" && path[3] == "edit":
+            return post { [self] caller, reply throws(ControlProblem) in
+                try edit(stage: path[1], number: path[2], request, caller, reply)
+            }
         case let path where path.count == 3 && path[0] == "dead-letters":
             return get { [self] () throws(ControlProblem) in try show(stage: path[1], number: path[2]) }
         case ["resume"]:
             return post { [self] caller, reply throws(ControlProblem) in try resume(request, caller, reply) }
+        case ["replay"]:
+            return post { [self] caller, reply throws(ControlProblem) in try replay(request, caller, reply) }
         case ["stop"]: return post { [self] caller, reply throws(ControlProblem) in try stop(request, caller, reply) }
         default: return nil
         }
@@ -96,7 +102,8 @@ final class ControlDesk {
         return ControlProblem(
             .notFound, "there is nothing at \(path)",
             hint: "there are /v1, /v1/status, /v1/dead-letters, /v1/dead-letters/STAGE/NUMBER, "
-                + "/v1/dead-letters/retry, /v1/dead-letters/drop, /v1/resume, /v1/stop and /v1/end")
+                + "/v1/dead-letters/STAGE/NUMBER/edit, "
+                + "/v1/dead-letters/retry, /v1/dead-letters/drop, /v1/resume, /v1/replay, /v1/stop and /v1/end")
     }
 
     private static func notAllowed(_ request: ControlRequest, _ method: HTTPMethod) -> ControlAnswer {

@@ -10,7 +10,7 @@ protocol JournalLinkObserver: AnyObject {
     /// Groups are durable.
     func durable(_ tickets: [CommitTicket])
     /// Records that were asked for.
-    func read(_ subscription: Int, _ records: [StoredRecord])
+    func read(_ subscription: Int, from sequence: UInt64, _ records: [StoredRecord])
     func noticed(_ notice: Notice)
     /// Nothing is confirmed any more.
     func journalLost(_ reason: String)
@@ -36,6 +36,8 @@ final class JournalLink {
     private static let relaxedBytes = 4 * 1024 * 1024
     /// How long after a full disk it is tried again.
     private static let patience = TimeAmount.milliseconds(500)
+    /// How long after a record that is not written yet it is looked for again.
+    private static let readPatience = TimeAmount.milliseconds(10)
     /// How long after a snapshot that could not be made the next one is due.
     private static let snapshotPatience = TimeAmount.seconds(5)
 
@@ -223,14 +225,42 @@ final class JournalLink {
             let result = Result { try store.read(subscription, from: sequence, bytes: bytes) }
             loop.execute {
                 switch result {
-                case .success(let records): link.value.observer?.read(subscription, records)
+                case .success(let records): link.value.answer(records, subscription, from: sequence, bytes: bytes)
                 case .failure(let error): link.value.lose("What waits on the disk cannot be read: \(Self.text(error))")
                 }
             }
         }
     }
 
-    private static func text(_ error: any Error) -> String {
+    /// With `relaxed`, what a stream's memory has let go may not be written yet.
+    private func answer(_ records: [StoredRecord], _ subscription: Int, from sequence: UInt64, bytes: Int) {
+        guard records.isEmpty else { return observer?.read(subscription, from: sequence, records) ?? () }
+        guard isRelaxed else { return lose("Record \(sequence) is needed and is not on the disk.") }
+        if !isBusy, !batches.isEmpty, !isLost { launch() }
+        loop.assumeIsolated().scheduleTask(in: Self.readPatience) { [weak self] in
+            self?.read(subscription, from: sequence, bytes: bytes)
+        }
+    }
+
+    /// Finds where a replay begins, and keeps what it needs.
+    func prepareReplay(
+        _ subscription: Int, from start: ReplayStart, then done: @escaping (Result<ReplayRange, any Error>) -> Void
+    ) {
+        let link = NIOLoopBound(done, eventLoop: loop)
+        let (store, loop) = (store, loop)
+        pool.submit { state in
+            guard state == .active else { return loop.execute { link.value(.failure(CancellationError())) } }
+            let result = Result { try store.prepareReplay(subscription, from: start) }
+            loop.execute { link.value(result) }
+        }
+    }
+
+    func dropReplay(_ subscription: Int, from sequence: UInt64) {
+        let store = store
+        pool.submit { state in if state == .active { store.dropReplay(subscription, from: sequence) } }
+    }
+
+    static func text(_ error: any Error) -> String {
         (error as? JournalError)?.message ?? (error as? DiskError)?.message ?? "\(error)"
     }
 

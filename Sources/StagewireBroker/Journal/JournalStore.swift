@@ -1,5 +1,6 @@
 import StagewireJournal
 import StagewireLedger
+import StagewireModel
 import Synchronization
 
 /// The journal and the state that its entries add up to, for the threads that block on the disk. Flushes come one at a
@@ -13,18 +14,23 @@ final class JournalStore: Sendable {
         case lost(String)
     }
 
-    private struct State: ~Copyable {
+    struct State: ~Copyable {
         var writer: JournalWriter<FileDisk>
         var ledger: Ledger
         /// Bytes written since the last snapshot, and what that was made of.
         var written = 0
         var snapshotBytes = 0
+        /// A snapshot is being made that does not have what is in entries below it; 0: none.
+        var pending: UInt64 = 0
     }
 
     let disk: FileDisk
     private let identity: JournalIdentity
     private let byteLimit: Int
-    private let state: Mutex<State>
+    private let retention: RetentionPolicy?
+    private let archive: Archive?
+    /// For this type's extensions.
+    let state: Mutex<State>
     /// What one flush writes: filled on the loop, written here.
     private let group = Mutex(EntryGroup())
     private let facts = Mutex(Facts())
@@ -37,9 +43,14 @@ final class JournalStore: Sendable {
         var entries: UInt64 = 0
     }
 
-    init(_ opened: consuming StateDirectory.Opened, identity: JournalIdentity, byteLimit: Int) {
+    init(
+        _ opened: consuming StateDirectory.Opened, identity: JournalIdentity, limits: PipelineLimits,
+        retention: RetentionPolicy?, archive: Archive?
+    ) {
         disk = opened.disk
-        self.byteLimit = byteLimit
+        byteLimit = limits.journalBytes
+        self.retention = retention
+        self.archive = archive
         self.identity = identity
         let copied = opened.strays.count
         state = Mutex(State(writer: opened.writer, ledger: opened.ledger, snapshotBytes: copied))
@@ -114,28 +125,48 @@ final class JournalStore: Sendable {
     ///   have to be written, too: a journal that is full of unsettled records would never have room again.
     /// - Throws: what the disk or the journal has against it. `.poisoned` is final, everything else leaves all as it was.
     func takeSnapshot(freesAll: Bool = false) throws {
-        let (ledger, segments, active) = state.withLock { ($0.ledger, $0.writer.segments, $0.written) }
-        let cut = SnapshotPlan.cut(ledger, segments, freesAll: freesAll)
+        let now = Clock.now().wall
+        let (ledger, cut, active) = state.withLock { state -> (Ledger, UInt64, Int) in
+            let segments = state.writer.segments.map { (first: $0.first, bytes: $0.bytes) }
+            var ledger = state.ledger
+            let bound = ledger.bound(policy(freesAll: freesAll), segments: segments, now: now)
+            ledger.retain(from: bound)
+            let cut = min(bound, SnapshotPlan.cut(ledger, segments, freesAll: freesAll))
+            state.pending = bound == .max ? cut : bound
+            ledger.close(below: cut)
+            state.ledger.close(below: cut)
+            return (ledger, cut, state.written)
+        }
+        defer { state.withLock { $0.pending = 0 } }
         var strays: [UInt8] = []
         if let content = try SnapshotFile.read(of: identity, on: disk) {
             strays = try Snapshot(content.span.bytes).records
         }
         var fetcher = EntryFetcher(disk)
-        let snapshot = try ledger.snapshot(cutting: cut, strays: strays) { try fetcher.fetch($0) }
+        let snapshot = try ledger.snapshot(cutting: cut, strays: strays) { try fetcher.fetch($0, $1, $2) }
         let content = snapshot.encoded()
         try SnapshotFile.write(content, of: identity, on: disk)
         try state.withLock { state in
             state.ledger.adopt(snapshot.ledger, cutting: cut)
             state.written -= active
             state.snapshotBytes = content.count
-            try state.writer.retire(below: min(snapshot.ledger.next, state.ledger.firstNeeded))
+            let end = min(snapshot.ledger.next, state.ledger.firstNeeded)
+            try archive?.keep(state.writer.segments.map(\.first), below: end)
+            try state.writer.retire(below: end)
         }
         noteFacts()
     }
 
+    /// Nothing is retained at the cost of what is needed.
+    private func policy(freesAll: Bool) -> RetentionPolicy {
+        guard !freesAll, var policy = retention else { return RetentionPolicy(bytes: 0) }
+        policy.bytes = min(policy.bytes ?? .max, byteLimit / 2)
+        return policy
+    }
+
     // MARK: Reading back
 
-    /// Records of a subscription's stream from a sequence on, about so many bytes, at least one. Blocks.
+    /// Records of a subscription's stream from a sequence on, about so many bytes. None: they are not written yet. Blocks.
     func read(_ subscription: Int, from sequence: UInt64, bytes: Int) throws -> [StoredRecord] {
         do { return try readOnce(subscription, from: sequence, bytes: bytes) } catch {
             // A snapshot may have moved them meanwhile.
@@ -150,11 +181,7 @@ final class JournalStore: Sendable {
             strays = try Snapshot(content.span.bytes).records
         }
         var fetcher = EntryFetcher(disk)
-        let records = try plan.read(snapshot: strays) { try fetcher.fetch($0) }
-        guard !records.isEmpty else {
-            throw LedgerFlaw(what: "record \(sequence) is needed and is not there", offset: 0)
-        }
-        return records
+        return try plan.read(snapshot: strays) { try fetcher.fetch($0, $1, $2) }
     }
 
     // MARK: Status

@@ -13,18 +13,22 @@ struct Restart {
         _ state: StateDirectory, _ pipeline: PipelineDefinition, _ settings: Broker.Settings, logger: Logger,
         loop: any EventLoop
     ) throws(EnvironmentError) {
+        let archive = try pipeline.retention?.archive.map { (path) throws(EnvironmentError) in
+            try Archive(directory: path, source: state.path)
+        }
         let opened = try state.open(pipeline, discardsOrphans: settings.discardsRemoved)
         for notice in opened.notices { logger.log(level: notice.isWarning ? .warning : .info, "\(notice.text)") }
         var fetcher = EntryFetcher(opened.disk)
         do {
-            recovered = try opened.ledger.recover(pipeline, strays: opened.strays) { try fetcher.fetch($0) }
+            recovered = try opened.ledger.recover(pipeline, strays: opened.strays) { try fetcher.fetch($0, $1, $2) }
         } catch {
             throw state.explain(any: error)
         }
         if let text = recovered.text { logger.info("\(text)") }
         let store = JournalStore(
             opened, identity: StateDirectory.identity(of: pipeline),
-            byteLimit: pipeline.limits.journalBytes)
+            limits: pipeline.limits, retention: pipeline.retention,
+            archive: archive)
         journal = JournalLink(store, isRelaxed: pipeline.durability == .relaxed, loop: loop)
     }
 }

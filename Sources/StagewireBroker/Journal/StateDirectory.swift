@@ -32,8 +32,10 @@ struct StateDirectory {
     }
 
     /// The same name is the same pipeline; what else may change is told by `Ledger.orphans`.
-    static func identity(of pipeline: PipelineDefinition) -> JournalIdentity {
-        let id = RecordIdentity.hash(Array("stagewire pipeline \(pipeline.name)".utf8).span.bytes)
+    static func identity(of pipeline: PipelineDefinition) -> JournalIdentity { identity(of: pipeline.name) }
+
+    static func identity(of name: String) -> JournalIdentity {
+        let id = RecordIdentity.hash(Array("stagewire pipeline \(name)".utf8).span.bytes)
         return JournalIdentity(high: id.high, low: id.low)
     }
 
@@ -48,6 +50,7 @@ struct StateDirectory {
             if let content = try SnapshotFile.read(of: identity, on: disk) {
                 snapshot = try Snapshot(content.span.bytes)
             }
+            snapshot.ledger.retain(pipeline.retention != nil)
             var opened = try Self.open(disk, identity, snapshot, byteLimit: pipeline.limits.journalBytes)
             try adapt(&opened, to: pipeline, discardsOrphans: discardsOrphans)
             return opened
@@ -187,7 +190,8 @@ struct EntryFetcher: ~Copyable {
 
     init(_ disk: FileDisk) { self.disk = disk }
 
-    mutating func fetch(_ place: EntryPlace) throws(JournalError) -> [UInt8] {
+    /// Lends the payloads of the entries of kind `steps` from a place to the sequence `last`.
+    mutating func fetch(_ place: EntryPlace, _ last: UInt64, _ body: ([UInt8]) throws -> Void) throws {
         var reader: JournalReader<FileDisk>
         if let known = self.reader.take() {
             reader = known
@@ -195,9 +199,13 @@ struct EntryFetcher: ~Copyable {
             reader = try JournalReader.open(disk, at: JournalPosition(place))
         }
         try reader.seek(to: JournalPosition(place))
-        guard try reader.advance() != nil else { throw .notThere(JournalPosition(place)) }
-        let payload = reader.withPayload { span in span.withUnsafeBytes { Array($0) } }
+        repeat {
+            guard let header = try reader.advance() else { throw JournalError.notThere(JournalPosition(place)) }
+            if header.kind == EntryKind.steps {
+                try body(reader.withPayload { span in span.withUnsafeBytes { Array($0) } })
+            }
+            if header.sequence >= last { break }
+        } while true
         self.reader = consume reader
-        return payload
     }
 }

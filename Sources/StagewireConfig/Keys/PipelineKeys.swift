@@ -21,7 +21,28 @@ enum PipelineKeys {
         "limits", MappingForm(keys: LimitKeys.all) { $0.limits($1) }, .note("see [Limits](#limits)"),
         "what the broker keeps and how long it waits")
 
-    static let all: [any KeyRow] = [pipeline, stages, durability, state, socket, limits]
+    static let retention = Key(
+        "retention", MappingForm(keys: RetentionKeys.all) { $0.retention($1) }, .note("what nobody needs is removed"),
+        "records that can be replayed; see [Retention](#retention)")
+
+    static let all: [any KeyRow] = [pipeline, stages, durability, state, retention, socket, limits]
+}
+
+/// The keys of `retention`.
+enum RetentionKeys {
+    private static let standard = RetentionPolicy()
+
+    static let time = Key(
+        "time", AgeForm(range: ConfigurationLimits.age), standard: standard.time,
+        "records of the last so much time are kept, and up to a segment more")
+    static let bytes = Key(
+        "bytes", SizeForm(ConfigurationLimits.retention), .note("half of `journal_bytes`"),
+        "of the journal's segments, at most half of `journal_bytes`; what is needed counts first")
+    static let archive = Key(
+        "archive", PathForm(), .note("they are removed"),
+        "the directory that segments are moved to when they are not kept any more")
+
+    static let all: [any KeyRow] = [time, bytes, archive]
 }
 
 /// Stages by their names. What reads them (`Reader.stages`) needs the file's directory, so this form only checks

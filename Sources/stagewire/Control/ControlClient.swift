@@ -36,12 +36,20 @@ struct ControlClient: Sendable {
         try await post("/v1/dead-letters/retry", selection)
     }
 
+    func edit(stage: String, number: UInt64, _ edit: DeadLetterEdit) async throws -> DeadLetterEdited {
+        try await post("/v1/dead-letters/\(Self.encoded(stage))/\(number)/edit", edit)
+    }
+
     func drop(_ selection: DeadLetterSelection) async throws -> DeadLetterAnswer {
         try await post("/v1/dead-letters/drop", selection)
     }
 
     func resume(_ stage: String) async throws -> ResumeAnswer {
         try await post("/v1/resume", ResumeRequest(stage: stage))
+    }
+
+    func replay(_ request: ReplayRequest) async throws -> ReplayAnswer {
+        try await post("/v1/replay", request)
     }
 
     /// Has the run end, without waiting for it.

@@ -4,7 +4,8 @@ import StagewireControl
 struct DeadLetters: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "dead-letters",
-        abstract: "Look at records that were given up on; have them delivered again, or drop them.",
+        abstract:
+            "Look at records that were given up on; have them delivered again, as they are or edited, or drop them.",
         discussion: """
             A dead letter is named by its stage and number, as in score/17. Conditions choose several; given together, \
             all of them hold.
@@ -12,7 +13,9 @@ struct DeadLetters: AsyncParsableCommand {
             EXAMPLES:
               stagewire dead-letters list --stage score && stagewire dead-letters retry --stage score --all
             """,
-        subcommands: [ListDeadLetters.self, ShowDeadLetter.self, RetryDeadLetters.self, DropDeadLetters.self])
+        subcommands: [
+            ListDeadLetters.self, ShowDeadLetter.self, EditDeadLetter.self, RetryDeadLetters.self, DropDeadLetters.self,
+        ])
 }
 
 /// `score/17`

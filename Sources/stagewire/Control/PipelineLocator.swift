@@ -40,7 +40,7 @@ struct PipelineLocator {
         return ControlAPI.socketPath(besides: try Self.isFile(pipeline) ? socket(ofFile: pipeline) : standard(pipeline))
     }
 
-    private static func isFile(_ text: String) -> Bool {
+    static func isFile(_ text: String) -> Bool {
         text.contains("/") || text.hasSuffix(".yaml") || text.hasSuffix(".yml")
     }
 

@@ -172,7 +172,7 @@ extension History {
     func faults(_ ledger: Ledger, strays: [UInt8]) -> [String] {
         let recovered: Recovered
         do {
-            recovered = try ledger.recover(pipeline, strays: strays) { payload($0) }
+            recovered = try ledger.recover(pipeline, strays: strays, fetch: each { payload($0) })
         } catch { return ["\(error)"] }
         var faults: [String] = []
         if recovered.runs != runs { faults.append("runs: \(recovered.runs)") }
@@ -247,8 +247,9 @@ extension History {
                 first = min(first, homes[stream][Int(sequence)])
             }
         }
-        // A record that was copied makes its stream keep entries behind it until the next cut.
-        if ledger.firstNeeded == first || hasStrays && ledger.firstNeeded < first { return [] }
+        let isJoined = ledger.streams.contains { $0.extents.all.contains { $0.last > $0.place.sequence } }
+        // Entries that are one extent stay together. A record that was copied makes its stream keep entries behind it until the next cut.
+        if ledger.firstNeeded == first || (hasStrays || isJoined) && ledger.firstNeeded < first { return [] }
         return ["entry \(first) is the first that is needed, not \(ledger.firstNeeded)"]
     }
 }

@@ -3,6 +3,15 @@ import StagewireRecord
 
 @testable import StagewireLedger
 
+/// Reads entries one by one, of which there are only such of kind `steps`.
+func each(_ payload: @escaping (EntryPlace) throws -> [UInt8]) -> EntryFetch {
+    { first, last, body in
+        for sequence in first.sequence...last {
+            try body(try payload(EntryPlace(segment: first.segment, offset: first.offset, sequence: sequence)))
+        }
+    }
+}
+
 /// Small pipelines, records and entries.
 enum Sample {
     /// A wire-ready record: a lineage of an id alone, a header with a key, a payload.
@@ -56,7 +65,12 @@ enum Sample {
         return bytes + log.bytes
     }
 
-    static func place(_ sequence: UInt64) -> EntryPlace { EntryPlace(segment: 1, offset: 64, sequence: sequence) }
+    static func place(_ sequence: UInt64) -> EntryPlace { place(sequence, apart: Ledger.Extent.span) }
+
+    /// With entries that begin so many bytes behind each other: those nearer than `Ledger.Extent.span` become one extent.
+    static func place(_ sequence: UInt64, apart: Int) -> EntryPlace {
+        EntryPlace(segment: 1, offset: 64 + Int(sequence) * apart, sequence: sequence)
+    }
 
     /// A ledger with the layout of `pipeline`, as its first entry leaves it.
     static func ledger(_ pipeline: PipelineDefinition = pipeline()) -> Ledger {
@@ -74,8 +88,8 @@ enum Sample {
 
 extension Ledger {
     /// Applies an entry of kind `steps` at the next place.
-    mutating func fold(_ payload: [UInt8]) throws(LedgerFlaw) {
-        try apply(kind: EntryKind.steps, payload.span.bytes, at: Sample.place(next))
+    mutating func fold(_ payload: [UInt8], apart: Int = Ledger.Extent.span) throws(LedgerFlaw) {
+        try apply(kind: EntryKind.steps, payload.span.bytes, at: Sample.place(next, apart: apart))
     }
 
     /// What is said when a payload is refused; nil when it is not.
@@ -90,7 +104,7 @@ extension Ledger {
     /// All that it says, in one order.
     func described(_ strays: [UInt8] = []) -> [UInt8] {
         do {
-            return try snapshot(cutting: 0, strays: strays) { _ in [] }.encoded()
+            return try snapshot(cutting: 0, strays: strays) { _, _, _ in }.encoded()
         } catch { preconditionFailure("\(error)") }
     }
 }
