@@ -7,6 +7,7 @@
 Writes build/bench.json and build/bench.md; `--update docs/BENCHMARKS.md` replaces the tables there and draws the plots.
 """
 
+import os
 import signal
 import sys
 
@@ -54,6 +55,8 @@ def measure(settings):
 
 def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    # Debian puts nats-server where only root looks.
+    os.environ["PATH"] += ":/usr/local/sbin:/usr/sbin"
     settings = options.read()
     try:
         results = measure(settings)

@@ -107,7 +107,7 @@ class Outlet {
   }
 
  private:
-  // gRPC 1.51 never completes a hinted write among a stream's first 64 KiB, for it subtracts those without a sign.
+  // With gRPC 1.51, hinted writes among the first 64 KiB of a stream did not complete.
   static constexpr size_t UNHINTED = 128 << 10;
 
   void run() {
