@@ -27,6 +27,11 @@ PACKAGES := \
 	default-jdk-headless libprotobuf-java junit4 \
 	gcc make libc6-dev git ca-certificates
 
+# What only `make bench` needs: the systems that Stagewire is measured beside, and their client libraries.
+BENCH_PACKAGES := \
+	g++ pkg-config libprotobuf-dev protobuf-compiler libgrpc++-dev protobuf-compiler-grpc \
+	redis-server libhiredis-dev nats-server libnats-dev libzmq3-dev
+
 # Offline and online builds use the same manifests: Debian's copies of the libraries stand in for the network, and its
 # Rust is the oldest that the stubs support. Set ONLINE=1 to fetch Go modules and Rust crates in the ordinary way.
 ifdef ONLINE
@@ -250,6 +255,7 @@ test-vectors: setup
 .PHONY: test-bench
 test-bench: build
 	@$(SWIFT_RELEASE) --product StagewireBenchWorker
+	@$(PYTHON) Tests/StagewireBenchTests/test_report.py --quiet
 	@$(PYTHON) Tests/StagewireBenchTests/test_stages.py
 
 .PHONY: fuzz
@@ -294,6 +300,10 @@ test-crash: build conformance-workers
 .PHONY: test-disk-faults
 test-disk-faults: build
 	@$(PYTHON) Tests/Crash/faults.py $(BIN)/stagewire
+
+.PHONY: test-replay
+test-replay: build
+	@$(PYTHON) Tests/Crash/replay.py $(BIN)/stagewire
 
 .PHONY: test-demo
 test-demo: demo
@@ -359,10 +369,28 @@ lint: ## Check the format of the Swift sources
 	@! grep -nE '(async|await|ContinuousClock|SystemRandomNumberGenerator|Task)[ (.{]' -r Sources/StagewireRouter --include=*.swift | grep -v '///'
 
 .PHONY: bench
-bench: build ## Measure against the C relay (QUICK=1 for a short look)
+bench: build bench-peers ## Measure Stagewire, a C relay and other systems in turns (QUICK=1 for a short look, BENCH="--help")
 	@$(SWIFT_RELEASE) --product StagewireBenchWorker
 	@$(SWIFT_RELEASE) --product StagewireRelay
 	@$(PYTHON) Sources/StagewireBench/bench.py $(BENCH)
+
+.PHONY: bench-peers
+bench-peers: $(BUILD)/bench-setup.stamp
+	@Sources/StagewireBenchPeers/build.sh $(BUILD)/bench
+
+# Peers that cannot be had are named and left out: that is no reason not to measure the others. RUNLEVEL keeps Debian from
+# starting the servers; the benchmark starts its own.
+$(BUILD)/bench-setup.stamp: Makefile
+	@mkdir -p $(BUILD)
+	@sudo=""; [ "$$(id -u)" = 0 ] || sudo="sudo"; missing=""; for package in $(BENCH_PACKAGES); do \
+		dpkg-query -W -f='$${Status}' $$package 2>/dev/null | grep -q "install ok installed" || missing="$$missing $$package"; \
+	done; \
+	[ -z "$$missing" ] || { echo "installing:$$missing"; $$sudo apt-get update -qq || true; }; \
+	for package in $$missing; do \
+		$$sudo env RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$package >>$(BUILD)/apt.log 2>&1 \
+			|| echo "could not be installed: $$package"; \
+	done
+	@touch $@
 
 .PHONY: clean
 clean: ## Remove everything that was built

@@ -18,6 +18,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#ifdef __cplusplus  // the gRPC peer includes this, too
+#define _Alignas alignas
+#define _Noreturn [[noreturn]]
+#endif
+
 // Exit codes, those of the command line.
 enum { EXIT_RUNTIME = 1, EXIT_USAGE = 2, EXIT_ENVIRONMENT = 3 };
 
@@ -61,7 +66,7 @@ static inline void counters_open(const char *path) {
   int flags = path ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS;
   void *memory = mmap(NULL, sizeof *counters, PROT_READ | PROT_WRITE, flags, fd, 0);
   if (memory == MAP_FAILED) die(EXIT_ENVIRONMENT, "cannot map the counters");
-  counters = memory;
+  counters = (struct counters *)memory;
   if (fd >= 0) close(fd);
 }
 
@@ -89,17 +94,21 @@ struct pace {
   uint64_t due_ns;
 };
 
-// Waits for the next record's time and returns its stamp: the time of sending, or the time at which it
-// was due when the producer was held up, so that a stall counts for every record that it delayed.
+// Sleeps end late, by a few dozen microseconds where the core has to be woken; the last of them are spun away.
+enum { SPIN_NS = 60000 };
+
+// Waits for the next record's time and returns it. A latency counts from there and not from the sending, so that a
+// stall, whoever caused it, counts for every record that it delayed.
 static inline uint64_t pace_wait(struct pace *pace) {
   if (!pace->interval_ns) return 0;
-  uint64_t now = now_ns();
-  pace->due_ns = (pace->due_ns ? pace->due_ns : now) + pace->interval_ns;
-  if (now > pace->due_ns) return pace->due_ns;
-  struct timespec due = {(time_t)(pace->due_ns / 1000000000u), (long)(pace->due_ns % 1000000000u)};
-  while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL) == EINTR) {
+  pace->due_ns = (pace->due_ns ? pace->due_ns : now_ns()) + pace->interval_ns;
+  uint64_t wake_ns = pace->due_ns - SPIN_NS;
+  struct timespec wake = {(time_t)(wake_ns / 1000000000u), (long)(wake_ns % 1000000000u)};
+  while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &wake, NULL) == EINTR) {
   }
-  return now_ns();
+  while (now_ns() < pace->due_ns) {
+  }
+  return pace->due_ns;
 }
 
 // Sleeps end within a microsecond of their time instead of 50.
@@ -114,7 +123,7 @@ struct check {
 };
 
 static inline struct check check_new(size_t size, uint32_t keys) {
-  struct check check = {size, keys, calloc(keys, sizeof(uint64_t))};
+  struct check check = {size, keys, (uint64_t *)calloc(keys, sizeof(uint64_t))};
   if (!check.last) die(EXIT_RUNTIME, "no memory for the keys");
   return check;
 }
@@ -158,6 +167,9 @@ struct options {
   uint32_t keys;
   bool header;       // schema, version and key on every record
   bool ranges;       // the sink settles a whole Deliver by one outcome
+  uint64_t slow;     // records per second that the sink takes at most; 0: as many as come
+  uint64_t batch;    // records that a peer's producer puts into one message or pipeline
+  uint64_t window;   // records on their way at most, where a peer has no bound of its own; 0: none
 };
 
 static inline uint64_t option_number(const char *name, const char *text, uint64_t least, uint64_t most) {
@@ -173,7 +185,7 @@ static inline uint64_t option_number(const char *name, const char *text, uint64_
 }
 
 static inline struct options options_read(int count, char **words) {
-  struct options o = {.socket = getenv("STAGEWIRE_SOCKET"), .size = 100, .keys = 1};
+  struct options o = {.socket = getenv("STAGEWIRE_SOCKET"), .size = 100, .keys = 1, .batch = 1};
   for (int i = 1; i < count; i++) {
     const char *word = words[i], *next = i + 1 < count ? words[i + 1] : NULL;
     if (!strcmp(word, "--header")) {
@@ -188,6 +200,9 @@ static inline struct options options_read(int count, char **words) {
       else if (!strcmp(word, "--size")) o.size = option_number(word, next, SMALLEST, 1 << 26);
       else if (!strcmp(word, "--records")) o.records = option_number(word, next, 0, UINT64_MAX);
       else if (!strcmp(word, "--rate")) o.rate = option_number(word, next, 0, 1000000000);
+      else if (!strcmp(word, "--slow")) o.slow = option_number(word, next, 0, 1000000000);
+      else if (!strcmp(word, "--batch")) o.batch = option_number(word, next, 1, 1 << 20);
+      else if (!strcmp(word, "--window")) o.window = option_number(word, next, 0, 1 << 30);
       else if (!strcmp(word, "--keys")) o.keys = (uint32_t)option_number(word, next, 1, 1 << 24);
       else {
         fprintf(stderr, "bench: cannot read '%s'\n", word);
@@ -198,7 +213,7 @@ static inline struct options options_read(int count, char **words) {
   }
   if (!o.role || !o.socket) {
     fprintf(stderr, "usage: %s ROLE [--socket PATH] [--counters FILE] [--size BYTES] [--records N] [--rate N]\n"
-                    "       [--keys N] [--header] [--ranges]\n", words[0]);
+                    "       [--keys N] [--header] [--ranges] [--slow N] [--batch N] [--window N]\n", words[0]);
     exit(EXIT_USAGE);
   }
   return o;

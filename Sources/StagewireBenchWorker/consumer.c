@@ -166,7 +166,9 @@ void drain(struct session *s, const struct options *o) {
   struct slice message;
   while (!s->closed) {
     while (session_next(s, &message)) {
+      uint64_t before = counters->received.value;
       check_all(s, &b, &check, message, o->ranges);
+      if (o->slow) usleep((useconds_t)((counters->received.value - before) * 1000000 / o->slow));
       session_done(s);
       session_grant(s);
     }

@@ -9,6 +9,7 @@ enum {
   COMPACT = 4 * 1024,       // a rest this small is moved to the front at once
   NEAR = 512 * 1024,        // any rest once the buffer's end is this far: the cache holds what is in use
   RECORD_OVERHEAD = 16,     // bytes around a record inside Deliver: tag, length, attempt
+  LARGEST_FRAME = 8 << 20,  // what we accept: records of 4 MiB and what stands around them
   ADDRESS_SPACE = 64 << 20  // receive buffer beyond the window; untouched pages cost nothing
 };
 
@@ -295,6 +296,7 @@ static void say_hello(struct session *s, const char *role) {
   end = put_text(end, 4, instance);
   end = put_text(end, 5, "1");
   end = put_text(end, 6, "single-threaded");
+  end = put_number(end, 8, LARGEST_FRAME);
   size_t size = token(secret);
   if (size) end = put_bytes(end, 9, secret, size);
   end = put_text(put_text(end, 10, "bench"), 11, "c");

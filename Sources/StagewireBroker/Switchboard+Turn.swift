@@ -23,6 +23,8 @@ extension Switchboard {
         forgetMoment()
         for item in news { tell(item) }
         tellDurable()
+        // What the pump has changed is to be written down as well, though nothing else may happen.
+        if let journal, router.lastChange > router.sealedTicket, journal.closesGroups { scheduleTurn() }
     }
 
     /// Calls `body` as soon as everything that the router has done so far is durable; at the end of the run at the latest.

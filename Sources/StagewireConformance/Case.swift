@@ -57,6 +57,8 @@ public struct Setup: Sendable {
     public var environment: [String: String]
     /// A broker's case: `pipeline.yaml` in place of the usual one.
     public var pipeline: String?
+    /// A broker's case: of the pipeline, where that does not say it; nil: memory.
+    public var durability: String?
     /// What the suite does by itself on each connection.
     public var automatic: Automatic
     /// Bytes of one write; 0: as it comes.

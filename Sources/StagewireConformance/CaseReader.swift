@@ -57,7 +57,7 @@ public struct CaseReader {
 
     private static let keys = [
         "case", "title", "role", "profile", "rules", "requires", "excludes", "stage", "begin", "welcome", "config",
-        "environment", "pipeline", "automatic", "fragment", "checks", "steps",
+        "environment", "pipeline", "durability", "automatic", "fragment", "checks", "steps",
     ]
 
     private func readCase(_ node: Node) throws(CaseFault) -> Case {
@@ -97,6 +97,7 @@ public struct CaseReader {
         }
         return Setup(
             stage: stage, begin: begin, welcome: welcome, config: config, environment: environment, pipeline: pipeline,
+            durability: try node["durability"].map { (node) throws(CaseFault) in try scalar(node) },
             automatic: automatic, fragment: node["fragment"]?.int ?? 0, checks: node["checks"]?.bool ?? true)
     }
 

@@ -23,15 +23,23 @@ extension CaseRun {
     /// A case that does not say what survives the broker is about nothing that does.
     private var pipelineText: String {
         let text = item.setup.pipeline ?? Self.pipeline
-        return text.contains("durability:") ? text : "durability: memory\n" + text
+        return text.contains("durability:") ? text : "durability: \(item.setup.durability ?? "memory")\n" + text
     }
 
     func beginBroker() throws(Stop) {
-        guard case .broker(let command, let base) = target else { return }
-        let file = "\(directory)/pipeline.yaml"
-        do { try pipelineText.write(toFile: file, atomically: false, encoding: .utf8) } catch {
+        guard case .broker = target else { return }
+        do { try pipelineText.write(toFile: pipelineFile, atomically: false, encoding: .utf8) } catch {
             throw Stop(verdict: .inconclusive, message: "the pipeline cannot be written: \(error)")
         }
+        try startBroker()
+    }
+
+    private var pipelineFile: String { "\(directory)/pipeline.yaml" }
+
+    /// With the pipeline that is written: what a broker of `durability: disk` keeps lies beside it.
+    private func startBroker() throws(Stop) {
+        guard case .broker(let command, let base) = target else { return }
+        let file = pipelineFile
         let words = command.map {
             $0.replacing("{pipeline}", with: file).replacing("{socket}", with: brokerSocket)
         }
@@ -46,6 +54,25 @@ extension CaseRun {
             throw .fail(error.message)
         }
         try awaitSocket()
+    }
+
+    /// `restart: KILL`, or another signal's name: the broker is ended by it, and the same command begins anew, with the
+    /// same pipeline and the same socket. Connections end with the broker; what had come on them before counts.
+    private func restart(_ step: Step) throws(Stop) {
+        guard let ending = process, ending.poll() == nil else {
+            throw Stop(verdict: .inconclusive, message: "the broker had ended before it was to be restarted")
+        }
+        let couldEnd = mayEnd
+        mayBreakOff = true
+        try kill(Step(verb: .kill, argument: step.argument.text.map { .text($0) } ?? "KILL", like: step))
+        try waitFor("the end of the broker", step) { ending.poll() != nil }
+        try takeRest()
+        for link in links { link.drop() }
+        mayEnd = couldEnd
+        mayBreakOff = false
+        if let violation { throw violation }
+        transcript.add(seconds, "--", "--", "the suite starts the broker again")
+        try startBroker()
     }
 
     private func awaitSocket() throws(Stop) {
@@ -176,6 +203,7 @@ extension CaseRun {
                 throw .fail("no Settled through \(through): \(ending(link))")
             }
         case .control: try control(step)
+        case .restart: try restart(step)
         case .fuzz:
             var damage = FuzzBrokerCase(self, step)
             try damage.play()

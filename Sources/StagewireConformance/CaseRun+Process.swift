@@ -66,7 +66,7 @@ extension CaseRun {
     }
 
     /// `kill: TERM`, also KILL, STOP, CONT, INT. A process that has ended already could not be killed: inconclusive.
-    private func kill(_ step: Step) throws(Stop) {
+    func kill(_ step: Step) throws(Stop) {
         let names = ["TERM": SIGTERM, "KILL": SIGKILL, "STOP": SIGSTOP, "CONT": SIGCONT, "INT": SIGINT, "HUP": SIGHUP]
         guard let number = names[step.argument.text ?? "TERM"] else { throw .fail("there is no such signal") }
         guard let process, process.poll() == nil else {

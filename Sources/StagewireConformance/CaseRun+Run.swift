@@ -117,7 +117,7 @@ extension CaseRun {
             .listening, .random:
             try performAsBroker(step)
         case .connect, .hello, .attach, .grant, .claim, .emit, .committed, .finish, .delivered, .undelivered, .settle,
-            .confirmed, .fuzz, .control:
+            .confirmed, .restart, .fuzz, .control:
             try performAsWorkers(step)
         }
     }

@@ -30,6 +30,8 @@ final class CaseRun {
     var nonce: UInt64 = 0x5eed_0000
     /// The worker may end, and the broker too: a step has asked for it.
     var mayEnd = false
+    /// A connection may end within a frame: its other side is being killed.
+    var mayBreakOff = false
     /// Broken rules that were found while frames were taken; a step fails with the first.
     var violation: Stop?
     var sessions: UInt64 = 0
@@ -133,7 +135,7 @@ final class CaseRun {
         } catch {
             if item.setup.checks { violation = violation ?? error }
         }
-        if link.isDone, item.setup.checks, link.leftover > 0, !link.isBroken, violation == nil {
+        if link.isDone, item.setup.checks, link.leftover > 0, !link.isBroken, !mayBreakOff, violation == nil {
             violation = .fail("the connection ended in the middle of a frame", rules: ["FR-1"])
         }
     }

@@ -54,6 +54,7 @@ public enum Verb: String, Sendable, CaseIterable {
     case settle
     case confirmed
     case stop
+    case restart
     case fuzz
     case control
 
@@ -68,7 +69,7 @@ public enum Verb: String, Sendable, CaseIterable {
             .listening, .random:
             .worker
         case .connect, .hello, .attach, .grant, .claim, .emit, .committed, .finish, .delivered, .undelivered, .settle,
-            .confirmed, .stop, .fuzz, .control:
+            .confirmed, .stop, .restart, .fuzz, .control:
             .broker
         }
     }
@@ -76,7 +77,7 @@ public enum Verb: String, Sendable, CaseIterable {
     /// Needs a process that the suite started itself.
     public var needsProcess: Bool {
         switch self {
-        case .exit, .kill, .alive, .stderr, .start, .stop, .copes, .leaves: true
+        case .exit, .kill, .alive, .stderr, .start, .stop, .restart, .copes, .leaves: true
         case _: false
         }
     }

@@ -243,7 +243,6 @@ public struct Ledger: Sendable {
 
     /// The subscription goes through its stream again from this record on. Dead letters and arrivals stay what they are.
     private mutating func rewind(_ index: Int, to sequence: UInt64) throws(LedgerFlaw) {
-        let stream = subscriptions[index].stream
         guard sequence <= subscriptions[index].done.low, let first = firstKept(subscription: index), sequence >= first
         else {
             throw .about("\(subscriptions[index].name) goes to record \(sequence), which is not there")

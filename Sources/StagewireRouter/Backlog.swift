@@ -73,9 +73,9 @@ extension Router {
             return subscriptions[index].progress.low
         }
         guard backlog.isBehind else { return max(subscriptions[index].progress.low, backlog.end) }
-        // With its share of the disk used up the stream waits again.
+        // With its share of the disk used up the stream waits again, for what is not in its own memory.
         let isAtLimit = isDiskTight || backlog.bytesOnDisk >= pipeline.limits.backlogBytes
-        return isAtLimit ? streams[subscriptions[index].stream].log.tail : nil
+        return isAtLimit ? max(streams[subscriptions[index].stream].log.tail, backlog.end) : nil
     }
 
     /// Lets a slow subscription fall behind, so that the stream can go on without it. False: it is not slow, or has its

@@ -28,6 +28,9 @@ extension Router {
     /// The ticket of the group that has everything which was done so far.
     package var lastChange: UInt64 { open.isEmpty ? nextTicket - 1 : nextTicket }
 
+    /// The ticket of the last group that was closed.
+    package var sealedTicket: UInt64 { nextTicket - 1 }
+
     package var committedTicket: UInt64 { committed }
 
     package func hasEnded(stage: Int) -> Bool { stages[stage].phase == .ended }

@@ -58,7 +58,8 @@ extension Router {
             guard low < streams[stream].visibleEnd else { return false }
             return giveUp(low, index)
         }
-        return isStraggler(index) && moveIntoParking(low, index, at: now)
+        // Who drops rather than wait does not have the stream wait for what its workers hold either.
+        return (isStraggler(index) || subscriptions[index].overflow != .block) && moveIntoParking(low, index, at: now)
     }
 
     /// Only a straggler is worth a copy: a worker that is merely slow would have every record copied.

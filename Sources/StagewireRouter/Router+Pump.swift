@@ -5,7 +5,6 @@ import StagewireRecord
 extension Router {
     /// Delivers what is visible and affordable, gives stream memory back, grants credit, and notices the end.
     public mutating func pump(at now: Moment) {
-        if options.isRecording { noteTime(now) }
         for subscription in subscriptions.indices where subscriptions[subscription].dead.retrying > 0 {
             revive(subscription)
         }

@@ -88,10 +88,10 @@ extension Router {
         return stage.ports[stream.port] == "out" ? stage.name : "\(stage.name).\(stage.ports[stream.port])"
     }
 
-    /// Once a second: retention and replays go by the time at which records came.
-    mutating func noteTime(_ now: Moment) {
-        guard !open.isEmpty, now.wall < lastNoted || now.wall - lastNoted >= 1_000_000 else { return }
-        lastNoted = now.wall
-        open.changes.noted(now.wall)
+    /// At most once a second: retention and replays go by the time at which records came.
+    mutating func noteTime() {
+        guard wall < lastNoted || wall - lastNoted >= 1_000_000 else { return }
+        lastNoted = wall
+        open.changes.noted(wall)
     }
 }

@@ -6,6 +6,7 @@ extension Router {
     public mutating func settle(
         _ connection: ConnectionID, _ batch: borrowing StepBatch, frame: RawSpan, at now: Moment
     ) {
+        wall = now.wall
         guard let slot = slot(of: connection) else { return refuseEarly(connection, at: now) }
         heard(slot, at: now)
         sessions[slot].lastProgress = now.uptime

@@ -53,7 +53,8 @@ public struct Router {
     var nextLook: UInt64 = 0
     /// Subscriptions that are to go back.
     var replays = 0
-    /// The time that was written down last, microseconds since 1970.
+    /// Of the last call, and of the last time that was written down; microseconds since 1970.
+    var wall: UInt64 = 0
     var lastNoted: UInt64 = 0
     /// The disk is nearly full: nobody falls behind any more, and streams wait for those who have.
     public var isDiskTight = false
@@ -148,6 +149,7 @@ public struct Router {
     // MARK: Events
 
     public mutating func handle(_ event: Event, at now: Moment) {
+        wall = now.wall
         switch event {
         case .connected(let connection, let uid): connect(connection, uid: uid, at: now)
         case .received(let connection, let message): receive(message, from: connection, at: now)
@@ -227,7 +229,10 @@ public struct Router {
         guard !open.isEmpty || withRest && !open.changes.isEmpty else { return nil }
         let ticket = CommitTicket(number: nextTicket)
         nextTicket += 1
-        if options.isRecording { recordPositions() }
+        if options.isRecording {
+            recordPositions()
+            noteTime()
+        }
         for stream in open.streams {
             open.ends.append((stream, streams[stream].sealedEnd, streams[stream].log.end))
             streams[stream].sealedEnd = streams[stream].log.end

@@ -71,6 +71,8 @@ struct Connection {
         hello.sdk = "stagewire-swift/0.1"
         hello.language = "swift"
         if case .group(holds: true, _) = stage.kind { hello.required = [Feature.holds] }
+        // Of the broker's, not required: one that does not have it takes the stage, and nothing is ever confirmed.
+        if case .source = stage.kind {} else { hello.offered = [Feature.settleConfirm] }
         // A refusal may stand in a socket that takes no more bytes, so a failed write is left to the read.
         _ = Socket.write(FrameCodec.encode(.hello(hello))[...], to: descriptor)
         return try answer(descriptor, stage)

@@ -137,7 +137,7 @@ final class ConnectionThread {
         }
         let batch = Batch(
             bytes: frame, input: input, firstDelivery: deliver.firstDelivery, attempts: deliver.attempts,
-            records: deliver.records, runs: context.runs)
+            records: deliver.records, runs: context.runs, outbox: outbox)
         let charge = Charge(records: UInt64(batch.records.count), bytes: UInt64(batch.size))
         let isWithin = hub.change { state in
             guard let index = state.inputs.firstIndex(where: { $0.number == deliver.input }) else { return false }
@@ -172,10 +172,22 @@ final class ConnectionThread {
         case .committed(let partition, let through, let refused):
             hub.change { $0.source.committed(partition, through: through, refused: refused) }
         case .pong(let nonce): hub.look { $0.pongs.append(nonce) }
-        case .settled: break
+        case .settled(let through, let refused):
+            for refusal in refused { complain(refusal) }
+            outbox.confirm(through: through, refused: refused)
         case .hello, .welcome, .extend, .claim, .finished:
             throw CloseReason(.unexpectedMessage, "The broker sent a message that it sends only once, or never.")
         }
+    }
+}
+
+extension ConnectionThread {
+    /// An outcome that the handler had accepted is a dead letter: nobody else in this process learns of it.
+    private func complain(_ refusal: Refusal) {
+        let code = Code(rawValue: refusal.error.code)?.name ?? "code \(refusal.error.code)"
+        Complaint.write(
+            "the broker refused what delivery \(refusal.id) emitted, which is a dead letter now: "
+                + "\(Text.cut(refusal.error.message, bytes: Limits.text)) [\(code)]")
     }
 }
 

@@ -16,8 +16,10 @@ extension Lane {
     private func receive() async -> Bool {
         while let record = take() { place(record) }
         sorter?.advance(to: Uptime.now)
-        if let next = hub.look({ state in Self.pop(&state) }) { return adopt(next) }
-        switch hub.look({ $0.drain }) {
+        // Both at once: what was delivered before a Drain comes first, and a Drain behind this is news to the wait below.
+        let (next, drain) = hub.look { state in (Self.pop(&state), state.drain) }
+        if let next { return adopt(next) }
+        switch drain {
         case .inputEnded: sorter?.endWhole()
         case .shutdown: releaseEverything()
         case nil: makeRoom()
@@ -29,7 +31,6 @@ extension Lane {
             hub.look { $0.wakeAt = deadline }
             hub.waker.wake()
         }
-        let drain = hub.look { $0.drain }
         let event = await hub.wait { state -> Event? in
             if let next = Self.pop(&state) { return .batch(next) }
             let isDue = deadline.map { $0 <= Uptime.now } ?? false

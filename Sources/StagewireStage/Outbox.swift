@@ -10,6 +10,7 @@ final class Outbox: Sendable {
     static let target = 64 * 1024
 
     private let inner: Mutex<Inner>
+    private let confirmed = ConfirmationQueue()
 
     init(descriptor: Int32, maxFrame: UInt64) {
         inner = Mutex(Inner(descriptor: descriptor, maxFrame: Int(clamping: maxFrame)))
@@ -32,6 +33,22 @@ final class Outbox: Sendable {
 
     /// The most frequent outcome: one delivery, accepted.
     func accept(_ delivery: UInt64, emissions: [UInt8]) { inner.withLock { $0.accept(delivery, emissions) } }
+
+    /// Has something done once the settlement of a delivery that is accepted is confirmed.
+    func ask(_ delivery: UInt64, _ action: @escaping Confirmations.Action) {
+        inner.withLock { $0.confirmations.ask(delivery, action) }
+    }
+
+    /// A Settled has come.
+    func confirm(through: UInt64, refused: [Refusal]) {
+        confirmed.run(inner.withLock { $0.confirmations.confirm(through: through, refused: refused) })
+    }
+
+    /// The session is over: forgets what was not confirmed, and waits until the rest is done.
+    func endConfirmations() {
+        inner.withLock { $0.confirmations = Confirmations() }
+        confirmed.finish()
+    }
 
     func flush() { inner.withLock { $0.flush() } }
 
@@ -62,6 +79,7 @@ final class Outbox: Sendable {
         private var asks = false
         var settled: UInt64 = 0
         var isClosed = false
+        var confirmations = Confirmations()
 
         init(descriptor: Int32, maxFrame: Int) {
             self.descriptor = descriptor
@@ -90,11 +108,13 @@ final class Outbox: Sendable {
 
         mutating func settle(_ deliveries: [ClosedRange<UInt64>], _ outcome: Outcome, _ emissions: [UInt8]) {
             closeRun()
+            confirmations.settle(deliveries, isAccepted: outcome.kind == .accepted)
             append(deliveries, outcome, emissions)
         }
 
         mutating func giveBack(_ deliveries: [ClosedRange<UInt64>], _ outcome: Outcome) -> UInt64 {
             closeRun()
+            confirmations.settle(deliveries, isAccepted: false)
             return append(deliveries, outcome, [], asks: true)
         }
 

@@ -26,6 +26,17 @@ public struct Record: Sendable {
     /// The number of the input in `Welcome.inputs`, and the stage and port behind it.
     public var input: Input { batch.input }
 
+    // MARK: Confirmation
+
+    /// Has something done once the broker has confirmed that the record's settlement is durable (in a pipeline with
+    /// `durability: memory`: applied): it will not come again, and what it stands for may be deleted. To be called by the
+    /// handler.
+    ///
+    /// Actions are called in the order of deliveries, one at a time, on a thread of their own; what one throws is shown
+    /// on standard error. An action is not called when the record is not accepted, when the broker refuses what was
+    /// emitted, when the session ends before, and in tests without a broker.
+    public func onConfirmed(_ action: @escaping @Sendable () throws -> Void) { batch.outbox?.ask(delivery, action) }
+
     // MARK: Payload
 
     public var payload: [UInt8] { Array(batch.bytes[parts.payload]) }
@@ -170,10 +181,12 @@ final class Batch: Sendable {
     let attempts: [UInt32]
     let records: [Range<Int>]
     let runs: RunTable
+    /// Of the session that it came in; nil in tests.
+    let outbox: Outbox?
 
     init(
         bytes: [UInt8], input: Input, firstDelivery: UInt64 = 1, attempts: [UInt32] = [], records: [Range<Int>],
-        runs: RunTable
+        runs: RunTable, outbox: Outbox? = nil
     ) {
         self.bytes = bytes
         self.input = input
@@ -181,6 +194,7 @@ final class Batch: Sendable {
         self.attempts = attempts
         self.records = records
         self.runs = runs
+        self.outbox = outbox
     }
 
     /// Bytes that credit charges for all of them.

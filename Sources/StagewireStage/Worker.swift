@@ -130,6 +130,7 @@ final class WorkerLoop: Sendable {
         _ = shutdown(connection.descriptor, Int32(SHUT_RDWR))
         hub.waker.wake()
         await ended.value
+        await OwnThread.run { outbox.endConfirmations() }
         // Not before: its number would belong to somebody else.
         close(connection.descriptor)
         if let exit { return .exit(exit) }

@@ -4,6 +4,8 @@ one rule that it then breaks (mutants/). Without it, or with MUTANT=nothing, it 
     stagewire conformance run --broker -- python3 Tests/Conformance/broker.py {socket} {pipeline} stagewire
 """
 
+import ctypes
+import json
 import os
 import selectors
 import signal
@@ -29,10 +31,44 @@ class Proxy:
         self.links = []
         self.timers = []
         self.ending = None
+        self.kept = os.path.join(os.path.dirname(path), "proxy.json")
+        self.begin()
+
+    def begin(self):
+        """Killed in the middle, it begins again where it was: the broker behind it dies with it."""
+        kept = {"beginning": 0, "child": 0, "memory": {}}
+        if os.path.exists(self.kept):
+            with open(self.kept, encoding="utf-8") as file:
+                kept = json.load(file)
+        while self.is_running(kept["child"]):
+            time.sleep(0.002)
+        self.beginning, self.memory = kept["beginning"] + 1, kept["memory"]
+        os.environ["BEGINNING"] = str(self.beginning)
+        for path in (self.path, self.control(self.path)):
+            if os.path.lexists(path):
+                os.unlink(path)
+
+    @staticmethod
+    def is_running(number):
+        try:
+            with open(f"/proc/{number}/stat", encoding="utf-8") as file:
+                return file.read().rpartition(")")[2].split()[0] not in "ZX"
+        except OSError:
+            return False
+
+    def keep(self):
+        with open(self.kept + ".new", "w", encoding="utf-8") as file:
+            json.dump({"beginning": self.beginning, "child": self.child.pid, "memory": self.memory}, file)
+        os.replace(self.kept + ".new", self.kept)
+
+    @staticmethod
+    def die_with_parent():
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
     def start(self):
         pipeline = self.mutant.pipeline_file(self.pipeline)
-        self.child = subprocess.Popen([self.program, "run", "--quiet", "--socket", self.inner, pipeline])
+        self.child = subprocess.Popen([self.program, "run", "--quiet", "--socket", self.inner, pipeline], preexec_fn=self.die_with_parent)
+        self.keep()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, lambda number, _: self.child.send_signal(number))
         while True:
@@ -109,6 +145,8 @@ class Proxy:
             self.timers = [timer for timer in self.timers if timer not in due]
             for _, action in due:
                 action()
+            if self.memory:
+                self.keep()
 
     def end(self):
         """The way the broker has ended."""

@@ -34,7 +34,7 @@ class Scene:
     """A pipeline of a feed and a sink, both attached from outside, with its state in `state`."""
 
     def __init__(
-        self, stagewire: str, name: str, state: Path | None = None, durability: str = "disk", **limits
+        self, stagewire: str, name: str, state: Path | None = None, durability: str = "disk", retention: str = "", **limits
     ):
         self.stagewire, self.directory = stagewire, OUTPUT / name
         shutil.rmtree(self.directory, ignore_errors=True)
@@ -45,7 +45,7 @@ class Scene:
         lines = [f"  {key}: {value}" for key, value in {"drain": "1m", **limits}.items()]
         self.file.write_text("\n".join([
             f"pipeline: faults-{name}", f"durability: {durability}", f"state: {self.state}", f"socket: {self.socket}",
-            "limits:", *lines, "stages:", "  feed: {attach: external, source: true}",
+            *([f"retention: {retention}"] if retention else []), "limits:", *lines, "stages:", "  feed: {attach: external, source: true}",
             "  sink: {attach: external, from: feed, lease: 10m}", ""]))
         self.processes: dict[str, subprocess.Popen] = {}
 

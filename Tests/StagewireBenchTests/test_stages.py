@@ -15,9 +15,9 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "Sources" / "StagewireBench"))
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-import bench
 import fake_broker
 from fake_broker import CLOSE, DRAIN, FakeBroker, field
+from stagewire_bench.counters import NAMES, Counters
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(os.environ.get("STAGEWIRE_BIN", ROOT / ".build" / "release"))
@@ -30,7 +30,7 @@ class Pipeline:
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="swtest-"))
         test.addCleanup(shutil.rmtree, self.directory)
         test.addCleanup(self.kill)
-        self.counters = bench.Counters(self.directory / "counters")
+        self.counters = Counters(self.directory / "counters")
         path = str(self.directory / "s")
         self.broker = FakeBroker(path, random.Random(seed), **broker)
         self.processes = {
@@ -60,7 +60,7 @@ class WholePipelines(unittest.TestCase):
             ends = pipeline.run()
             self.assertEqual([code for code, _ in ends.values()], [0, 0, 0], ends)
             self.assertEqual(len(pipeline.broker.outputs), records)
-            counted = {name: pipeline.counters[name] for name in bench.NAMES}
+            counted = {name: pipeline.counters[name] for name in NAMES}
             self.assertEqual((counted["emitted"], counted["forwarded"], counted["received"]), (records,) * 3)
             self.assertEqual((counted["wrong"], counted["disordered"], counted["repeated"]), (0, 0, 0))
             return pipeline

@@ -46,6 +46,7 @@ package final class SimulatedJournal {
     private var group = EntryGroup()
     private var flight = Flight.none
     private var asked: [(subscription: Int, from: UInt64)] = []
+    private var isTight = false
     /// Of this turn, microseconds since 1970.
     private var wall: UInt64 = 0
     /// Turns until there is room again.
@@ -99,7 +100,12 @@ package final class SimulatedJournal {
     package func turn(_ router: inout Router, at now: Moment) {
         wall = now.wall
         guard !isDown, let store else { return }
-        if !isCalm { arrange() }
+        if !isCalm {
+            arrange()
+            // The disk is nearly full for a while, perhaps up to the end: everything goes on nevertheless.
+            if chance(1, of: 150) { isTight.toggle() }
+        }
+        router.isDiskTight = isTight
         if isCalm || chance(flight == .none ? 8 : 2, of: 10), let ticket = router.seal(withRest: isCalm) {
             take(ticket, &router)
         }

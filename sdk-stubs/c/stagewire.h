@@ -131,6 +131,13 @@ void sw_release(sw_emitter *out);
 /* What an exception is elsewhere: a retry with code 1000, and the text goes to standard error. */
 void sw_fail(sw_emitter *out, const char *format, ...) SW_PRINTF(2, 3);
 
+/* Has `action(context, true)` called once the broker has confirmed that this record's settlement is durable (in a
+ * pipeline with `durability: memory`: applied): the record will not come again, and what it stands for may be deleted.
+ * `action(context, false)` says that this will not be heard of: the record was not accepted, the broker refused what was
+ * emitted, the session has ended, or there is no broker (--test). It is called exactly once, so that it may free
+ * `context`. Actions are called one at a time, those that are confirmed in the order of deliveries, mostly on a thread of their own. */
+void sw_on_confirmed(sw_emitter *out, const sw_record *record, void (*action)(void *context, bool is_confirmed), void *context);
+
 /* Memory that lives until the handler returns (sources: until sw_commit), aligned for any type. */
 void *sw_alloc(sw_emitter *out, size_t size);
 /* A formatted text in such memory. A NUL stands behind it. */

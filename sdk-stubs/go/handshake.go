@@ -73,7 +73,7 @@ func (w *worker) readWelcome(reader *bufio.Reader) (*pb.Welcome, error) {
 	}
 }
 
-// features are what we can use: windows hold deliveries, and refusals are worth a sentence.
+// features are what we can use: windows hold deliveries; refusals are worth a sentence, and OnConfirmed needs them all.
 func (w *worker) features() []string {
 	if w.window != nil {
 		return []string{"holds", "settle-confirm"}

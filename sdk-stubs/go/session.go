@@ -20,23 +20,24 @@ import (
 // Locks: `mu` (shared by all sessions of a worker, see worker) guards the fields below it and may be
 // held while taking the settler's lock, never the other way round.
 type session struct {
-	conn     net.Conn
-	reader   *bufio.Reader
-	maxFrame uint32
-	welcome  *pb.Welcome
-	settler  *settler
-	source   *source // nil in transforms and sinks
-	received atomic.Uint64
-	stopping atomic.Bool // nothing new is begun: Drain(shutdown) has come, or a signal, or the session is over
-	main     caller
-	callers  []*caller       // `main`, and more of Workers
-	context  context.Context // ends with the session, or when it stops; nil in trials
-	cancel   context.CancelFunc
-	timeout  time.Duration // of a handler
-	grace    time.Duration // of the broker, to hang up after our Close
-	warn     func(message string)
-	done     chan struct{} // the reader has ended
-	left     chan struct{} // and so has whoever handles what it read
+	conn      net.Conn
+	reader    *bufio.Reader
+	maxFrame  uint32
+	welcome   *pb.Welcome
+	settler   *settler
+	confirmer *confirmer
+	source    *source // nil in transforms and sinks
+	received  atomic.Uint64
+	stopping  atomic.Bool // nothing new is begun: Drain(shutdown) has come, or a signal, or the session is over
+	main      caller
+	callers   []*caller       // `main`, and more of Workers
+	context   context.Context // ends with the session, or when it stops; nil in trials
+	cancel    context.CancelFunc
+	timeout   time.Duration // of a handler
+	grace     time.Duration // of the broker, to hang up after our Close
+	warn      func(message string)
+	done      chan struct{} // the reader has ended
+	left      chan struct{} // and so has whoever handles what it read
 
 	mu            *sync.Mutex
 	cond          *sync.Cond
@@ -79,6 +80,7 @@ func newSession(w *worker, conn net.Conn, reader *bufio.Reader, welcome *pb.Welc
 		s.callers = append(s.callers, &caller{})
 	}
 	s.context, s.cancel = context.WithCancel(context.Background())
+	s.confirmer = newConfirmer(w.say)
 	// A failed write is not reported here: the reader meets the same broken connection and says so.
 	s.settler = newSettler(func(frame []byte) { _, _ = conn.Write(frame) }, welcome.MaxFrame)
 	for _, output := range welcome.Outputs {
@@ -197,6 +199,7 @@ func (s *session) handle(frame []byte) error {
 		}
 	case *pb.Envelope_Settled:
 		s.reportRefusals(m.Settled.Refused)
+		s.confirmer.run(s.settler.confirmed(m.Settled))
 	case *pb.Envelope_Drain:
 		s.takeDrain(m.Drain)
 	case *pb.Envelope_Close:
@@ -438,4 +441,5 @@ func (s *session) shut() {
 	} // else the broker reads our Close first: a socket with unread bytes would take it along
 	<-s.done
 	_ = s.conn.Close()
+	s.confirmer.finish()
 }

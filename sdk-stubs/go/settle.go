@@ -31,6 +31,7 @@ type settler struct {
 	timer    *time.Timer
 	isArmed  bool
 	scratch  []byte
+	asked    confirmations
 	isClosed bool // a Close has been written or received: nothing may follow (EN-1)
 }
 
@@ -55,6 +56,7 @@ func (s *settler) accept(delivery uint64) { s.join(delivery, pb.OutcomeKind_OUTC
 func (s *settler) release(delivery uint64) (ping uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.asked.note([]span{{delivery, delivery}}, false)
 	s.joinLocked(delivery, pb.OutcomeKind_OUTCOME_KIND_RELEASED)
 	s.isAsking = true // for what is gathered, the run included: see joinLocked
 	return s.pings + 1
@@ -91,6 +93,7 @@ func (s *settler) settle(spans []span, outcome *pb.Outcome, emissions []byte) {
 	head, deliveries := encodeOutcome(spans, outcome)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.asked.note(spans, outcome.Kind == pb.OutcomeKind_OUTCOME_KIND_ACCEPTED)
 	s.append(deliveries, head, emissions)
 }
 
@@ -99,6 +102,7 @@ func (s *settler) giveBack(spans []span, outcome *pb.Outcome) (ping uint64) {
 	head, deliveries := encodeOutcome(spans, outcome)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.asked.note(spans, false)
 	s.closeRun()
 	s.appendOutcome(deliveries, head, nil)
 	// Not earlier: to make room, a frame may just have been written.

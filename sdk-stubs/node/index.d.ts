@@ -132,6 +132,12 @@ export interface Record {
   readonly hops: Hop[];
   /** 1 for the first delivery. */
   readonly attempt: number;
+  /**
+   * Has `action` called once the broker has confirmed that this record's settlement is durable: it will not come again,
+   * and what it stands for may be deleted. Actions are called one at a time, in the order of deliveries; none for a
+   * record that is not accepted, for an outcome that the broker refuses, and when the session ends before.
+   */
+  onConfirmed(action: () => unknown): void;
   /** This delivery's id; a redelivery has another. */
   readonly delivery: number;
   /** The stage that this record comes from. */

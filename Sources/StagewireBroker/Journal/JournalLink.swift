@@ -91,6 +91,9 @@ final class JournalLink {
         close(groupOf: &router)
     }
 
+    /// The next turn closes a group of any size.
+    var closesGroups: Bool { !isLost && (mayConfirmAhead || !isBusy) }
+
     private func wantsGroup(_ openBytes: Int) -> Bool {
         mayConfirmAhead || !isBusy || openBytes >= Self.largeGroup && queuedBytes < Self.mostWaiting
     }

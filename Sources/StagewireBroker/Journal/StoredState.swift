@@ -46,6 +46,19 @@ public struct StoredState: Sendable {
         _ body: (StoredRecord, Ledger) throws -> Bool
     ) throws -> ReplayRange {
         guard Self.exists(path) else { throw Self.nothing(path) }
+        do {
+            return try rehearseOnce(pipeline: name, stage: stage, input: input, from: start, body)
+        } catch let error as JournalError where error.isGone {
+            throw ReplayRefusal(
+                what: "the running pipeline has removed some of these records meanwhile",
+                hint: "begin with later ones, or have `retention` keep more")
+        }
+    }
+
+    private func rehearseOnce(
+        pipeline name: String, stage: String, input: String?, from start: ReplayStart,
+        _ body: (StoredRecord, Ledger) throws -> Bool
+    ) throws -> ReplayRange {
         let (disk, ledger) = try load(name)
         let subscription = try ledger.number(stage: stage, input: input)
         var fetcher = EntryFetcher(disk)

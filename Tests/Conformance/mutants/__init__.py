@@ -175,6 +175,16 @@ class Mutant:
         return changed
 
 
+def is_again():
+    """Whether the broker has been killed and has begun again, in the same directory."""
+    return int(os.environ.get("BEGINNING", 1)) > 1
+
+
+def memory(proxy):
+    """A mapping of a mutant's own that outlives the proxy: it is written down with every frame."""
+    return proxy.memory
+
+
 def covered(outcome, among):
     """Delivery ids of an outcome, as far as they are among these."""
     ranges = [(outcome.get(1), outcome.get(2) or outcome.get(1))]

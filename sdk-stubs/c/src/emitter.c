@@ -292,6 +292,7 @@ static void forget_singles(sw_emitter *out) {
 void swi_emitter_begin(sw_emitter *out, swi_role role, const swi_limits *limits, sw_record *const *records,
                        size_t count) {
     forget_emissions(out);
+    swi_forget_asks(out); /* of a call whose session was over */
     if (limits != NULL && limits->output_count > out->need_count) {
         out->need = swi_reallocate(out->need, limits->output_count * sizeof *out->need);
         memset(out->need, 0, limits->output_count * sizeof *out->need);
@@ -335,6 +336,8 @@ void swi_emitter_end(sw_emitter *out) {
 
 void swi_emitter_free(sw_emitter *out) {
     forget_emissions(out);
+    swi_forget_asks(out);
+    free(out->asks);
     forget_singles(out);
     arena_reset(out);
     free(out->arena);

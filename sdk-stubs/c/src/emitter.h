@@ -31,6 +31,12 @@ typedef struct swi_single { /* one rejected record of a batch or window */
     char *message;
 } swi_single;
 
+typedef struct swi_ask { /* whom to tell when a delivery is confirmed */
+    uint64_t delivery;
+    void (*action)(void *context, bool is_confirmed);
+    void *context;
+} swi_ask;
+
 /* What an emitter may be asked for. */
 typedef enum swi_role {
     SWI_HANDLER,  /* emissions of an outcome, field 4 */
@@ -67,6 +73,8 @@ struct sw_emitter {
     bool unfit;    /* an output cannot be taken: what is emitted later is not looked at */
     swi_single *singles;
     size_t single_count, single_capacity;
+    swi_ask *asks;
+    size_t ask_count, ask_capacity;
 
     struct swi_chunk *arena;
 };
@@ -77,6 +85,8 @@ void swi_emitter_begin(sw_emitter *emitter, swi_role role, const swi_limits *lim
 /* To be called when the handler has returned: makes a rejection of what cannot be settled as it is. */
 void swi_emitter_end(sw_emitter *emitter);
 void swi_emitter_free(sw_emitter *emitter);
+/* Tells those who asked that nothing will be confirmed. */
+void swi_forget_asks(sw_emitter *emitter);
 /* Whether this delivery was rejected by itself. */
 const swi_single *swi_find_single(const sw_emitter *emitter, uint64_t id);
 /* Gives a verdict in the place of what the handler has given. */

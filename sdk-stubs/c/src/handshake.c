@@ -40,7 +40,7 @@ static swi_outcome dial(const swi_worker *worker, int *fd) {
 static bool send_hello(swi_worker *worker, swi_session *session) {
     Stagewire__V1__Hello hello = STAGEWIRE__V1__HELLO__INIT;
     Stagewire__V1__Envelope envelope = STAGEWIRE__V1__ENVELOPE__INIT;
-    char *required[1] = {(char *)worker->needs_feature};
+    char *required[1] = {(char *)worker->needs_feature}, *offered[1] = {"settle-confirm"};
     hello.min_version = hello.max_version = SWI_VERSION;
     hello.stage = worker->stage_name;
     if (worker->instance != NULL) hello.instance = worker->instance;
@@ -50,6 +50,8 @@ static bool send_hello(swi_worker *worker, swi_session *session) {
     hello.max_frame = worker->stage->max_frame;
     hello.required = required;
     hello.n_required = worker->needs_feature ? 1 : 0;
+    hello.offered = offered;
+    hello.n_offered = worker->is_source ? 0 : 1;
     hello.sdk = "stagewire-c 0.1";
     hello.language = "C";
     envelope.version = SWI_VERSION;

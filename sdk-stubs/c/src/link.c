@@ -3,6 +3,7 @@
 
 #include "stagewire/v1/envelope.pb-c.h"
 
+#include "confirm.h"
 #include "produce.h"
 #include "settle.h"
 
@@ -160,6 +161,17 @@ static void runs(link_state *state, const Stagewire__V1__Runs *message) {
     }
 }
 
+/* What the handler had accepted and the broker refused is a dead letter: nobody else here learns of it. */
+static void settled(swi_worker *worker, const Stagewire__V1__Settled *message) {
+    for (size_t i = 0; i < message->n_refused; i++) {
+        const Stagewire__V1__Refusal *refusal = message->refused[i];
+        swi_say("the broker refused what delivery %llu emitted, which is a dead letter now: %s (%u)",
+                (unsigned long long)refusal->id, refusal->error ? refusal->error->message : "",
+                refusal->error ? (unsigned)refusal->error->code : 0u);
+    }
+    swi_confirm(worker->confirmations, message);
+}
+
 /* A message of low rate, read by libprotobuf-c. */
 static end_kind control(link_state *state, const Stagewire__V1__Envelope *envelope) {
     swi_worker *worker = state->worker;
@@ -179,7 +191,9 @@ static end_kind control(link_state *state, const Stagewire__V1__Envelope *envelo
     case STAGEWIRE__V1__ENVELOPE__MESSAGE_CLAIMED:
         if (worker->is_source) swi_claimed(worker, envelope->claimed);
         break;
-    case STAGEWIRE__V1__ENVELOPE__MESSAGE_SETTLED: break; /* not asked for */
+    case STAGEWIRE__V1__ENVELOPE__MESSAGE_SETTLED:
+        if (!worker->is_source) settled(worker, envelope->settled);
+        break;
     case STAGEWIRE__V1__ENVELOPE__MESSAGE_DRAIN: drain(state, envelope->drain); break;
     case STAGEWIRE__V1__ENVELOPE__MESSAGE_RUNS: runs(state, envelope->runs); break;
     case STAGEWIRE__V1__ENVELOPE__MESSAGE__NOT_SET: break; /* FR-3 */
@@ -370,6 +384,7 @@ static int serve(link_state *state) {
     } else {
         push_event(worker, SWI_END, 0);
         wait_for_handlers(state, exit_code);
+        swi_confirm_end(worker->confirmations);
     }
     pthread_mutex_lock(&worker->mutex);
     worker->session = NULL;

@@ -2,6 +2,7 @@
 #include "worker.h"
 
 #include "config.h"
+#include "confirm.h"
 #include "produce.h"
 #include "settle.h"
 #include "trial.h"
@@ -136,7 +137,7 @@ swi_worker *swi_worker_make(const sw_stage *stage) {
         return NULL;
     }
     if (worker->is_source) worker->producer = swi_producer_make(worker);
-    else worker->settler = swi_settler_make(worker);
+    else worker->settler = swi_settler_make(worker), worker->confirmations = swi_confirmations_make();
     return worker;
 }
 
@@ -148,6 +149,7 @@ void swi_worker_free(swi_worker *worker) {
     }
     if (worker->producer != NULL) swi_producer_free(worker->producer);
     if (worker->settler != NULL) swi_settler_free(worker->settler);
+    if (worker->confirmations != NULL) swi_confirmations_free(worker->confirmations);
     if (worker->wake[1] > 0) {
         close(worker->wake[0]);
         close(worker->wake[1]);

@@ -1,5 +1,7 @@
 #include "settle.h"
 
+#include "confirm.h"
+
 #include <stdlib.h>
 #include <time.h>
 
@@ -239,6 +241,14 @@ static size_t accepted_ids(swi_settler *settler, const sw_emitter *emitter, sw_r
     return accepted;
 }
 
+/* The first delivery of a step with emissions; 0: there are none. */
+static uint64_t first_accepted(const sw_emitter *emitter, sw_record *const *records, size_t count) {
+    for (size_t i = 0; emitter->count > 0 && i < count; i++) {
+        if (emitter->single_count == 0 || swi_find_single(emitter, records[i]->id) == NULL) return records[i]->id;
+    }
+    return 0;
+}
+
 static void put_step(swi_settler *settler, const sw_emitter *emitter, swi_kind kind, size_t count) {
     outcome_parts step = {.kind = kind, .emitter = emitter, .ids = settler->accepted, .id_count = count};
     next_range(&step, &step.id_at, &step.first, &step.last);
@@ -272,6 +282,7 @@ swi_kind swi_settle(swi_settler *settler, sw_emitter *emitter, sw_record *const 
             swi_emitter_end(emitter);
         }
     }
+    swi_confirm_settle(settler->worker->confirmations, emitter, first_accepted(emitter, records, count));
     if (emitter->kind == SWI_ACCEPTED && emitter->count == 0) {
         if (emitter->single_count > 0) {
             put_each(settler, emitter, records, count, false);

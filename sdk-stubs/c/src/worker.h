@@ -50,6 +50,7 @@ typedef struct swi_call {
 
 typedef struct swi_worker swi_worker;
 struct swi_settler;
+struct swi_confirmations;
 struct swi_producer;
 
 struct swi_worker {
@@ -84,6 +85,7 @@ struct swi_worker {
     swi_call *calls; /* one for each thread that runs handlers */
     size_t call_count;
     struct swi_settler *settler;   /* NULL for sources */
+    struct swi_confirmations *confirmations; /* the same */
     struct swi_producer *producer; /* NULL for others */
 };
 

@@ -1,6 +1,7 @@
 /* Stages that tests need and the conformance stage does not have: STAGEWIRE_STAGE says which. */
 #include <stagewire.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -72,6 +73,42 @@ static void flaky(sw_record *record, sw_emitter *out, void *user) {
     else sw_emit(out, &(sw_output){.base = record});
 }
 
+/* Says on standard error what was confirmed ("+") and what will not be ("-"). */
+static void heard(void *context, bool is_confirmed) {
+    fprintf(stderr, "%s%s\n", is_confirmed ? "+" : "-", (char *)context);
+    free(context);
+}
+
+static void ask(sw_emitter *out, sw_record *record) {
+    sw_bytes payload = sw_payload(record);
+    char *text = calloc(1, payload.size + 1);
+    memcpy(text, payload.data, payload.size);
+    sw_on_confirmed(out, record, heard, text);
+}
+
+static void asking(sw_record *record, sw_emitter *out, void *user) {
+    (void)user;
+    ask(out, record);
+    if (says(record, "reject")) sw_reject(out, 1001, "no");
+    if (says(record, "retry")) sw_retry(out, 0, "later");
+    if (says(record, "release")) sw_release(out);
+}
+
+static void asking_transform(sw_record *record, sw_emitter *out, void *user) {
+    asking(record, out, user);
+    sw_emit(out, &(sw_output){.base = record});
+}
+
+static void asking_window(sw_window *window, sw_emitter *out, void *user) {
+    (void)user;
+    for (size_t i = 0; i < sw_window_count(window); i++) {
+        sw_record *record = sw_window_record(window, i);
+        ask(out, record);
+        if (says(record, "bad")) sw_reject_one(out, record, 1001, "bad");
+    }
+    sw_emit(out, &(sw_output){.payload = sw_text("window")});
+}
+
 int main(int argc, char **argv) {
     const char *name = getenv("STAGEWIRE_STAGE");
     sw_stage stage = {.transform = hang, .timeout = 0.3};
@@ -84,6 +121,10 @@ int main(int argc, char **argv) {
     if (strcmp(name, "timed") == 0) stage = (sw_stage){.window = timed, .bounds = {.size = 10, .lateness = 2, .by_key = true, .idle = SW_NEVER}};
     if (strcmp(name, "flaky") == 0) stage = (sw_stage){.transform = flaky};
     if (strcmp(name, "flaky-pool") == 0) stage = (sw_stage){.transform = flaky, .workers = 4};
+    if (strcmp(name, "asking") == 0) stage = (sw_stage){.sink = asking};
+    if (strcmp(name, "asking-pool") == 0) stage = (sw_stage){.sink = asking, .workers = 4};
+    if (strcmp(name, "asking-transform") == 0) stage = (sw_stage){.transform = asking_transform};
+    if (strcmp(name, "asking-window") == 0) stage = (sw_stage){.window = asking_window, .bounds = {.records = 2}};
     if (strcmp(name, "both") == 0) stage = (sw_stage){.transform = hang, .sink = emitting_sink};
     return sw_run(argc, argv, &stage);
 }

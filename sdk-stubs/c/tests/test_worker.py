@@ -447,6 +447,47 @@ class Kinds(Case):
         self.assertEqual(broker.end()[0], 2)
 
 
+class Confirmed(Case):
+    """What a handler asked to be told (settle-confirm): "+" what is confirmed, "-" what will not be. Each exactly once,
+    or the sanitizer has something to say."""
+
+    def heard(self, stage, payloads, *settled):
+        """Of deliveries that are settled, and confirmed by these (through, refused)."""
+        broker, session = self.attached(stage, program="kinds")
+        self.assertEqual(list(session.hello.offered), ["settle-confirm"])
+        session.deliver(*payloads)
+        session.outcomes(len(payloads))
+        for through, *refused in settled:
+            error = pb.Error(code=306, message="no\x1b output")
+            session.send(settled=pb.Settled(through=through, refused=[pb.Refusal(id=each, error=error) for each in refused]))
+        session.close()
+        code, err = broker.end()
+        self.assertEqual(code, 0, err)
+        self.said = [line for line in err.splitlines() if line[0] not in "+-"]
+        return [line for line in err.splitlines() if line[0] in "+-"]
+
+    def test_in_order(self):
+        for stage in ("asking", "asking-pool"):
+            self.assertEqual(self.heard(stage, ["a", "b", "c", "d"], (1,), (3,), (3,)), ["+a", "+b", "+c", "-d"])
+
+    def test_only_what_is_accepted(self):
+        heard = self.heard("asking", ["reject", "retry", "release", "good"], (4,))
+        self.assertEqual(heard, ["-reject", "-retry", "-release", "+good"])
+
+    def test_not_what_is_refused(self):
+        # A refusal may come before its outcome is confirmed.
+        self.assertEqual(self.heard("asking-transform", ["a", "b", "c"], (1, 2), (3,)), ["+a", "-b", "+c"])
+        self.assertEqual(self.said, [
+            "stagewire: the broker refused what delivery 2 emitted, which is a dead letter now: no\\x1b output (306)"])
+
+    def test_a_window_is_named_by_its_first_record(self):
+        self.assertEqual(self.heard("asking-window", ["a", "b", "c", "d"], (4, 1)), ["-a", "-b", "+c", "+d"])
+
+    def test_a_record_of_a_window_that_is_rejected_by_itself(self):
+        self.assertEqual(self.heard("asking-window", ["bad", "b"], (2, 2)), ["-bad", "-b"])
+        self.assertEqual(self.heard("asking-window", ["bad", "b"], (2,)), ["-bad", "+b"])
+
+
 class Ending(Case):
     def test_codes(self):
         for code, spawned, expected in ((0, True, 0), (200, True, 2), (211, True, 1), (212, True, 1), (999, False, 2), (208, False, 2)):

@@ -157,10 +157,10 @@ export class Consumer {
    * @returns {import('./record.js').Origin}
    */
   originOf(batch) {
-    const { inputs, runs } = this.session;
+    const { inputs, runs, confirmations } = this.session;
     const { stage, port } = inputs.get(batch.input);
     const inputName = inputs.size > 1 ? (port ? `${stage}.${port}` : stage) : '';
-    return { first: batch.first, attempts: batch.attempts, input: batch.input, stage, inputName, runs };
+    return { first: batch.first, attempts: batch.attempts, input: batch.input, stage, inputName, runs, confirmations };
   }
 
   /**

@@ -127,6 +127,7 @@ export class Outbox {
   accept(ranges, count, step) {
     if (!this.credit.fits(step)) return false;
     this.credit.spend(step);
+    this.session.confirmations.accepted(ranges);
     let size = 0;
     for (const each of step.emissions) size += each.size + 32 + (each.parents?.length ?? 0) * 8;
     this.#add(count, size + ranges.length * 12, () => putAccepted(this.frame, ranges, step.emissions, step.ports));
@@ -138,6 +139,7 @@ export class Outbox {
    * @param {number} count
    */
   release(ranges, count) {
+    this.session.confirmations.dropped(ranges);
     this.#add(count, ranges.length * 12, () => putReleased(this.frame, ranges));
   }
 
@@ -149,6 +151,7 @@ export class Outbox {
    */
   fail(ranges, count, judgement) {
     if (judgement.release) return this.release(ranges, count);
+    this.session.confirmations.dropped(ranges);
     const size = judgement.message.length * 3 + ranges.length * 12;
     this.#add(count, size, () => putFailed(this.frame, ranges, judgement.kind, judgement));
   }

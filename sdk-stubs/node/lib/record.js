@@ -16,6 +16,7 @@ const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
  * @property {string} stage the stage that they come from
  * @property {string} inputName the same with its port, where the stage has several inputs; else empty
  * @property {Map<number, any>} runs
+ * @property {import('./confirmations.js').Confirmations} [confirmations] none without a broker
  */
 
 /** Where the parts of a record are, found at the first look. */
@@ -90,6 +91,20 @@ export class Record {
     this._end = size;
     this._located = null;
     this._isParent = true;
+  }
+
+  /**
+   * Has `action` called once the broker has confirmed that this record's settlement is durable (in a pipeline with
+   * `durability: memory`: applied): the record will not come again, and what it stands for may be deleted. To be
+   * called by the handler.
+   *
+   * Actions are called in the order of deliveries, one at a time: the next one when the promise of the one before is
+   * done. The trace of one that fails goes to standard error. An action is not called when the record is not accepted,
+   * when the broker refuses what was emitted, when the session ends before, and in tests without a broker.
+   * @param {() => unknown} action
+   */
+  onConfirmed(action) {
+    this._origin.confirmations?.ask(this.delivery, action);
   }
 
   // ---- what the author of the stage before wrote ----

@@ -84,7 +84,7 @@ function makeHello(stage, { name, version = '0.1.0' }) {
     throw new Exit(EXIT_USAGE, 'STAGEWIRE_TOKEN is not hexadecimal: leave it to the broker to set it');
   }
   // Handlers share the thread that answers heartbeats, so a synchronous one delays them: LV-3 is made for this.
-  const offered = ['single-threaded'];
+  const offered = stage.kind === 'source' ? ['single-threaded'] : ['single-threaded', 'settle-confirm'];
   const required = stage.kind === 'window' ? ['holds'] : [];
   return {
     minVersion: PROTOCOL_VERSION, maxVersion: PROTOCOL_VERSION,
@@ -186,6 +186,7 @@ class Worker {
     } finally {
       session.discard();
       this.session = null;
+      await session.confirmations.idle();
     }
   }
 

@@ -5,6 +5,7 @@ import {
   DEFAULT_FRAME, FRAME_TOO_LARGE, INPUT_ENDED, MALFORMED_FRAME, MAX_FRAME, OK, PROTOCOL_VERSION,
   UNSUPPORTED_VERSION,
 } from './codes.js';
+import { Confirmations } from './confirmations.js';
 import { InputWindow, OutputCredit, toLimit } from './credit.js';
 import { Batch } from './wire/deliver.js';
 import { FrameAssembler, frame, FrameTooLarge, openEnvelope } from './wire/frames.js';
@@ -69,6 +70,7 @@ export class Session {
     /** Deliveries. */
     this.received = 0;
     this.settled = 0;
+    this.confirmations = new Confirmations();
     /** @type {Worker | null} */
     this.worker = null;
     /** @type {(kind: string, message: any) => void} */
@@ -200,6 +202,7 @@ export class Session {
       case 'ping': this.send(frame({ pong: { nonce: message.nonce } })); break;
       case 'pong': this.#ponged(message.nonce); break;
       case 'runs': for (const run of message.runs) this.runs.set(run.number, run); break;
+      case 'settled': this.confirmations.settled(message); break;
       case 'drain': this.drain = message; break;
       case 'claimed': case 'committed': this.onSourceMessage(name, message); break;
       default: break; // a kind of later versions: none of them carries records unasked

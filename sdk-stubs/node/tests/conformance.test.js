@@ -57,7 +57,7 @@ function readDescription() {
 test('conformance.yaml says how to start the worker, and what Hello has', async () => {
   const { command, build, profiles, features, ...rest } = readDescription();
   assert.deepEqual([command, build, rest], [['node', 'worker.js'], '', {}]);
-  assert.deepEqual(profiles, ['core', 'source', 'window', 'ordered', 'reconnect']);
+  assert.deepEqual(profiles, ['core', 'source', 'window', 'ordered', 'reconnect', 'confirm']);
   assert.deepEqual(Object.keys(features), ['transform', 'ordered', 'source', 'window']);
   for (const [stage, expected] of Object.entries(features)) {
     const changes = stage === 'source' ? { inputs: [] } : {};

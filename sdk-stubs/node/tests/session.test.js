@@ -12,7 +12,7 @@ test('hello', async () => {
   const run = await work(forward, async (peer) => {
     const hello = await peer.welcome();
     assert.deepEqual([hello.minVersion, hello.maxVersion, hello.stage, hello.language], [1000, 1000, 'score', 'javascript']);
-    assert.deepEqual(hello.offered, ['single-threaded']);
+    assert.deepEqual(hello.offered, ['single-threaded', 'settle-confirm']);
     assert.deepEqual(hello.token, Buffer.from([0, 255]));
     assert.equal(hello.stageVersion, '2.1');
     await peer.close();

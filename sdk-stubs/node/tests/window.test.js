@@ -18,7 +18,7 @@ async function play(handler, bounds, body, changes = {}) {
   const stage = window(handler, bounds);
   return work(stage, async (peer) => {
     const hello = await peer.welcome(changes);
-    assert.deepEqual([hello.offered, hello.required], [['single-threaded'], ['holds']]);
+    assert.deepEqual([hello.offered, hello.required], [['single-threaded', 'settle-confirm'], ['holds']]);
     peer.grant();
     await body(peer);
     await peer.close();

@@ -145,10 +145,12 @@ class Outbox:
         """As `accept`, of what `credit.encode` gave: credit is enough for it."""
         self.credit.spend(charge)
         self._close_run()
+        self.session.confirmations.accepted(ranges)
         self._add(frames.accepted(ranges, encoded), count)
 
     def release(self, ranges: Ranges, count: int) -> None:
         self._close_run()
+        self.session.confirmations.dropped(ranges)
         self._add(frames.released(ranges), count)
 
     def fail(
@@ -157,6 +159,7 @@ class Outbox:
     ) -> None:
         """REJECTED or RETRY."""
         self._close_run()
+        self.session.confirmations.dropped(ranges)
         self._add(frames.failed(ranges, kind, code, message, delay_ms, indefinite), count)
 
     def barrier(self) -> Barrier:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json as jsonlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -173,6 +173,20 @@ class Record:
         """The stage that this record comes from."""
         stage: str = self._batch.stage
         return stage
+
+    # ---- when it is settled ----
+
+    def on_confirmed(self, action: Callable[[], object]) -> None:
+        """Has `action()` called once the broker has confirmed that this record's settlement is durable (in a
+        pipeline with `durability: memory`: applied): the record will not come again, and what it stands for may be
+        deleted. To be called by the handler.
+
+        Actions are called in the order of deliveries, one at a time, in a thread of their own; the traceback of one
+        that raises goes to stderr. An action is not called when the record is not accepted, when the broker refuses
+        what was emitted, when the session ends before, and in tests without a broker.
+        """
+        if self._batch.confirmations is not None:
+            self._batch.confirmations.ask(self.delivery, action)
 
     # ---- for the SDK ----
 

@@ -22,6 +22,7 @@ from typing import Any
 from google.protobuf.message import DecodeError
 
 from . import codes, frames
+from .confirmations import Confirmations
 from .input_credit import InputWindow
 from .v1 import envelope_pb2 as pb
 from .wire import views_pb2 as views
@@ -64,9 +65,11 @@ class Barrier:
 class Batch:
     """The records of one Deliver."""
 
-    __slots__ = ("input", "stage", "first", "views", "attempts", "bytes", "runs")
+    __slots__ = ("input", "stage", "first", "views", "attempts", "bytes", "runs", "confirmations")
 
-    def __init__(self, deliver: Any, size: int, stage: str, runs: dict[int, pb.Run]):
+    def __init__(
+        self, deliver: Any, size: int, stage: str, runs: dict[int, pb.Run], confirmations: Confirmations | None = None
+    ):
         self.input = deliver.input
         self.stage = stage
         self.first = deliver.first_delivery
@@ -74,11 +77,13 @@ class Batch:
         self.attempts: list[int] = list(deliver.attempts)
         self.bytes = size  # as charged: the sum of the records' encoded sizes
         self.runs = runs
+        self.confirmations = confirmations  # None: there is no broker
 
     def without_records(self, attempt: int, delivery: int) -> Batch:
         """What one of its records needs to know, without holding on to the others."""
         slim = Batch.__new__(Batch)
         slim.input, slim.stage, slim.runs = self.input, self.stage, self.runs
+        slim.confirmations = self.confirmations
         slim.first, slim.views, slim.bytes = delivery, [], 0
         slim.attempts = [] if attempt == 1 else [attempt]
         return slim
@@ -104,6 +109,7 @@ class Session:
         self.ended: Exception | None = None
         self.received = 0  # deliveries
         self.settled = 0
+        self.confirmations = Confirmations()
         self._wakeup = wakeup
         self._overdue: float | None = None  # the `began` of the handler of which this has been said
         self._progress = time.monotonic()  # when the lease last began anew
@@ -186,6 +192,7 @@ class Session:
                     pass
         except OSError:
             pass  # it hung up first
+        self.confirmations.finish()
         try:
             self.connection.shutdown(socket.SHUT_RDWR)
         except OSError:
@@ -372,7 +379,7 @@ class Session:
                 f"expected {self.received + 1} on one of {sorted(self._inputs)}"
             )
         size = sum(map(len, sizes))
-        batch = Batch(deliver, size, self._names[deliver.input], self.runs)
+        batch = Batch(deliver, size, self._names[deliver.input], self.runs, self.confirmations)
         if not batch.views:
             return
         with self._changed:
@@ -407,6 +414,7 @@ class Session:
                 f"the broker refused what delivery {each.id} emitted, which is a dead letter now: "
                 f"{codes.printable(each.error.message)} ({each.error.code})"
             )
+        self.confirmations.settled(settled)
 
     def _announced(self, runs: pb.Runs) -> None:
         for run in runs.runs:

@@ -8,6 +8,7 @@ import unittest
 import stagewire
 from fake_broker import ids_of, record, work
 from stagewire import frames
+from stagewire.confirmations import Confirmations
 from stagewire.lanes import Lanes
 from stagewire.outbox import Outbox
 from stagewire.session import Barrier
@@ -419,6 +420,7 @@ class FakeSession:
         self.welcome = pb.Welcome(inputs=[input_of(pb.ORDERING_KEY)], outputs=[pb.Output(port="out")], **welcome)
         self.stopping, self.drain, self.limits = False, None, {0: (1 << 30, 1 << 40)}
         self.barriers: list[Barrier] = []
+        self.confirmations = Confirmations()
         self.written: list[pb.Envelope] = []
 
     def ping(self, barrier: Barrier) -> bytes:

@@ -1,23 +1,26 @@
 use std::io::Write;
+use std::sync::{Arc, Mutex};
 
 use crate::limits::{FAILURES_SHOWN, MAX_TEXT};
 
-/// Sentences for people, on standard error.
+/// Sentences for people, on standard error. A clone writes to the same.
+#[derive(Clone)]
 pub struct Console {
     pub stage: String,
-    stderr: Box<dyn Write + Send>,
+    stderr: Arc<Mutex<Box<dyn Write + Send>>>,
     failures: u32,
 }
 
 impl Console {
     pub fn new(stderr: Box<dyn Write + Send>) -> Self {
-        Console { stage: String::new(), stderr, failures: 0 }
+        Console { stage: String::new(), stderr: Arc::new(Mutex::new(stderr)), failures: 0 }
     }
 
     /// Standard error may be gone; the worker goes on without it.
     pub fn say(&mut self, message: &str) {
         let name = if self.stage.is_empty() { "(unknown)" } else { &self.stage };
-        let _ = writeln!(self.stderr, "stagewire: stage {name}: {}", shown(message));
+        let mut stderr = self.stderr.lock().expect("no thread panics while it writes");
+        let _ = writeln!(stderr, "stagewire: stage {name}: {}", shown(message));
     }
 
     /// An error that a handler did not expect. A stream of them must not fill a disk.

@@ -22,6 +22,8 @@ pub struct Identity {
     pub max_frame: u32,
     /// Deliveries will be held for windows: the broker has to know (DE-4).
     pub holds: bool,
+    /// There are deliveries, and so there is something to be confirmed.
+    pub settles: bool,
 }
 
 impl Identity {
@@ -34,6 +36,7 @@ impl Identity {
             stage_version: self.version.clone(),
             // Required, not offered: without it a window that waits would be taken for a worker that hangs.
             required: self.holds.then(|| "holds".to_string()).into_iter().collect(),
+            offered: self.settles.then(|| "settle-confirm".to_string()).into_iter().collect(),
             max_frame: u64::from(self.max_frame),
             token: self.token.clone().into(),
             sdk: SDK_NAME.into(),

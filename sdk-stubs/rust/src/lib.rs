@@ -41,6 +41,7 @@
 mod arguments;
 mod codes;
 mod config;
+mod confirmations;
 mod console;
 mod consuming;
 mod credit;

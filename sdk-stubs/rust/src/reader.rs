@@ -10,6 +10,8 @@ use std::time::Instant;
 use prost::Message;
 
 use crate::codes::Code;
+use crate::confirmations::Confirmer;
+use crate::console::Console;
 use crate::frame::{find_deliver, read_frame, Fault};
 use crate::hub::{Hub, State};
 use crate::limits::CLOSE_TIMEOUT;
@@ -40,6 +42,8 @@ pub struct Reader {
     pub stream: UnixStream,
     pub input: BufReader<UnixStream>,
     pub max_frame: u32,
+    pub console: Console,
+    pub confirmer: Confirmer,
 }
 
 impl Reader {
@@ -111,9 +115,13 @@ impl Reader {
     }
 
     /// A frame that carries no records. Kinds that we do not know are ignored.
-    fn handle(&self, frame: &[u8]) -> Result<(), Fault> {
+    fn handle(&mut self, frame: &[u8]) -> Result<(), Fault> {
         let envelope = pb::Envelope::decode(frame)
             .map_err(|error| Fault::local(Code::MALFORMED_FRAME, format!("a frame of the broker cannot be decoded: {error}")))?;
+        if let Some(Kind::Settled(settled)) = &envelope.message {
+            self.confirm(settled);
+            return Ok(());
+        }
         // The lock is held while Pong goes out: everything before the Ping has been booked (LV-1).
         let mut state = self.hub.lock();
         match envelope.message {
@@ -142,5 +150,19 @@ impl Reader {
         drop(state);
         self.hub.notify();
         Ok(())
+    }
+
+    /// What the handler had accepted and the broker refused is a dead letter: nobody else here learns of it.
+    fn confirm(&mut self, settled: &pb::Settled) {
+        for refusal in &settled.refused {
+            let error = refusal.error.clone().unwrap_or_default();
+            self.console.say(&format!(
+                "the broker refused what delivery {} emitted, which is a dead letter now: {} [{}]",
+                refusal.id,
+                cut_text(error.message),
+                Code(error.code)
+            ));
+        }
+        self.confirmer.run(self.writer.confirmed(settled));
     }
 }

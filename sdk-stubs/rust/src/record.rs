@@ -1,6 +1,7 @@
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use bytes::Bytes;
 use prost::Message;
@@ -10,6 +11,7 @@ use crate::frame::Fault;
 use crate::lanes::{lane_of, Lane};
 use crate::output::{Attribute, Output, Scalar, Trace};
 use crate::pb;
+use crate::settle::Writer;
 use crate::wire::{Fields, Value};
 
 /// Where the parts of a record lie in its frame. Frames are at most 64 MiB.
@@ -72,6 +74,8 @@ impl Delivered {
 pub struct Context {
     pub inputs: Vec<pb::Input>,
     pub runs: Mutex<HashMap<u32, pb::Run>>,
+    /// Of a session; without a broker there is none.
+    pub writer: Weak<Writer>,
 }
 
 /// One record as it was delivered: read-only, and cheap to clone (it shares the received frame).
@@ -126,6 +130,19 @@ impl Record {
         let outcome = pb::Outcome::decode(body).expect("emissions that we encoded");
         let record = |output: Option<pb::Record>| Record::decode(output.unwrap_or_default().encode_to_vec());
         outcome.emissions.into_iter().map(|emission| (emission.port, record(emission.output))).collect()
+    }
+
+    /// Has something done once the broker has confirmed that this record's settlement is durable (in a pipeline
+    /// with `durability: memory`: applied): the record will not come again, and what it stands for may be deleted.
+    /// To be called by the handler.
+    ///
+    /// Actions are called in the order of deliveries, one at a time, on a thread of their own; an error or a panic
+    /// is shown on standard error. An action is not called when the record is not accepted, when the broker refuses
+    /// what was emitted, when the session ends before, and in tests without a broker.
+    pub fn on_confirmed<E: Display>(&self, action: impl FnOnce() -> Result<(), E> + Send + 'static) {
+        if let Some(writer) = self.context.writer.upgrade() {
+            writer.ask(self.delivery, Box::new(move || action().map_err(|error| error.to_string())));
+        }
     }
 
     pub(crate) fn lineage_bytes(&self) -> &[u8] {

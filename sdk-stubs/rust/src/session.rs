@@ -7,6 +7,8 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::codes::Code;
+use crate::confirmations::Confirmer;
+use crate::console::Console;
 use crate::credit::Charge;
 use crate::frame::Fault;
 use crate::hub::{Hub, State};
@@ -52,9 +54,10 @@ impl Session {
         welcome: Arc<pb::Welcome>,
         max_frame: u32,
         watches: &Arc<[Watch]>,
+        console: &Console,
     ) -> Result<Self, Fault> {
         let writer = Arc::new(Writer::new(Box::new(stream.try_clone()?), welcome.max_frame));
-        let context = Arc::new(Context { inputs: welcome.inputs.clone(), ..Context::default() });
+        let context = Arc::new(Context { inputs: welcome.inputs.clone(), writer: Arc::downgrade(&writer), ..Context::default() });
         for window in &mut hub.begin(&welcome).inputs {
             writer.send(Kind::Credit(window.grant()));
         }
@@ -66,6 +69,8 @@ impl Session {
             input,
             // The limit in force (LM-1) is the broker's, when that is the lesser.
             max_frame: u32::try_from(welcome.max_frame).map_or(max_frame, |limit| limit.min(max_frame)),
+            console: console.clone(),
+            confirmer: Confirmer::new(console.clone()),
         };
         let lease = Duration::from_millis(u64::from(welcome.lease_ms));
         let (kept, watched) = (writer.clone(), watches.clone());

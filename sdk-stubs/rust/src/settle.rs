@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use prost::Message;
 
+use crate::confirmations::{Action, Asked};
 use crate::frame::{self, SETTLE};
 use crate::limits::{FRAME_HEADROOM, RANGES_GATHERED, SETTLE_DELAY, SETTLE_TARGET};
 use crate::pb;
@@ -118,6 +119,17 @@ impl Writer {
         ping
     }
 
+    /// Has something done once the settlement of a delivery that is accepted is confirmed.
+    pub fn ask(&self, delivery: u64, action: Action) {
+        self.lock().asked.ask(delivery, action);
+    }
+
+    /// What a Settled confirms.
+    pub fn confirmed(&self, settled: &pb::Settled) -> Vec<Action> {
+        let refused: Vec<u64> = settled.refused.iter().map(|refusal| refusal.id).collect();
+        self.lock().asked.confirm(settled.through, &refused)
+    }
+
     /// Whether a Ping of that number has been written; they count from 1.
     pub fn has_pinged(&self, nonce: u64) -> bool {
         nonce <= self.lock().pinged
@@ -205,6 +217,7 @@ struct Settler {
     is_watched: bool,
     is_over: bool,
     is_closed: bool,
+    asked: Asked,
 }
 
 impl Settler {
@@ -224,6 +237,7 @@ impl Settler {
             is_watched: false,
             is_over: false,
             is_closed: false,
+            asked: Asked::default(),
         }
     }
 
@@ -265,6 +279,7 @@ impl Settler {
 
     fn settle(&mut self, spans: &[Span], outcome: pb::Outcome, emissions: &[u8]) {
         self.close_accepted();
+        self.asked.settle(spans, outcome.kind == pb::OutcomeKind::Accepted as i32);
         self.append_outcome(spans, outcome, emissions);
         self.write_if_full();
     }

@@ -88,8 +88,9 @@ impl Worker {
     pub fn new(stage: Stage, role: Role, stderr: Box<dyn Write + Send>) -> Self {
         // Hello goes out before the configuration is known, so the role itself has to say it.
         let holds = matches!(&role, Role::Consumer(consumer) if consumer.holds);
+        let settles = matches!(&role, Role::Consumer(_));
         Worker {
-            identity: Identity { version: stage.version, max_frame: stage.max_frame, holds, ..Identity::default() },
+            identity: Identity { version: stage.version, max_frame: stage.max_frame, holds, settles, ..Identity::default() },
             timeout: stage.timeout,
             role,
             function: None,
@@ -172,7 +173,7 @@ impl Worker {
             return Ending::Exit(code, message);
         }
         let watches: Arc<[Watch]> = (0..self.role.callers()).map(|_| Watch::new(self.timeout)).collect();
-        let started = Session::start(self.hub.clone(), stream, input, welcome, self.identity.max_frame, &watches);
+        let started = Session::start(self.hub.clone(), stream, input, welcome, self.identity.max_frame, &watches, &self.console);
         let mut session = match started {
             Ok(session) => session,
             Err(fault) => return self.judge(fault),

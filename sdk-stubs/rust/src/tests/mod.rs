@@ -1,6 +1,7 @@
 //! The other end of the socket, played by a test step by step.
 
 mod adversity;
+mod confirmations;
 mod conformance;
 mod crew;
 mod panes;

@@ -29,6 +29,7 @@ final class Handling {
             return;
         }
         record.runs = session.runs;
+        record.confirmations = session.confirmations;
         step.begin(List.of(record));
         Throwable thrown = null;
         long begun = System.nanoTime();

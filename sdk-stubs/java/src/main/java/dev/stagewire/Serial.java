@@ -84,6 +84,7 @@ final class Serial implements Driver {
                     lanes.close(record.lane(), session.settler.releaseVoid(record.delivery));
                 } else {
                     record.runs = session.runs;
+                    record.confirmations = session.confirmations;
                     records.add(record);
                 }
             }

@@ -8,6 +8,7 @@ import dev.stagewire.v1.Envelope;
 import dev.stagewire.v1.Extend;
 import dev.stagewire.v1.Hello;
 import dev.stagewire.v1.Pong;
+import dev.stagewire.v1.Refusal;
 import dev.stagewire.v1.Welcome;
 import java.io.IOException;
 import java.util.List;
@@ -31,6 +32,7 @@ final class Session {
     private final Connection connection;
     private final List<Hand> hands = new CopyOnWriteArrayList<>();
     final Runs runs = new Runs();
+    final Confirmations confirmations = new Confirmations(this::report);
     Welcome welcome;
     Edge[] edges = {};
     Ports ports;
@@ -76,6 +78,7 @@ final class Session {
             linger();
             connection.close();
             LockSupport.unpark(clock);
+            confirmations.finish();
         }
     }
 
@@ -84,7 +87,7 @@ final class Session {
     private End greet() {
         Environment environment = worker.environment;
         Hello.Builder hello = Hello.newBuilder().setMinVersion(1000).setMaxVersion(1000).setStage(worker.stageName())
-                .setInstance(environment.instance()).setStageVersion(stage.version).addAllRequired(stage.features())
+                .setInstance(environment.instance()).setStageVersion(stage.version).addAllRequired(stage.features()).addAllOffered(stage.wishes())
                 .setMaxFrame(Limits.CEILING_FRAME).setSdk("stagewire-java/0.1.0").setLanguage("java");
         if (environment.spawned()) {
             hello.setToken(ByteString.copyFrom(environment.token()));
@@ -135,7 +138,7 @@ final class Session {
         connection.speak(welcome.getVersion());
         edges = welcome.getInputsList().stream().map(input -> new Edge(input, welcome.getMaxRecord())).toArray(Edge[]::new);
         ports = new Ports(welcome);
-        settler = new Settler(connection, ports, (int) Math.min(Integer.MAX_VALUE, welcome.getMaxFrame()));
+        settler = new Settler(connection, ports, (int) Math.min(Integer.MAX_VALUE, welcome.getMaxFrame()), confirmations);
         try {
             driver = worker.driver(this);
         } catch (RuntimeException unusable) {
@@ -255,8 +258,18 @@ final class Session {
             case COMMITTED -> driver.committed(envelope.getCommitted());
             case WELCOME, HELLO, SETTLE, EMIT, EXTEND, CLAIM, FINISHED -> over(refuse(Codes.UNEXPECTED_MESSAGE,
                     "a " + envelope.getMessageCase() + ", which the broker does not send here"));
-            default -> { } // kinds that we do not know, and Settled, which we have not asked for
+            case SETTLED -> {
+                envelope.getSettled().getRefusedList().forEach(this::sayRefusal);
+                confirmations.confirm(envelope.getSettled());
+            }
+            default -> { } // kinds that we do not know
         }
+    }
+
+    /** What a handler had accepted is a dead letter now, and nobody else here learns of it. */
+    private void sayRefusal(Refusal refusal) {
+        say("the broker refused what delivery " + refusal.getId() + " emitted, which is a dead letter now: "
+                + Limits.cut(refusal.getError().getMessage()) + " (" + refusal.getError().getCode() + ")");
     }
 
     private void drain(Drain drain) {

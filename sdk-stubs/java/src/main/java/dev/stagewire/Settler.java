@@ -20,6 +20,7 @@ final class Settler {
     private final Connection connection;
     private final Ports ports;
     private final int maxFrame;
+    private final Confirmations confirmations;
     private final ReentrantLock lock = new ReentrantLock();
     private final Condition changed = lock.newCondition();
     private final Buffer batch = new Buffer(2 * Limits.BATCH);
@@ -39,10 +40,11 @@ final class Settler {
     private volatile long settled;
     private volatile boolean over;
 
-    Settler(Connection connection, Ports ports, int maxFrame) {
+    Settler(Connection connection, Ports ports, int maxFrame, Confirmations confirmations) {
         this.connection = connection;
         this.ports = ports;
         this.maxFrame = maxFrame;
+        this.confirmations = confirmations;
     }
 
     /** How many deliveries have been settled. */
@@ -83,6 +85,7 @@ final class Settler {
     long release(long first, long last) {
         lock.lock();
         try {
+            confirmations.settled(first, first, last, false);
             extend(OutcomeKind.OUTCOME_KIND_RELEASED, first, last);
             return gaveBack();
         } finally {
@@ -99,6 +102,7 @@ final class Settler {
         lock.lock();
         try {
             closeRange();
+            confirmations.settled(id, id, id, false);
             extend(OutcomeKind.OUTCOME_KIND_RELEASED, id, id);
             closeRange();
             return gaveBack();
@@ -121,12 +125,16 @@ final class Settler {
             if (step != null && (step.refusal != null || step.count > 0)) {
                 Verdict refusal = step.refusal != null ? step.refusal : reserve(ids, step);
                 if (refusal == null) {
+                    confirmations.settled(ids, true);
                     append(ids, 0, ids.count, kind, null, step);
                     added(now);
                     return 0;
                 }
                 kind = refusal.kind;
                 verdict = refusal;
+            }
+            if (kind != OutcomeKind.OUTCOME_KIND_ACCEPTED) {
+                confirmations.settled(ids, false);
             }
             for (int from = 0; from < ids.count; from += RANGES) {
                 append(ids, from, Math.min(ids.count, from + RANGES), kind, verdict, null);

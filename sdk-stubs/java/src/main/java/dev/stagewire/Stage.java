@@ -169,6 +169,11 @@ public final class Stage {
         return kind == Kind.WINDOW ? List.of("holds") : List.of();
     }
 
+    /** Those that it can do without: a sink or transform hears what has become durable, and what was refused. */
+    List<String> wishes() {
+        return kind == Kind.SOURCE ? List.of() : List.of("settle-confirm");
+    }
+
     /** The stage's configuration from JSON; null for a stage without one. */
     Object configuration(String text) {
         if (type == null) {

@@ -36,6 +36,8 @@ public final class StageRecord {
     private Map<String, Object> attributes;
     /** Numbers of runs to their names; null without a session. */
     Runs runs;
+    /** The same. */
+    Confirmations confirmations;
 
     StageRecord(Incoming incoming, int start, int size, long delivery, int attempt) {
         this(incoming.bytes, start, size, delivery, attempt, incoming.edge, incoming.epoch);
@@ -75,6 +77,21 @@ public final class StageRecord {
     public static StageRecord of(Output output) {
         byte[] encoded = output.encode();
         return new StageRecord(encoded, 0, encoded.length, 0, 1, null, 0);
+    }
+
+    /**
+     * Has something done once the broker has confirmed that this record's settlement is durable (in a pipeline with
+     * {@code durability: memory}: applied): the record will not come again, and what it stands for may be deleted. To be
+     * called by the handler.
+     *
+     * <p>Actions are called in the order of deliveries, one at a time, on a thread of their own; the trace of one that
+     * fails goes to standard error. An action is not called when the record is not accepted, when the broker refuses
+     * what was emitted, when the session ends before, and in tests without a broker.
+     */
+    public void onConfirmed(Confirmed action) {
+        if (confirmations != null) {
+            confirmations.ask(delivery, action);
+        }
     }
 
     /** The payload, copied. */

@@ -80,6 +80,7 @@ final class WindowDriver implements Driver, Panes.Owner {
                 continue;
             }
             record.runs = session.runs;
+            record.confirmations = session.confirmations;
             panes.add(record, System.nanoTime());
             while (full(record.edge) && !panes.isEmpty()) {
                 panes.cutOldest();

@@ -270,7 +270,7 @@ public class GoldenTest {
             met++;
             byte[] frame = written(connection -> {
                 Ports ports = ports();
-                Settler settler = new Settler(connection, ports, 1 << 22);
+                Settler settler = new Settler(connection, ports, 1 << 22, new Confirmations(failure -> { }));
                 meant.getSettle().getOutcomesList().forEach(outcome -> settle(settler, new Step(ports, 4), outcome));
                 settler.flush();
             });

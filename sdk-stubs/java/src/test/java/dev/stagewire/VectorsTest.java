@@ -72,7 +72,7 @@ public class VectorsTest {
         Ports ports = ports("02-welcome");
         ports.raise(0, 1, 1053); // exactly what the text says that it costs
         byte[] written = written(connection -> {
-            Settler settler = new Settler(connection, ports, 1 << 20);
+            Settler settler = new Settler(connection, ports, 1 << 20, new Confirmations(failure -> { }));
             Step step = new Step(ports, 4);
             step.emit(Output.of("294.65").schema("sensor.clean", 2).key("sensor-7").contentType("text/plain"));
             settler.accept(1, step, 0);
@@ -86,7 +86,7 @@ public class VectorsTest {
     public void settlesInRanges() throws IOException {
         Ports ports = ports("02-welcome");
         byte[] written = written(connection -> {
-            Settler settler = new Settler(connection, ports, 1 << 20);
+            Settler settler = new Settler(connection, ports, 1 << 20, new Confirmations(failure -> { }));
             Step nothing = new Step(ports, 4);
             for (long id : new long[] {1, 2, 3, 7, 8}) {
                 settler.accept(id, nothing, 1);

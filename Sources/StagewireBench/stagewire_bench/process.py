@@ -1,0 +1,27 @@
+"""What the system says about a process."""
+
+import pathlib
+import time
+
+
+def cpu_seconds(pid):
+    """User and system time of a process with all its threads, to the nanosecond.
+
+    This is the clock that clock_getcpuclockid(3) names on Linux; /proc counts in ticks of 10 ms.
+    """
+    return time.clock_gettime(~pid << 3 | 2)
+
+
+def _memory(pid, line):
+    for text in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
+        if text.startswith(line):
+            return int(text.split()[1]) / 1024
+    return 0.0
+
+
+def rss_mib(pid):
+    return _memory(pid, "VmRSS:")
+
+
+def peak_mib(pid):
+    return _memory(pid, "VmHWM:")
