@@ -63,13 +63,13 @@ extension Router {
     }
 
     private func isSourceDone(_ stage: Int) -> Bool {
-        let state = stages[stage]
-        guard state.changedIn <= committed else { return false }
-        for stream in state.streams where streams[stream].visibleEnd != streams[stream].log.end { return false }
-        if isShuttingDown { return state.sessions.isEmpty }
-        guard !options.keepRunning else { return false }
-        let needed = state.definition.launch == nil ? 1 : state.definition.workers
-        return state.finishedInstances.count >= needed && state.partitions.allSatisfy(\.isFinished)
+        // Part by part: a copy of the stage would count all of its references, and every turn asks.
+        guard stages[stage].changedIn <= committed else { return false }
+        for stream in stages[stage].streams where streams[stream].visibleEnd != streams[stream].log.end { return false }
+        if isShuttingDown { return stages[stage].sessions.isEmpty }
+        guard !options.keepRunning, !stages[stage].finishedInstances.isEmpty else { return false }
+        let needed = stages[stage].definition.launch == nil ? 1 : stages[stage].definition.workers
+        return stages[stage].finishedInstances.count >= needed && stages[stage].partitions.allSatisfy(\.isFinished)
     }
 
     private func inputsEnded(_ stage: Int) -> Bool {

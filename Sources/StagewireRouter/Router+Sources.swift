@@ -76,10 +76,10 @@ extension Router {
     private func claimedPartition(_ batch: borrowing StepBatch, _ frame: RawSpan, _ slot: Int) throws(CloseReason)
         -> Int
     {
-        let session = sessions[slot]
+        let stage = sessions[slot].stage
         let name = text(batch.partition, frame)
-        guard let index = stages[session.stage].partitionIndex[name],
-            stages[session.stage].partitions[index].owner == session.connection
+        guard let index = stages[stage].partitionIndex[name],
+            stages[stage].partitions[index].owner == sessions[slot].connection
         else {
             throw CloseReason(.notClaimed, "Emit for partition \"\(name)\", which this session has not claimed.")
         }
@@ -98,18 +98,18 @@ extension Router {
     private mutating func apply(
         _ batch: borrowing StepBatch, frame: RawSpan, slot: Int, partition: Int, at now: Moment
     ) throws(CloseReason) {
-        let session = sessions[slot]
-        let stage = session.stage
-        let state = stages[stage].partitions[partition]
-        guard batch.emitID > state.lastEmitID else {
+        let connection = sessions[slot].connection
+        let stage = sessions[slot].stage
+        let name = stages[stage].partitions[partition].name
+        let last = stages[stage].partitions[partition].lastEmitID
+        guard batch.emitID > last else {
             // Sent again after a reconnect: it was applied the first time.
-            return open.confirm(
-                session.connection, .committed(partition: state.name, through: state.lastEmitID, refused: []))
+            return open.confirm(connection, .committed(partition: name, through: last, refused: []))
         }
-        guard batch.emitID == state.lastEmitID + 1 else {
+        guard batch.emitID == last + 1 else {
             throw CloseReason(
                 .emitOutOfSequence,
-                "Emit \(batch.emitID) of partition \"\(state.name)\" follows \(state.lastEmitID): ids are consecutive.")
+                "Emit \(batch.emitID) of partition \"\(name)\" follows \(last): ids are consecutive.")
         }
         stages[stage].partitions[partition].lastEmitID = batch.emitID
         move(stage, partition)
@@ -117,20 +117,20 @@ extension Router {
             effects.append(
                 .log(
                     Notice(
-                        .warning, stage: stage, instance: session.instance,
-                        "refused emit \(batch.emitID) of \(state.name): \(error.message)")))
+                        .warning, stage: stage, instance: sessions[slot].instance,
+                        "refused emit \(batch.emitID) of \(name): \(error.message)")))
             return open.confirm(
-                session.connection,
-                .committed(
-                    partition: state.name, through: batch.emitID, refused: [Refusal(id: batch.emitID, error: error)]))
+                connection,
+                .committed(partition: name, through: batch.emitID, refused: [Refusal(id: batch.emitID, error: error)]))
         }
-        let hop = HopStamp(run: session.run, attempt: 1, wall: now.wall)
+        let origin = stages[stage].partitions[partition].origin
+        let hop = HopStamp(run: sessions[slot].run, attempt: 1, wall: now.wall)
         var ordinal = 0
         while ordinal < batch.emissions.count {
-            ordinal += append(batch, from: ordinal, frame: frame, stage: stage, state.origin, hop: hop)
+            ordinal += append(batch, from: ordinal, frame: frame, stage: stage, origin, hop: hop)
         }
         stages[stage].partitions[partition].checkpoint = bytes(batch.checkpoint, frame)
-        open.confirm(session.connection, .committed(partition: state.name, through: batch.emitID, refused: []))
+        open.confirm(connection, .committed(partition: name, through: batch.emitID, refused: []))
     }
 
     /// Puts the emissions from `first` on that go to one port at the end of its stream, and says how many those are.

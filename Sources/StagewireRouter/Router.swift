@@ -237,9 +237,10 @@ public struct Router {
             open.ends.append((stream, streams[stream].sealedEnd, streams[stream].log.end))
             streams[stream].sealedEnd = streams[stream].log.end
         }
-        sealed.append((ticket, open))
-        open = CommitGroup()
-        open.changes.isRecording = options.isRecording
+        var group = CommitGroup()
+        group.changes.isRecording = options.isRecording
+        swap(&group, &open)
+        sealed.append((ticket, group))
         return ticket
     }
 
