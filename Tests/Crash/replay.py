@@ -30,6 +30,12 @@ class Replays(Scene):
         self.counts: Counter = Counter()
         self.read_so_far = 0
 
+    def start_feed(self) -> None:
+        # Smaller records than elsewhere: what a second writes is to be retained for many.
+        self.start_worker(
+            "feed", CRASH_LOG=str(self.feed_log), CRASH_PARTITIONS="a b", CRASH_STOP=str(self.directory / "stop"),
+            CRASH_PADDING="300")
+
     def command(self, *arguments: str, code: int = 0) -> str:
         done = subprocess.run(
             [self.stagewire, *arguments], capture_output=True, text=True, timeout=3 * PATIENCE)

@@ -22,15 +22,17 @@ import Testing
     }
 
     @Test func answersAreAnswers() throws {
-        try #require(Self.blocks.count == 9)
+        try #require(Self.blocks.count == 11)
         try isExactly(PipelineStatus.self, Self.blocks[0])
         try isExactly([String: StageStatus.Breaker].self, Self.blocks[1])
         try isExactly(ResumeAnswer.self, Self.blocks[2])
-        try isExactly(DeadLetterPage.self, Self.blocks[3])
-        try isExactly(DeadLetterSelection.self, Self.blocks[5])
-        try isExactly(DeadLetterAnswer.self, Self.blocks[6])
-        try isExactly(StopAnswer.self, Self.blocks[7])
-        try isExactly(EndAnswer.self, Self.blocks[8])
+        try isExactly(ReplayAnswer.self, Self.blocks[3])
+        try isExactly(DeadLetterPage.self, Self.blocks[4])
+        try isExactly(DeadLetterEdited.self, Self.blocks[6])
+        try isExactly(DeadLetterSelection.self, Self.blocks[7])
+        try isExactly(DeadLetterAnswer.self, Self.blocks[8])
+        try isExactly(StopAnswer.self, Self.blocks[9])
+        try isExactly(EndAnswer.self, Self.blocks[10])
     }
 
     @Test func everyConditionHasItsRow() {
@@ -39,9 +41,9 @@ import Testing
 
     /// The document leaves the summary out of the full letter; with it, it is one.
     @Test func fullLetter() throws {
-        let page = try ControlJSON.decode(DeadLetterPage.self, from: Data(Self.blocks[3].utf8))
+        let page = try ControlJSON.decode(DeadLetterPage.self, from: Data(Self.blocks[4].utf8))
         let letter = String(decoding: ControlJSON.encode(try #require(page.letters.first)), as: UTF8.self)
-        let whole = Self.blocks[4].replacing(
+        let whole = Self.blocks[5].replacing(
             "  \"more_parents\"", with: "  \"letter\" : \(letter), \"more_parents\"", maxReplacements: 1)
         let detail = try ControlJSON.decode(DeadLetterDetail.self, from: Data(whole.utf8))
         #expect(detail.root == page.letters[0].id && detail.payloadText != nil)

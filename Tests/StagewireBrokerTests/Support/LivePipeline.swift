@@ -44,7 +44,9 @@ final class LivePipeline {
         return try Program(arguments, in: own, environment: environment)
     }
 
-    func run(_ arguments: String...) async throws -> Program.Result {
+    func run(_ arguments: String...) async throws -> Program.Result { try await run(arguments) }
+
+    func run(_ arguments: [String]) async throws -> Program.Result {
         commands += 1
         let own = "\(directory)/command-\(commands)"
         try FileManager.default.createDirectory(atPath: own, withIntermediateDirectories: true)
