@@ -71,7 +71,7 @@ struct FormatTests {
             (ChangeTag.discarded, "dropped"), (ChangeTag.asked, "asked"), (ChangeTag.revived, "come back"),
             (ChangeTag.partition, "moved"), (ChangeTag.run, "run"),
         ] { #expect(text.contains("| \(tag) | \(name) |"), "\(tag) \(name)") }
-        #expect(ChangeTag.known == 1...8 && EntryKind.steps == 1 && EntryKind.layout == 2)
+        #expect(ChangeTag.known == 1...11 && EntryKind.steps == 1 && EntryKind.layout == 2)
         #expect(LedgerLimit.sequence == (1 << 51) - 1 && text.contains("2^51 - 1"))
         #expect(LedgerLimit.firstArrival == 1 << 63 && text.contains("2^63"))
         #expect(LedgerLimit.count == 1 << 62 && text.contains("2^62"))
