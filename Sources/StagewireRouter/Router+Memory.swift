@@ -58,8 +58,9 @@ extension Router {
             guard low < streams[stream].visibleEnd else { return false }
             return giveUp(low, index)
         }
-        // Who drops rather than wait does not have the stream wait for what its workers hold either.
-        return (isStraggler(index) || subscriptions[index].overflow != .block) && moveIntoParking(low, index, at: now)
+        // Who drops the oldest does not have the stream wait for what its workers hold either. Who drops the newest needs the
+        // parking for what it keeps.
+        return (isStraggler(index) || subscriptions[index].overflow == .dropOldest) && moveIntoParking(low, index, at: now)
     }
 
     /// Only a straggler is worth a copy: a worker that is merely slow would have every record copied.

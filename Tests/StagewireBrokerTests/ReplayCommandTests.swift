@@ -31,7 +31,8 @@ import Testing
             #expect(dry.output.contains(#""text": "0""#) || dry.output.contains(#""json": 0"#), "\(dry.output)")
             let replay = try await pipeline.run("replay", "score", "--from", "1", "--json")
             let answer = try ControlJSON.decode(
-                Envelope<ReplayAnswer>.self, from: Data(replay.output.utf8)).result
+                Envelope<ReplayAnswer>.self, from: Data(replay.output.utf8)
+            ).result
             #expect(answer == ReplayAnswer(stage: "score", input: "ingest", from: 1, records: 2, waitsFor: 0))
             struct Handed: @unchecked Sendable { var worker: TestWorker }
             let handed = Handed(worker: score)
@@ -54,7 +55,8 @@ import Testing
                 (["score", "--from", "0", "--limit", "3"], 2, "--limit is for --dry-run"),
             ] as [([String], Int32, String)] {
                 let result = try await pipeline.run(["replay"] + arguments)
-                #expect(result.code == code && result.error.contains(words), "\(arguments): \(result.code) \(result.error)")
+                #expect(
+                    result.code == code && result.error.contains(words), "\(arguments): \(result.code) \(result.error)")
             }
         }
         try await LivePipeline.with { pipeline in
@@ -72,7 +74,8 @@ import Testing
                 let before = try await pipeline.run("dead-letters", "show", "score/1", "--json")
                 let edit = try await pipeline.run("dead-letters", "edit", "score/1", "--record", file, "--json")
                 #expect(edit.code == 0, "\(edit.error)")
-                let edited = try ControlJSON.decode(Envelope<DeadLetterEdited>.self, from: Data(edit.output.utf8)).result
+                let edited = try ControlJSON.decode(Envelope<DeadLetterEdited>.self, from: Data(edit.output.utf8))
+                    .result
                 let after = try await pipeline.run("dead-letters", "show", "score/1", "--json")
                 let old = try ControlJSON.decode(Envelope<DeadLetterDetail>.self, from: Data(before.output.utf8)).result
                 let new = try ControlJSON.decode(Envelope<DeadLetterDetail>.self, from: Data(after.output.utf8)).result
@@ -89,7 +92,9 @@ import Testing
                 ] as [(String, String, Int32, String)] {
                     try content.write(toFile: file, atomically: true, encoding: .utf8)
                     let result = try await pipeline.run("dead-letters", "edit", letter, "--record", file)
-                    #expect(result.code == code && result.error.contains(words), "\(letter): \(result.code) \(result.error)")
+                    #expect(
+                        result.code == code && result.error.contains(words), "\(letter): \(result.code) \(result.error)"
+                    )
                 }
                 withExtendedLifetime(source) {}
             }
