@@ -60,7 +60,8 @@ extension Router {
         }
         // Who drops the oldest does not have the stream wait for what its workers hold either. Who drops the newest needs the
         // parking for what it keeps.
-        return (isStraggler(index) || subscriptions[index].overflow == .dropOldest) && moveIntoParking(low, index, at: now)
+        let isInTheWay = isStraggler(index) || subscriptions[index].overflow == .dropOldest
+        return isInTheWay && moveIntoParking(low, index, at: now)
     }
 
     /// Only a straggler is worth a copy: a worker that is merely slow would have every record copied.
