@@ -69,7 +69,8 @@ struct FormatTests {
         for (tag, name) in [
             (ChangeTag.done, "done"), (ChangeTag.trial, "tried"), (ChangeTag.buried, "given up"),
             (ChangeTag.discarded, "dropped"), (ChangeTag.asked, "asked"), (ChangeTag.revived, "come back"),
-            (ChangeTag.partition, "moved"), (ChangeTag.run, "run"),
+            (ChangeTag.partition, "moved"), (ChangeTag.run, "run"), (ChangeTag.time, "time"),
+            (ChangeTag.rewound, "back"), (ChangeTag.edited, "edited"),
         ] { #expect(text.contains("| \(tag) | \(name) |"), "\(tag) \(name)") }
         #expect(ChangeTag.known == 1...11 && EntryKind.steps == 1 && EntryKind.layout == 2)
         #expect(LedgerLimit.sequence == (1 << 51) - 1 && text.contains("2^51 - 1"))
