@@ -205,6 +205,8 @@ final class JournalLink {
         } then: { link, outcome in
             link.isBusy = false
             if case .lost(let reason) = outcome { return link.lose(reason) }
+            // A group may have waited for this, and nothing else may happen.
+            link.observer?.durable([])
             link.goOn()
         }
     }
