@@ -171,6 +171,21 @@ struct DeliveryTable {
         return first < next ? (first, ring[position(first)]) : nil
     }
 
+    /// Who looks for a record that was delivered for the first time: those ascend, unless inputs are mixed or others were
+    /// delivered again in between. `nil` therefore says little.
+    func unsettled(sequence: UInt64, input: Int) -> InFlight? {
+        var low = first
+        var high = next
+        while low < high {
+            let middle = low + (high - low) / 2
+            if ring[position(middle)].sequence < sequence { low = middle + 1 } else { high = middle }
+        }
+        guard low < next, case let entry = ring[position(low)], entry.sequence == sequence,
+            Int(entry.input) == input, entry.state == .unsettled
+        else { return nil }
+        return entry
+    }
+
     private mutating func popSettled() {
         while first < next, ring[position(first)].state == .settled { first += 1 }
     }

@@ -90,6 +90,11 @@ extension Router {
 
     /// Who has this record; a search, for stragglers only.
     private func entryInFlight(_ sequence: UInt64, _ index: Int) -> InFlight? {
+        // Many workers have tens of thousands of records: first where it mostly is.
+        for slot in stages[subscriptions[index].stage].sessions {
+            let found = sessions[slot].deliveries.unsettled(sequence: sequence, input: subscriptions[index].input)
+            if let found { return found }
+        }
         for slot in stages[subscriptions[index].stage].sessions {
             var found: InFlight?
             sessions[slot].deliveries.forEachOwed { _, entry in
