@@ -10,6 +10,7 @@ What a failed run left is in build/faults/replay.
 import datetime
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -119,8 +120,12 @@ def under_load(scene: Replays) -> tuple[int, int]:
     if "is not kept any more" not in refused:
         raise Wrong(f"record 0 should not be kept any more: {refused}")
     scene.command("journal", "inspect", str(scene.directory / "archive"), "--limit", "1")
+    # A second of records behind "a second ago".
     time.sleep(1)
     place = (datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(seconds=1)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    # What is retained moves on under load, as fast as the machine is: not between the two commands.
+    scene.processes["feed"].send_signal(signal.SIGSTOP)
+    scene.await_standstill()
     lines = scene.replay(place, "--dry-run").splitlines()
     ids = [json.loads(line)["lineage"]["id"] for line in lines]
     if not ids or len(set(ids)) != len(ids):
@@ -128,6 +133,7 @@ def under_load(scene: Replays) -> tuple[int, int]:
     answer = json.loads(scene.replay(place, "--json"))["result"]
     if answer["records"] < len(ids):
         raise Wrong(f"{len(ids)} records were shown, and {answer['records']} come again")
+    scene.processes["feed"].send_signal(signal.SIGCONT)
     scene.await_log(f"goes back to record {answer['from']} of feed")
     # What is confirmed now came behind that, so that it is on the disk.
     scene.await_confirmations()
