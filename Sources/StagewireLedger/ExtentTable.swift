@@ -91,30 +91,22 @@ extension Ledger {
 
         /// The first record from which on all are here, in entries from `retained` on; nil when there is none.
         func first(retained: UInt64) -> UInt64? {
-            var low = 0
-            var high = straight.count
-            while low < high {
-                let middle = (low + high) / 2
-                if straight[middle].place.sequence >= retained { high = middle } else { low = middle + 1 }
-            }
-            return low < straight.count ? straight[low].first : nil
+            let index = straight.firstIndex(ofSorted: { $0.place.sequence >= retained })
+            return index < straight.count ? straight[index].first : nil
         }
 
-        /// Records around a time: the last extent of which some may have been appended before it, and those behind that.
-        func around(_ time: UInt64, from sequence: UInt64) -> Deque<Extent>.SubSequence {
+        /// The last extent of which some records may have been appended before a time; the first one from `sequence` on when
+        /// there is no such, and nil when there are none at all.
+        func around(_ time: UInt64, from sequence: UInt64) -> Extent? {
             let first = Self.firstIndex(endingAbove: sequence, in: straight)
-            let late = straight[first...].firstIndex { $0.time >= time } ?? straight.endIndex
-            return straight[max(first, late - 1)...]
+            // Times ascend, as the ledger's does.
+            let late = straight[first...].firstIndex(ofSorted: { $0.time >= time })
+            let index = max(first, late - 1)
+            return index < straight.count ? straight[index] : nil
         }
 
         private static func firstIndex(endingAbove sequence: UInt64, in extents: Deque<Extent>) -> Int {
-            var low = 0
-            var high = extents.count
-            while low < high {
-                let middle = (low + high) / 2
-                if extents[middle].end > sequence { high = middle } else { low = middle + 1 }
-            }
-            return low
+            extents.firstIndex(ofSorted: { $0.end > sequence })
         }
 
         /// Adds records at the end.

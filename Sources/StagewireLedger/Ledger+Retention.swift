@@ -55,8 +55,8 @@ extension Ledger {
         streams[subscriptions[subscription].stream].extents.first(retained: retained)
     }
 
-    /// Keeps all records from this one on until `rewound` is folded, or `unpin` says that it will not be, whatever retention says meanwhile. False, and nothing
-    /// is changed: it is not there, or in an entry below `floor`.
+    /// Keeps all records from this one on until `rewound` is folded, or `unpin` says that it will not be, whatever retention
+    /// says meanwhile. False, and nothing is changed: it is not there, or in an entry below `floor`.
     public mutating func pin(subscription: Int, _ sequence: UInt64, floor: UInt64) -> Bool {
         let stream = subscriptions[subscription].stream
         guard let first = streams[stream].extents.first(retained: max(retained, floor)), sequence >= first,
@@ -75,7 +75,7 @@ extension Ledger {
         guard let first = firstKept(subscription: subscription) else {
             return (RecordPlan(first: stream.end), stream.end)
         }
-        guard let extent = stream.extents.around(time, from: first).first, extent.time < time else {
+        guard let extent = stream.extents.around(time, from: first), extent.time < time else {
             return (RecordPlan(first: first), first)
         }
         return (RecordPlan(extent), extent.end)

@@ -34,12 +34,6 @@ struct RangeIndex {
     }
 
     private func first(endingAbove sequence: UInt64) -> Int {
-        var low = 0
-        var high = ranges.count
-        while low < high {
-            let middle = (low + high) / 2
-            if ranges[middle].upperBound > sequence { high = middle } else { low = middle + 1 }
-        }
-        return low
+        ranges.firstIndex(ofSorted: { $0.upperBound > sequence })
     }
 }

@@ -69,17 +69,11 @@ public struct SequenceSet: Equatable, Sendable {
         }
     }
 
-    private func firstRange(endingAbove sequence: UInt64) -> Int { firstRange { $0.upperBound > sequence } }
+    private func firstRange(endingAbove sequence: UInt64) -> Int {
+        ranges.firstIndex(ofSorted: { $0.upperBound > sequence })
+    }
 
-    private func firstRange(endingAt sequence: UInt64) -> Int { firstRange { $0.upperBound >= sequence } }
-
-    private func firstRange(where isPast: (Range<UInt64>) -> Bool) -> Int {
-        var low = 0
-        var high = ranges.count
-        while low < high {
-            let middle = (low + high) / 2
-            if isPast(ranges[middle]) { high = middle } else { low = middle + 1 }
-        }
-        return low
+    private func firstRange(endingAt sequence: UInt64) -> Int {
+        ranges.firstIndex(ofSorted: { $0.upperBound >= sequence })
     }
 }

@@ -47,15 +47,7 @@ public final class LineageStamp {
         precondition(trace.byteCount <= Self.traceLimit, "the scanner bounds trace contexts")
         var writer = SlabWriter(slab, at: Self.prefix)
         writer.put(LineageTag.id, id)
-        if trace.byteCount > 0 {
-            writer.put(byte: LineageTag.trace)
-            writer.put(varint: UInt64(trace.byteCount))
-            writer.put(trace)
-        }
-        if ingestTime != 0 {
-            writer.put(byte: LineageTag.ingest)
-            writer.put(word: ingestTime)
-        }
+        writer.put(trace: trace, ingestTime: ingestTime)
         writer.putHop(run: run, delta: 0, attempt: 1)
         finish(at: writer.offset)
     }
@@ -131,6 +123,20 @@ extension SlabWriter {
     @inline(__always)
     fileprivate mutating func put(_ tag: UInt8, _ id: RecordID) {
         put(tag: tag, low: id.low, high: id.high)
+    }
+
+    /// What a source's record begins with; zeros are left out.
+    @inline(__always)
+    fileprivate mutating func put(trace: RawSpan, ingestTime: UInt64) {
+        if trace.byteCount > 0 {
+            put(byte: LineageTag.trace)
+            put(varint: UInt64(trace.byteCount))
+            put(trace)
+        }
+        if ingestTime != 0 {
+            put(byte: LineageTag.ingest)
+            put(word: ingestTime)
+        }
     }
 
     /// Root, trace, ingest time and hops of a parent, and one hop more.
@@ -249,15 +255,7 @@ struct SourceLineage {
         writer.put(byte: UInt8(Field.lineage))
         writer.put(varint: UInt64(content(trace)))
         writer.put(LineageTag.id, id)
-        if trace.byteCount > 0 {
-            writer.put(byte: LineageTag.trace)
-            writer.put(varint: UInt64(trace.byteCount))
-            writer.put(trace)
-        }
-        if ingestTime != 0 {
-            writer.put(byte: LineageTag.ingest)
-            writer.put(word: ingestTime)
-        }
+        writer.put(trace: trace, ingestTime: ingestTime)
         hop.put(into: &writer)
     }
 }

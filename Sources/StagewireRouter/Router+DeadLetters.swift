@@ -114,12 +114,7 @@ extension Router {
         let key = subscriptions[subscription].orderingKey(block.ref.keyHash)
         subscriptions[subscription].parking.insert(
             ParkedRecord(state: .waiting, key: key, attempt: 1, firstAttempt: 0, block: block), at: sequence)
-        guard key != 0 else {
-            subscriptions[subscription].parking.ready.append(.record(sequence))
-            return sequence
-        }
-        let isHead = subscriptions[subscription].parking.enqueue(sequence, key: key, due: 0)
-        if isHead { subscriptions[subscription].parking.makeReady(key: key) }
+        lineUp(sequence, key: key, due: 0, subscription)
         return sequence
     }
 

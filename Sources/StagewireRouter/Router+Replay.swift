@@ -49,21 +49,8 @@ extension Router {
         touch(subscriptions[index].stage)
         let count = subscriptions[index].progress.cursor - start
         for arrival in subscriptions[index].parking.keepArrivals() {
-            let (sequence, record) = arrival
-            guard record.key != 0 else {
-                if record.due > now.uptime {
-                    timers.arm(.retry(subscription: index, .record(sequence)), at: record.due)
-                } else {
-                    subscriptions[index].parking.ready.append(.record(sequence))
-                }
-                continue
-            }
-            guard subscriptions[index].parking.enqueue(sequence, key: record.key, due: record.due) else { continue }
-            if record.due > now.uptime {
-                timers.arm(.retry(subscription: index, .key(record.key)), at: record.due)
-            } else {
-                subscriptions[index].parking.makeReady(key: record.key)
-            }
+            let due = arrival.record.due > now.uptime ? arrival.record.due : 0
+            lineUp(arrival.sequence, key: arrival.record.key, due: due, index)
         }
         subscriptions[index].progress = Progress(at: start)
         subscriptions[index].backlog = Backlog(from: start)
@@ -85,7 +72,7 @@ extension Router {
     private func name(ofInput index: Int) -> String {
         let stream = streams[subscriptions[index].stream]
         let stage = stages[stream.stage].definition
-        return stage.ports[stream.port] == "out" ? stage.name : "\(stage.name).\(stage.ports[stream.port])"
+        return StreamName(stage: stage.name, port: stage.ports[stream.port]).description
     }
 
     /// At most once a second: retention and replays go by the time at which records came.

@@ -98,12 +98,17 @@ extension Router {
             record.firstAttempt = max(1, now.uptime - min(now.uptime, trial.age * 1_000_000))
         }
         subscriptions[index].parking.insert(record, at: sequence)
+        lineUp(sequence, key: key, due: record.due, index)
+    }
+
+    /// Has a record that was parked as waiting wait in its key's queue, or on its own: until `due` (uptime), or for a worker (0).
+    mutating func lineUp(_ sequence: UInt64, key: UInt64, due: UInt64, _ index: Int) {
         guard key != 0 else {
-            if record.due > 0 { return timers.arm(.retry(subscription: index, .record(sequence)), at: record.due) }
+            if due > 0 { return timers.arm(.retry(subscription: index, .record(sequence)), at: due) }
             return subscriptions[index].parking.ready.append(.record(sequence))
         }
-        let isHead = subscriptions[index].parking.enqueue(sequence, key: key, due: record.due)
-        if record.due > 0 { timers.arm(.retry(subscription: index, .key(key)), at: record.due) }
-        if isHead && record.due == 0 { subscriptions[index].parking.makeReady(key: key) }
+        let isHead = subscriptions[index].parking.enqueue(sequence, key: key, due: due)
+        if due > 0 { timers.arm(.retry(subscription: index, .key(key)), at: due) }
+        if isHead && due == 0 { subscriptions[index].parking.makeReady(key: key) }
     }
 }

@@ -34,7 +34,7 @@ import Testing
                 Envelope<ReplayAnswer>.self, from: Data(replay.output.utf8)
             ).result
             #expect(answer == ReplayAnswer(stage: "score", input: "ingest", from: 1, records: 2, waitsFor: 0))
-            struct Handed: @unchecked Sendable { var worker: TestWorker }
+            struct Handed: @unchecked Sendable { var worker: TestWorker }  // waited for: one thread at a time
             let handed = Handed(worker: score)
             #expect(try await onThread { try Self.take(handed.worker, 2) } == ["1", "2"])
             let words = try await pipeline.run("replay", "score", "--from", "10m", "--input", "ingest")
@@ -82,7 +82,7 @@ import Testing
                 #expect(new.letter.id == edited.id && new.payloadText == "fixed" && new.parents == [old.letter.id])
                 #expect(new.root == old.root && new.hops == old.hops && new.ingestTime == old.ingestTime)
                 #expect(try await pipeline.run("dead-letters", "retry", "score/1").code == 0)
-                struct Handed: @unchecked Sendable { var worker: TestWorker }
+                struct Handed: @unchecked Sendable { var worker: TestWorker }  // waited for: one thread at a time
                 let handed = Handed(worker: score)
                 #expect(try await onThread { try Self.take(handed.worker, 1) } == ["fixed"])
                 for (letter, content, code, words) in [

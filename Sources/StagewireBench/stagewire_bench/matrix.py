@@ -5,27 +5,20 @@ import dataclasses
 
 from . import stagewire
 from .run import Case, Failed, Run
-from .statistics import Latency, Spread, paired
+from .statistics import Latency, Rounds, paired
 
 STAMPED = "relay-stamped"
 
 
 @dataclasses.dataclass
-class Cell:
-    """One system with one payload: a sample for each round, None where it could not be measured."""
+class Cell(Rounds):
+    """One system with one payload."""
     case: str
     system: str
     size: int
     rate: int
     samples: list = dataclasses.field(default_factory=list)
     failures: list = dataclasses.field(default_factory=list)
-
-    def values(self, name):
-        return [getattr(sample, name) if sample else None for sample in self.samples]
-
-    def spread(self, name):
-        values = [value for value in self.values(name) if value is not None]
-        return Spread.of(values) if values else None
 
     def to(self, floor, name):
         return paired(self.values(name), floor.values(name)) if floor else None

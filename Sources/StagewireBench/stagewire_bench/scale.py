@@ -7,7 +7,7 @@ from . import stagewire
 from .process import cpu_seconds, peak_mib
 from .run import Case, Failed, Run, size_text
 from .stagewire import Shape
-from .statistics import Spread, paired
+from .statistics import Rounds, paired
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,19 +47,12 @@ class ScaleSample:
 
 
 @dataclasses.dataclass
-class ScaleCell:
+class ScaleCell(Rounds):
     group: str
     label: str
     size: int
     samples: list = dataclasses.field(default_factory=list)
     failures: list = dataclasses.field(default_factory=list)
-
-    def values(self, name):
-        return [getattr(sample, name) if sample else None for sample in self.samples]
-
-    def spread(self, name):
-        values = [value for value in self.values(name) if value is not None]
-        return Spread.of(values) if values else None
 
     def to(self, base):
         return paired(self.values("cpu_us"), base.values("cpu_us"))

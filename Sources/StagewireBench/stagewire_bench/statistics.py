@@ -46,6 +46,17 @@ def paired(values, floor):
     return Spread.of(ratios) if ratios else None
 
 
+class Rounds:
+    """What has `samples`: one for each round, None where it could not be measured."""
+
+    def values(self, name):
+        return [getattr(sample, name) if sample else None for sample in self.samples]
+
+    def spread(self, name):
+        values = [value for value in self.values(name) if value is not None]
+        return Spread.of(values) if values else None
+
+
 @dataclasses.dataclass(frozen=True)
 class Latency:
     """Microseconds; the samples of all rounds together."""
