@@ -255,6 +255,7 @@ test-vectors: setup
 .PHONY: test-bench
 test-bench: build
 	@$(SWIFT_RELEASE) --product StagewireBenchWorker
+	@$(SWIFT_RELEASE) --product StagewireRelay
 	@$(PYTHON) Tests/StagewireBenchTests/test_report.py --quiet
 	@$(PYTHON) Tests/StagewireBenchTests/test_stages.py
 

@@ -7,6 +7,7 @@ What needs a file system of its own is skipped where nobody may mount one. A sce
 build/faults/SCENE.
 """
 
+import errno
 import os
 import shutil
 import subprocess
@@ -323,6 +324,19 @@ def read_only(stagewire: str) -> str:
         return f"exit code 3; {scene.count:,} records, each once, when it could be written to again"
 
 
+def remove_in_use(directory: Path) -> None:
+    """Removes a directory in which a broker still makes, renames and removes files of its own, as `rm -rf` run again would."""
+    for _ in range(1000):
+        try:
+            return shutil.rmtree(directory)
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ENOTEMPTY):
+                raise
+            if not directory.exists():
+                return
+    raise Wrong(f"{directory} could not be removed")
+
+
 def removed(stagewire: str) -> str:
     """The state directory is removed under the broker: it ends and says so, rather than confirm what no start will find."""
     with Scene(stagewire, "removed", journal_bytes="16MiB") as scene:
@@ -331,7 +345,7 @@ def removed(stagewire: str) -> str:
         scene.start_sink()
         scene.await_confirmations()
         before = scene.confirmations()
-        shutil.rmtree(scene.state)
+        remove_in_use(scene.state)
         scene.await_that("the end", lambda: broker.poll() is not None, alive=False)
         if broker.returncode != 1 or str(scene.state) not in scene.log():
             raise Wrong(f"the broker ended with {broker.returncode}: {scene.log()[-500:]}")
