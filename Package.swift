@@ -25,6 +25,8 @@ let package = Package(
         .target(name: "CEnvelope", dependencies: ["CProtobufC"]),
         // What runs between fork and exec, or after a fork without exec.
         .target(name: "CWorkerHost"),
+        // CRC32C by the processor's instruction, and a system call.
+        .target(name: "CJournal"),
         .target(name: "StagewireModel", swiftSettings: settings),
         .target(name: "StagewireRecord", dependencies: ["StagewireModel"], swiftSettings: settings),
         .target(
@@ -44,7 +46,7 @@ let package = Package(
                 .product(name: "HeapModule", package: "swift-collections"),
             ], swiftSettings: settings),
         // Segments on a disk. Knows nothing of what its entries mean, and one file of it knows an operating system.
-        .target(name: "StagewireJournal", swiftSettings: settings),
+        .target(name: "StagewireJournal", dependencies: ["CJournal"], swiftSettings: settings),
         .target(
             name: "StagewireConfig",
             dependencies: ["StagewireModel", .product(name: "Yams", package: "Yams")], swiftSettings: settings),
@@ -145,6 +147,7 @@ let package = Package(
             name: "StagewireJournalTests",
             dependencies: [
                 "StagewireJournal", "StagewireDiskSimulation", "StagewireJournalBench", "StagewireTestSupport",
+                "CJournal",
             ],
             swiftSettings: settings),
         .testTarget(
@@ -178,7 +181,7 @@ let package = Package(
             name: "StagewireBrokerTests",
             dependencies: [
                 "StagewireBroker", "StagewireWire", "StagewireConfig", "StagewireControl", "StagewireModel",
-                "StagewireJournal", "StagewireDiskSimulation", "StagewireTestSupport",
+                "StagewireLedger", "StagewireJournal", "StagewireDiskSimulation", "StagewireTestSupport",
             ],
             swiftSettings: settings),
     ],
