@@ -104,14 +104,34 @@ extension JournalWriter {
     @discardableResult
     public mutating func retire(below sequence: UInt64) throws(JournalError) -> Int {
         _ = try active()
-        var count = 0
-        while kept.count > 1, kept[1].first <= sequence {
-            do { try disk.remove(JournalFormat.segmentName(kept[0].first)) } catch { throw poisoned(error) }
-            kept.removeFirst()
-            do { try disk.syncDirectory() } catch { throw poisoned(error) }
-            count += 1
-        }
-        return count
+        let retired = retirable(below: sequence)
+        for first in retired { try retire(first, removed: Self.remove(first, on: disk)) }
+        return retired.count
+    }
+
+    // Removing a large file takes as long as many flushes. So it may be done beside them, in three steps: which ones, the
+    // file, and what the writer has to know.
+
+    /// The first sequences of the segments that `retire` would remove, the oldest first.
+    public func retirable(below sequence: UInt64) -> [UInt64] {
+        zip(kept, kept.dropFirst()).prefix { $1.first <= sequence }.map(\.0.first)
+    }
+
+    /// Removes the file of a segment. Needs no writer.
+    public static func remove(_ first: UInt64, on disk: D) -> Result<Void, DiskError> {
+        Result { () throws(DiskError) in try disk.remove(JournalFormat.segmentName(first)) }
+    }
+
+    /// Makes the removal of the oldest segment durable; until then it counts. Those that were named are removed in their order.
+    ///
+    /// Errors: `.poisoned`, also if the removal has failed.
+    public mutating func retire(_ first: UInt64, removed: Result<Void, DiskError>) throws(JournalError) {
+        _ = try active()
+        precondition(
+            kept.count > 1 && kept[0].first == first, "the oldest segment goes first, and never the active one")
+        do { try removed.get() } catch { throw poisoned(error) }
+        kept.removeFirst()
+        do { try disk.syncDirectory() } catch { throw poisoned(error) }
     }
 
     /// What has to be kept so that at most `bytes` are: the sequence to give to `retire`. For retention by size.

@@ -95,6 +95,9 @@ public struct JournalWriter<D: Disk>: ~Copyable {
     /// The segments that are kept, in order, with their sizes.
     public var segments: [(first: UInt64, bytes: Int)] { kept.map { ($0.first, $0.bytes) } }
 
+    /// The size of the active segment.
+    public var activeBytes: Int { kept.last?.bytes ?? 0 }
+
     /// Whether the active segment is half full, so that the next one may be wanted soon.
     public var isHalfFull: Bool {
         switch state {

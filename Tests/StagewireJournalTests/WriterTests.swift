@@ -178,6 +178,47 @@ struct WriterTests {
         #expect(try Sample.scan(disk).0.map(\.payload.count) == [40, bytes, 800])
     }
 
+    /// A file is removed while flushes go on: until that is durable the segment counts, and whatever a crash leaves is whole.
+    @Test(arguments: 0...3)
+    func retirementBesideFlushes(crashAfter steps: Int) throws {
+        var writer = try Sample.open(disk)
+        var items = try Sample.fill(&writer, flushes: [Int](repeating: 2, count: 20))
+        let segments = writer.segments.map(\.first)
+        let retired = writer.retirable(below: segments[3])
+        #expect(retired == Array(segments[..<3]) && writer.retirable(below: .max) == segments.dropLast())
+        let more = [Int](repeating: 2, count: 8)
+        for first in retired.prefix(steps) {
+            let (count, bytes) = (writer.segments.count, writer.byteCount)
+            let removed = JournalWriter.remove(first, on: disk)
+            #expect(writer.segments.count == count && writer.byteCount == bytes && writer.first == first)
+            items += try Sample.fill(&writer, flushes: more)
+            try writer.retire(first, removed: removed)
+            #expect(writer.first > first)
+        }
+        // The next one's file is gone, and nothing has been said of it.
+        if steps < retired.count {
+            _ = JournalWriter.remove(retired[steps], on: disk)
+            items += try Sample.fill(&writer, flushes: more)
+        }
+        let last = writer.next
+        _ = consume writer
+        disk.restart(.power(seed: UInt64(steps)))
+        let reopened = try Sample.open(disk)
+        #expect(reopened.next == last && reopened.first <= segments[3])
+        #expect(try Sample.scan(disk).0 == items.filter { $0.sequence >= reopened.first })
+    }
+
+    /// A file that cannot be removed ends the writer as a failed sync does.
+    @Test func retirementThatFails() throws {
+        var writer = try Sample.open(disk)
+        _ = try Sample.fill(&writer, flushes: [Int](repeating: 2, count: 20))
+        disk.faults = [disk.calls.count: .fails]
+        let removed = JournalWriter.remove(1, on: disk)
+        let cause = DiskError(.remove, "0000000000000001.seg", .other(code: 5, text: "Input/output error"))
+        #expect(throws: JournalError.poisoned(cause)) { try writer.retire(1, removed: removed) }
+        #expect(throws: JournalError.poisoned(cause)) { _ = try writer.flush() }
+    }
+
     // MARK: Failing for good
 
     @Test(arguments: [DiskOperation.write, .sync])

@@ -20,6 +20,8 @@ final class SimulatedStore {
         case none
         case captured(Ledger, cut: UInt64)
         case written(Ledger, cut: UInt64)
+        /// Segments that nobody needs; with the outcome, the file of the first one is gone, which is not durable yet.
+        case retiring([UInt64], removed: Result<Void, DiskError>?)
     }
 
     static let identity = JournalIdentity(high: 0x5353, low: 0x696d)
@@ -168,11 +170,10 @@ final class SimulatedStore {
                 phase = .written(made.ledger, cut: cut)
                 pending = floor
             case .written(let made, let cut):
-                phase = .none
-                pending = 0
                 ledger.adopt(made, cutting: cut)
-                segmentsRetired += try writer.retire(below: min(made.next, ledger.firstNeeded))
+                phase = .retiring(writer.retirable(below: min(made.next, ledger.firstNeeded)), removed: nil)
                 snapshotsTaken += 1
+            case .retiring(let segments, let removed): try advanceRetirement(segments, removed)
             }
             return .durable
         } catch JournalError.poisoned(let error) {
@@ -182,6 +183,22 @@ final class SimulatedStore {
         } catch {
             return .full
         }
+    }
+
+    /// The file of the oldest of these segments goes; then the writer hears of it. Flushes and rotations come in between.
+    private func advanceRetirement(_ segments: [UInt64], _ removed: Result<Void, DiskError>?) throws(JournalError) {
+        guard let first = segments.first else {
+            phase = .none
+            pending = 0
+            return
+        }
+        guard let removed else {
+            phase = .retiring(segments, removed: JournalWriter.remove(first, on: disk))
+            return
+        }
+        try writer.retire(first, removed: removed)
+        segmentsRetired += 1
+        phase = .retiring(Array(segments.dropFirst()), removed: nil)
     }
 
     private func capture(_ random: inout some RandomNumberGenerator, at now: UInt64) {

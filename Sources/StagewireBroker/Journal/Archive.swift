@@ -16,16 +16,11 @@ struct Archive: Sendable {
         throw EnvironmentError("cannot make the directory for archived segments, \(directory)", errno: errno)
     }
 
-    /// Keeps every segment that has only entries below `sequence`; the caller removes them then. A crash in between does no
-    /// harm: the file is the same one.
-    /// - Parameter segments: the first sequences of all segments, ascending
-    func keep(_ segments: [UInt64], below sequence: UInt64) throws(JournalError) {
-        var kept = false
-        for (segment, next) in zip(segments, segments.dropFirst()) where next <= sequence {
-            try keep(JournalFormat.segmentName(segment))
-            kept = true
-        }
-        if kept { try synced(directory) }
+    /// Keeps segments; the caller removes them then. A crash in between does no harm: the file is the same one.
+    /// - Parameter segments: their first sequences
+    func keep(_ segments: [UInt64]) throws(JournalError) {
+        for segment in segments { try keep(JournalFormat.segmentName(segment)) }
+        if !segments.isEmpty { try synced(directory) }
     }
 
     private func keep(_ name: String) throws(JournalError) {

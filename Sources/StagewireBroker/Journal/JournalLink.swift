@@ -34,6 +34,9 @@ final class JournalLink {
     /// `relaxed`: what may be lost is at most what came in such a time, and in such an amount.
     static let relaxedDelay = TimeAmount.milliseconds(100)
     private static let relaxedBytes = 4 * 1024 * 1024
+    /// A flush of more says that there is much to do: what can be prepared ahead is left for quieter times, for it makes the next
+    /// one wait, and the disk write more.
+    private static let busyFlush = 256 * 1024
     /// How long after a full disk it is tried again.
     private static let patience = TimeAmount.milliseconds(500)
     /// How long after a record that is not written yet it is looked for again.
@@ -51,13 +54,15 @@ final class JournalLink {
 
     /// They wait for their flushes; the last one takes the next group.
     private var batches: CircularBuffer<Batch> = []
-    /// One that was written, for its memory.
-    private var spare: Batch?
+    /// Those that were written, for their memory.
+    private var spares: [Batch] = []
     private var queuedBytes = 0
     /// Of the batch that is being written.
     private var flying: [CommitTicket] = []
     /// All tickets that wait.
     private var unconfirmed = 0
+    /// Bytes of the last batch that was handed over.
+    private var lastFlush = 0
     private var isBusy = false
     private var isTimerSet = false
     private var isSnapshotting = false
@@ -123,8 +128,7 @@ final class JournalLink {
     /// The one with room for so many bytes more.
     private func batch(for bytes: Int) -> Batch {
         if let last = batches.last, last.group.byteCount + bytes <= Self.largeGroup { return last }
-        let batch = spare ?? Batch()
-        spare = nil
+        let batch = spares.popLast() ?? Batch()
         batches.append(batch)
         return batch
     }
@@ -138,11 +142,12 @@ final class JournalLink {
     private func launch() {
         isBusy = true
         let batch = batches.removeFirst()
-        queuedBytes -= batch.group.byteCount
+        lastFlush = batch.group.byteCount
+        queuedBytes -= lastFlush
         flying = batch.tickets
         batch.tickets.removeAll(keepingCapacity: true)
         store.exchange(&batch.group)
-        spare = batch
+        spares.append(batch)
         flush()
     }
 
@@ -198,7 +203,7 @@ final class JournalLink {
         submit()
         guard !isBusy else { return }
         if closing != nil { return finish() }
-        guard store.wantsPreparation else { return }
+        guard lastFlush <= Self.busyFlush, store.wantsPreparation else { return }
         isBusy = true
         run {
             $0.prepare()

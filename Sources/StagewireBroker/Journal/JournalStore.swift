@@ -35,12 +35,14 @@ final class JournalStore: Sendable {
     private let group = Mutex(EntryGroup())
     private let facts = Mutex(Facts())
 
-    /// For a status.
+    /// For a status, and for the loop, which must not wait for the state: whoever has that may be at the disk.
     struct Facts {
         /// Of segments and snapshot.
         var bytes = 0
         var segments = 0
         var entries: UInt64 = 0
+        var wantsPreparation = false
+        var wantsSnapshot = false
     }
 
     init(
@@ -97,13 +99,12 @@ final class JournalStore: Sendable {
 
     // MARK: Quiet times
 
-    var wantsPreparation: Bool {
-        state.withLock { $0.writer.isHalfFull && $0.writer.wantsPreparation }
-    }
+    var wantsPreparation: Bool { facts.withLock { $0.wantsPreparation } }
 
     /// A piece of the next segment. Blocks for about a millisecond.
     func prepare() -> Outcome {
-        state.withLock { state in
+        defer { noteFacts() }
+        return state.withLock { state in
             do throws(JournalError) { try state.writer.prepareAhead(zeros: 256 * 1024) } catch {
                 // The rotation will say so if it still holds then.
                 if case .full = error { return .durable }
@@ -116,9 +117,7 @@ final class JournalStore: Sendable {
     // MARK: Snapshots
 
     /// Whether enough was written for a new snapshot to be worth its cost: as much as the last one, and as a segment.
-    var wantsSnapshot: Bool {
-        state.withLock { $0.written >= max($0.writer.segments.last?.bytes ?? 0, 2 * $0.snapshotBytes) }
-    }
+    var wantsSnapshot: Bool { facts.withLock { $0.wantsSnapshot } }
 
     /// Writes a snapshot and removes the segments that nobody needs any more. Blocks; flushes go on meanwhile.
     /// - Parameter freesAll: all segments but the active one go, whatever it costs to copy what is needed of them. Settlements
@@ -131,7 +130,8 @@ final class JournalStore: Sendable {
             var ledger = state.ledger
             let bound = ledger.bound(policy(freesAll: freesAll), segments: segments, now: now)
             ledger.retain(from: bound)
-            let cut = min(bound, SnapshotPlan.cut(ledger, segments, freesAll: freesAll))
+            let isRoomy = state.writer.byteCount < byteLimit / 2
+            let cut = min(bound, SnapshotPlan.cut(ledger, segments, freesAll: freesAll, sparesLatest: isRoomy))
             state.pending = bound == .max ? cut : bound
             ledger.close(below: cut)
             state.ledger.close(below: cut)
@@ -146,13 +146,23 @@ final class JournalStore: Sendable {
         let snapshot = try ledger.snapshot(cutting: cut, strays: strays) { try fetcher.fetch($0, $1, $2) }
         let content = snapshot.encoded()
         try SnapshotFile.write(content, of: identity, on: disk)
-        try state.withLock { state in
+        let retired = state.withLock { state in
             state.ledger.adopt(snapshot.ledger, cutting: cut)
             state.written -= active
             state.snapshotBytes = content.count
-            let end = min(snapshot.ledger.next, state.ledger.firstNeeded)
-            try archive?.keep(state.writer.segments.map(\.first), below: end)
-            try state.writer.retire(below: end)
+            return state.writer.retirable(below: min(snapshot.ledger.next, state.ledger.firstNeeded))
+        }
+        try retire(retired)
+    }
+
+    /// Removes segments that nobody needs any more. A file of 64 MiB takes longer to remove than a group to be written, and longer
+    /// still to be copied into an archive: flushes go on meanwhile.
+    private func retire(_ segments: [UInt64]) throws {
+        try archive?.keep(segments)
+        for first in segments {
+            let removed = JournalWriter.remove(first, on: disk)
+            try state.withLock { try $0.writer.retire(first, removed: removed) }
+            noteFacts()
         }
         noteFacts()
     }
@@ -192,12 +202,15 @@ final class JournalStore: Sendable {
     var isTight: Bool { facts.withLock { $0.bytes > byteLimit / 4 * 3 } }
 
     private func noteFacts() {
-        let now = state.withLock {
-            Facts(
-                bytes: $0.writer.byteCount + $0.snapshotBytes, segments: $0.writer.segmentCount,
-                entries: $0.writer.next - 1)
+        // Under the state's lock, so that what was seen later is said later.
+        state.withLock { state in
+            let now = Facts(
+                bytes: state.writer.byteCount + state.snapshotBytes, segments: state.writer.segmentCount,
+                entries: state.writer.next - 1,
+                wantsPreparation: state.writer.isHalfFull && state.writer.wantsPreparation,
+                wantsSnapshot: state.written >= max(state.writer.activeBytes, 2 * state.snapshotBytes))
+            facts.withLock { $0 = now }
         }
-        facts.withLock { $0 = now }
     }
 }
 
@@ -210,14 +223,23 @@ enum SnapshotPlan {
     /// costs an eighth of what is freed: what is on its way will not be needed for long, and what stays is worth a copy as soon
     /// as enough came after it. So the disk has at most about eight times what is needed. 0: nothing is worth a copy.
     ///
+    /// With `sparesLatest` nothing is copied out of the latest full segment: under load that is what is just on its way, and
+    /// nobody needs it any more when the next snapshot comes. It costs the disk a segment.
+    ///
     /// With `freesAll` it is the active segment, unless that were too much for memory.
-    static func cut(_ ledger: Ledger, _ segments: [(first: UInt64, bytes: Int)], freesAll: Bool) -> UInt64 {
+    static func cut(
+        _ ledger: Ledger, _ segments: [(first: UInt64, bytes: Int)], freesAll: Bool, sparesLatest: Bool
+    ) -> UInt64 {
         if freesAll, let last = segments.last, ledger.liveBytes(below: last.first) <= mostCopied {
             return min(last.first, ledger.next)
         }
         var freed = segments.dropLast().reduce(0) { $0 + $1.bytes }
         // From the latest on, each time half as many segments: a few looks are enough.
         var count = segments.count - 1
+        if sparesLatest, count > 0, ledger.liveBytes(below: segments[count].first) > 0 {
+            count -= 1
+            freed -= segments[count].bytes
+        }
         while count > 0 {
             let cut = segments[count].first
             if ledger.liveBytes(below: cut) <= min(freed / 8, mostCopied) { return min(cut, ledger.next) }
