@@ -44,7 +44,9 @@ def measure(settings):
         results.idle = life.idle(settings, say)
         results.stuck = slow.stuck_consumer(settings, say)
     if "matrix" in parts:
-        results.cells = matrix.Matrix(settings, systems, say).measure(matrix.cases_of(settings))
+        measured = matrix.Matrix(settings, systems, say)
+        results.cells = measured.measure(matrix.cases_of(settings))
+        results.bandwidths = measured.bandwidths
     if "slow" in parts:
         once = [system for system in systems if system.name != "control"]
         results.slow = slow.measure(settings, once, say)

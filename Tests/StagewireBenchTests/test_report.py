@@ -4,6 +4,7 @@
     python3 Tests/StagewireBenchTests/test_report.py        # STAGEWIRE_BIN: where the programs are
 """
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -14,13 +15,14 @@ import sys
 import tempfile
 import time
 import unittest
+import unittest.mock
 import xml.etree.ElementTree
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(os.environ.get("STAGEWIRE_BIN", ROOT / ".build" / "release"))
 sys.path.insert(0, str(ROOT / "Sources" / "StagewireBench"))
 
-from stagewire_bench import counters, life, matrix, options, plot, report, scale, slow, stagewire, tables, targets
+from stagewire_bench import counters, disk, life, matrix, options, plot, process, report, scale, slow, stagewire, tables, targets
 from stagewire_bench.matrix import Cell
 from stagewire_bench.run import Case, Failed, Run, Sample, size_text
 from stagewire_bench.stagewire import Shape
@@ -135,6 +137,58 @@ class Tables(unittest.TestCase):
         self.assertEqual(reached["broker CPU per record and hop: 100 keys"], "yes")
         self.assertEqual(reached["broker CPU per record and hop: 10,000 keys"], "**no**")
 
+    def durable_row(self, ours, memory, written=400.0, bandwidths=(1000e6, 1000e6)):
+        made = results()
+        made.bandwidths = list(bandwidths)
+        made.cells = [Cell("100 B", name, 100, 0, [dataclasses.replace(sample(rate), written=bytes_) if rate else None
+                                                   for rate in rates])
+                      for name, rates, bytes_ in (("stagewire", memory, 0.0), ("stagewire-disk", ours, written))]
+        (row,) = targets.durable(made)
+        return row, made
+
+    def test_durable_is_held_against_memory_where_the_disk_can_do_more(self):
+        # The disk takes 2.5 M of these records in a second, 80% of which are 2 M.
+        row, _ = self.durable_row([1.5e6] * 2, [3e6] * 2)
+        self.assertEqual(row[2:], ["0.50x (0.50..0.50); 0.60x (0.60..0.60) of the disk", "yes"])
+        self.assertEqual(self.durable_row([1.49e6] * 2, [3e6] * 2)[0][-1], "**no**")
+
+    def test_durable_is_held_against_the_disk_where_memory_can_do_more(self):
+        row, _ = self.durable_row([2e6] * 2, [8e6] * 2)
+        self.assertEqual(row[2:], ["0.25x (0.25..0.25); 0.80x (0.80..0.80) of the disk", "yes"])
+        self.assertEqual(self.durable_row([1.99e6] * 2, [8e6] * 2)[0][-1], "**no**")
+        # Twice the bytes for a record: the disk takes half as many.
+        self.assertEqual(self.durable_row([1e6] * 2, [8e6] * 2, written=800.0)[0][-1], "yes")
+
+    def test_the_lesser_bound_is_that_of_the_same_round(self):
+        # Each round reaches its own bound exactly, the first that of memory, the second that of a disk that was slow.
+        row, _ = self.durable_row([1.5e6, 0.2e6], [3e6, 3e6], bandwidths=(1000e6, 100e6))
+        self.assertEqual(row[-1], "yes")
+        row, _ = self.durable_row([1.5e6, 0.2e6, 0.2e6], [3e6] * 3, bandwidths=(1000e6, 100e6, 1000e6))
+        self.assertEqual(row[-1], "yes")
+        row, _ = self.durable_row([1.4e6, 0.2e6, 0.2e6], [3e6] * 3, bandwidths=(1000e6, 100e6, 1000e6))
+        self.assertEqual(row[-1], "**no**")
+
+    def test_without_a_figure_of_the_disk_memory_decides(self):
+        for written, bandwidths in ((400.0, ()), (0.0, (1000e6, 1000e6))):
+            row, _ = self.durable_row([1.5e6] * 2, [3e6] * 2, written, bandwidths)
+            self.assertEqual(row[2:], ["0.50x (0.50..0.50); - of the disk", "yes"])
+            self.assertEqual(self.durable_row([1.4e6] * 2, [3e6] * 2, written, bandwidths)[0][-1], "**no**")
+
+    def test_a_round_that_failed_is_left_out(self):
+        row, _ = self.durable_row([1.5e6, None], [3e6, 3e6])
+        self.assertEqual(row[2:], ["0.50x; 0.60x of the disk", "yes"])
+
+    def test_the_disk_stands_in_the_durable_table_alone(self):
+        _, made = self.durable_row([1.5e6] * 2, [3e6] * 2)
+        table = report.throughput_table(made, True)
+        rows = self.rows(table)
+        self.assertEqual(rows["Stagewire, disk"]["B/record to the disk"], "400")
+        self.assertEqual(rows["Stagewire, disk"]["of the disk's"], "0.60x (0.60..0.60)")
+        self.assertEqual(rows["Stagewire"]["of the disk's"], "-")
+        self.assertIn("1,000 (1,000..1,000) MB/s", table.notes[0])
+        plain = report.throughput_table(made, False)
+        self.assertEqual((plain.notes, "of the disk's" in plain.names), ([], False))
+
     def test_growing_memory_misses_its_target(self):
         made = results()
         made.stuck.last_mib = 67.0
@@ -170,6 +224,33 @@ class Tables(unittest.TestCase):
 
     def test_noise_is_told(self):
         self.assertIn("100 B: 1.10x", report.noise(results()))
+
+
+class Disk(unittest.TestCase):
+    def test_bandwidth_is_of_bytes_that_were_written(self):
+        with tempfile.TemporaryDirectory(dir=ROOT / "build") as directory:
+            seen = []
+            def counted(descriptor, piece, start, put=disk.put):
+                seen.append((start, len(piece)))
+                put(descriptor, piece, start)
+            with unittest.mock.patch.object(disk, "put", counted):
+                started = time.monotonic()
+                rate = disk.synced_bandwidth(directory, 0.05, group=1 << 16)
+                elapsed = time.monotonic() - started
+            # Side by side, and no more in the time of writing than would be in all of it.
+            self.assertEqual(seen[:3], [(0, 1 << 16), (1 << 16, 1 << 16), (2 << 16, 1 << 16)])
+            self.assertGreaterEqual(rate * elapsed, len(seen) << 16)
+            self.assertEqual(os.listdir(directory), [])
+
+    @unittest.skipUnless(os.path.exists("/proc/self/io"), "this kernel does not account for what processes write")
+    def test_a_process_is_charged_with_what_it_writes(self):
+        with tempfile.NamedTemporaryFile(dir=ROOT / "build") as file:
+            before = process.disk_bytes(os.getpid())
+            file.write(bytes(1 << 20))
+            file.flush()
+            os.fdatasync(file.fileno())
+            self.assertGreaterEqual(process.disk_bytes(os.getpid()) - before, 1 << 20)
+        self.assertEqual(process.disk_bytes(0), 0)
 
 
 class Documents(unittest.TestCase):

@@ -3,7 +3,7 @@ to its neighbours, too."""
 
 import dataclasses
 
-from . import stagewire
+from . import disk, stagewire
 from .run import Case, Failed, Run
 from .statistics import Latency, Rounds, paired
 
@@ -68,12 +68,16 @@ class Matrix:
     def __init__(self, settings, systems, say):
         self.settings, self.systems, self.say = settings, systems, say
         self.cells = {}
+        self.bandwidths = []  # of the disk, bytes per second, one for each round; none if nothing durable is measured
 
     def cell(self, case, name):
         return self.cells.setdefault((case.name, name), Cell(case.name, name, case.size, case.rate))
 
     def measure(self, cases):
         for number in range(self.settings.rounds):
+            if any(system.kind == "durable" for system in self.systems):
+                self.bandwidths.append(disk.synced_bandwidth(self.settings.disk, self.settings.disk_seconds))
+                self.say(f"round {number + 1}: {'the disk, synced':28} {self.bandwidths[-1] / 1e6:30,.0f} MB/s")
             for case in cases:
                 samples = {system.name: self.one(number, system, case, system.name)
                            for system in self.systems if wanted(system, case)}

@@ -15,10 +15,10 @@ OURS = [system.name for system in SYSTEMS if not system.peer]
 PEERS = [system.name for system in SYSTEMS if system.peer]
 
 # What QUICK=1 changes: half a minute, one round, the peers that are fast to run.
-FULL = dict(rounds=3, seconds=1.2, latency_seconds=3.0, warm_up=0.6, scale_rounds=2, slow_seconds=12.0, stuck_seconds=60.0,
+FULL = dict(rounds=3, seconds=1.2, disk_seconds=1.0, latency_seconds=3.0, warm_up=0.6, scale_rounds=2, slow_seconds=12.0, stuck_seconds=60.0,
             idle_seconds=10.0, starts=10, sizes="100,1024,65536", peers="all", scale="all", systems="all",
             parts="all")
-QUICK = dict(rounds=1, seconds=0.6, latency_seconds=1.0, warm_up=0.3, scale_rounds=1, slow_seconds=2.0, stuck_seconds=10.0,
+QUICK = dict(rounds=1, seconds=0.6, disk_seconds=0.3, latency_seconds=1.0, warm_up=0.3, scale_rounds=1, slow_seconds=2.0, stuck_seconds=10.0,
              idle_seconds=1.0, starts=2, sizes="100", peers="grpc,redis", scale="none",
              systems="stagewire,control,relay,stagewire-disk", parts="matrix,life")
 
@@ -33,6 +33,7 @@ class Settings:
     build: pathlib.Path
     rounds: int
     seconds: float
+    disk_seconds: float
     latency_seconds: float
     warm_up: float
     scale_rounds: int
@@ -70,7 +71,7 @@ def parser(defaults):
     p.add_argument("--scale", default=defaults["scale"], help=f"of {', '.join(scale.GROUPS)}; all or none")
     p.add_argument("--rounds", type=int, default=defaults["rounds"])
     p.add_argument("--scale-rounds", type=int, default=defaults["scale_rounds"])
-    for name in ("seconds", "latency_seconds", "warm_up", "slow_seconds", "stuck_seconds", "idle_seconds"):
+    for name in ("seconds", "disk_seconds", "latency_seconds", "warm_up", "slow_seconds", "stuck_seconds", "idle_seconds"):
         p.add_argument("--" + name.replace("_", "-"), type=float, default=defaults[name])
     p.add_argument("--starts", type=int, default=defaults["starts"], help="of the five-stage pipeline")
     p.add_argument("--sizes", default=defaults["sizes"], help="payload bytes, separated by commas")
@@ -100,5 +101,5 @@ def read(words=None):
         system_names=[name for name in BY_NAME if name in names], groups=chosen(o.scale, scale.GROUPS, "group"),
         command=f"{quick}python3 Sources/StagewireBench/bench.py {given}".strip(),
         **{name: getattr(o, name) for name in (
-            "rounds", "seconds", "latency_seconds", "warm_up", "scale_rounds", "slow_seconds", "stuck_seconds",
+            "rounds", "seconds", "disk_seconds", "latency_seconds", "warm_up", "scale_rounds", "slow_seconds", "stuck_seconds",
             "idle_seconds", "starts", "rate", "keys", "header", "update")})

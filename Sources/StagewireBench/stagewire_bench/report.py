@@ -7,8 +7,9 @@ import os
 import pathlib
 import platform
 
-from . import plot, tables, targets
+from . import disk, plot, tables, targets
 from .matrix import STAMPED
+from .statistics import Spread
 from .systems import BY_NAME, DURABLE
 from .tables import Table
 
@@ -21,6 +22,7 @@ class Results:
         self.date = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d")
         self.machine = f"{os.cpu_count()} cores, {platform.system()} {platform.release().split('-')[0]}"
         self.cells, self.slow, self.scale = [], [], {}
+        self.bandwidths = []  # of the disk, as `disk.synced_bandwidth` measures it, one for each round
         self.startup, self.idle, self.stuck = [], None, None
 
     def failures(self):
@@ -39,6 +41,7 @@ class Results:
                                    "configuration": one.configuration, "handover": one.handover} for one in self.systems},
             "left_out": {one.name: {"missing": missing, "packages": one.packages} for one, missing in self.left_out},
             "cells": [cell.plain() for cell in self.cells],
+            "synced_bytes_per_second": self.bandwidths,
             "slow": [dataclasses.asdict(one) for one in self.slow],
             "scale": [cell.plain() for cells in self.scale.values() for cell in cells],
             "startup": [dataclasses.asdict(one) for one in self.startup],
@@ -87,10 +90,27 @@ def throughput_table(results, durable):
     rows = []
     for case, row in groups(cell for cell in results.cells if not cell.rate).items():
         for name in in_table(row, durable):
-            rows.append([case, title_of(name), *throughput_figures(row[name], row.get("relay"), row.get("stagewire"))])
+            rows.append([case, title_of(name), *throughput_figures(row[name], row.get("relay"), row.get("stagewire")),
+                         *(disk_figures(row[name], results.bandwidths) if durable else [])])
     title = "Durable: throughput and cost" if durable else "Throughput and cost, in memory"
     return Table(title, ["payload", "system", ">records/s", ">of the relay", ">of Stagewire", ">broker CPU, us/record/hop",
-                         ">of the relay's", ">peak RSS"], rows)
+                         ">of the relay's", ">peak RSS", *([">B/record to the disk", ">of the disk's"] if durable else [])],
+                 rows, disk_notes(results) if durable else [])
+
+
+def disk_figures(cell, bandwidths):
+    """Bytes that a record costs on the disk, and how much of what the disk can do that is."""
+    written = cell.spread("written")
+    if not written or not written.median:
+        return ["-", "-"]
+    return [tables.number(written.median), tables.ratio_range(targets.disk_share(cell, bandwidths))]
+
+
+def disk_notes(results):
+    if not results.bandwidths:
+        return []
+    alone = tables.spread(Spread.of(value / 1e6 for value in results.bandwidths))
+    return [f"The disk alone, {disk.GROUP >> 20} MiB at a time into a file that has its place, `fdatasync` after each: {alone} MB/s."]
 
 
 def throughput_figures(cell, floor, ours):

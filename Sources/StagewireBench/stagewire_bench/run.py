@@ -10,7 +10,7 @@ import tempfile
 import time
 
 from .counters import Counters
-from .process import cpu_seconds, peak_mib
+from .process import cpu_seconds, disk_bytes, peak_mib
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 
@@ -52,6 +52,7 @@ class Sample:
     rss_mib: float  # the broker's peak
     stamped: float  # bytes of a record as delivered, where the program says so
     latencies: list = dataclasses.field(default_factory=list, repr=False)  # microseconds
+    written: float = 0.0  # bytes that the broker gave to the disk for each record
 
 
 class Run:
@@ -146,7 +147,8 @@ class Run:
 
     def look(self):
         counters = self.counters
-        return time.monotonic(), counters["received"], cpu_seconds(self.broker.pid), counters["samples"]
+        return (time.monotonic(), counters["received"], cpu_seconds(self.broker.pid), disk_bytes(self.broker.pid),
+                counters["samples"])
 
     def measure(self, hops=HOPS):
         """Warm-up, then the difference between two looks at the counters and the broker's clock."""
@@ -156,12 +158,12 @@ class Run:
         before = self.look()
         time.sleep(self.settings.latency_seconds if self.case.rate else self.settings.seconds)
         after = self.look()
-        elapsed, records, cpu = (b - a for a, b in zip(before[:3], after[:3]))
+        elapsed, records, cpu, written = (b - a for a, b in zip(before[:4], after[:4]))
         if records <= 0:
             self.fail("no record arrived while measuring")
         return Sample(rate=records / elapsed, cpu_us=cpu * 1e6 / records / hops, rss_mib=peak_mib(self.broker.pid),
                       stamped=counters["bytes"] / max(1, counters["received"]),
-                      latencies=counters.latencies(before[3], after[3]))
+                      latencies=counters.latencies(before[4], after[4]), written=written / records)
 
     def settle(self, patience=20.0):
         """Stops the producer and waits for what is under way; gives back how many records never came."""

@@ -2,12 +2,14 @@
 
 from . import tables
 from .run import size_text
+from .statistics import paired
 from .tables import Table
 
 THROUGHPUT = {100: 1 / 4, 1024: 1 / 2, 65536: 3 / 4}  # of the C relay, in the same round
 CPU = 5  # times the relay's
 P50, P99 = 1.5, 2  # times the relay's
-DURABLE, OVER_REDIS = 1 / 2, 20  # of the same in memory; times Redis with a sync for every group
+DURABLE, OF_DISK = 1 / 2, 0.8  # of the same in memory, or of what the disk does: the lesser
+OVER_REDIS = 20  # times Redis with a sync for every group
 IDLE_MIB, IDLE_PERCENT, START_MS = 30, 0.5, 300
 BAND = 0.2
 GROWTH = 0.1  # memory of a broker with a stuck consumer: at most so much more at the end
@@ -57,13 +59,43 @@ def latency(results):
 
 def durable(results):
     cells = cells_of(results, False)
-    ours = cells.get((100, "stagewire-disk"))
-    rows = []
-    for name, least, of in (("stagewire", DURABLE, "the same in memory"), ("redis-aof", OVER_REDIS, "Redis with fsync always")):
-        other = cells.get((100, name))
-        if ours and other:
-            rows += at_least("throughput, 100 B, `durability: disk`", ours.to(other, "rate"), least, of)
+    ours, memory, redis = (cells.get((100, name)) for name in ("stagewire-disk", "stagewire", "redis-aof"))
+    what, rows = "throughput, 100 B, `durability: disk`", []
+    if ours and memory:
+        rows += beside_memory(what, ours, memory, results.bandwidths)
+    if ours and redis:
+        rows += at_least(what, ours.to(redis, "rate"), OVER_REDIS, "Redis with fsync always")
     return rows
+
+
+def beside_memory(what, ours, memory, bandwidths):
+    """The lesser of two bounds, in each round by itself: no journal is faster than its disk."""
+    of_memory, of_disk = ours.to(memory, "rate"), disk_share(ours, bandwidths)
+    if not of_memory:
+        return []
+    bounds = [lesser(*each) for each in zip(memory.values("rate"), disk_records(ours, bandwidths))]
+    reached = paired(ours.values("rate"), bounds)
+    shown = f"{tables.ratio_range(of_memory)}; {tables.ratio_range(of_disk)} of the disk"
+    return [row(what, f"at least the lesser of {DURABLE:g}x the same in memory and {OF_DISK:g}x of the disk's synced bandwidth",
+                shown, bool(reached) and reached.median >= 1)]
+
+
+def lesser(memory, disk):
+    """Records per second to be reached; None without the one in memory."""
+    if memory is None:
+        return None
+    return min(DURABLE * memory, OF_DISK * disk) if disk else DURABLE * memory
+
+
+def disk_records(cell, bandwidths):
+    """How many of its records the disk takes in a second, in each round; None where that is not known."""
+    known = [*bandwidths, *[None] * (len(cell.samples) - len(bandwidths))]
+    return [disk / each if disk and each else None for disk, each in zip(known, cell.values("written"))]
+
+
+def disk_share(cell, bandwidths):
+    """How much of what the disk does in a second a system used."""
+    return paired(cell.values("rate"), disk_records(cell, bandwidths))
 
 
 def life(results):
