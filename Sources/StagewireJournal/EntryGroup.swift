@@ -16,6 +16,9 @@ public struct EntryGroup: ~Copyable, Sendable {
     /// The bytes that it will take in the journal. Whoever fills it keeps it within bounds.
     public var byteCount: Int { bytes.count }
 
+    /// Bytes of memory that it keeps when it is emptied.
+    public var reservedBytes: Int { bytes.capacity }
+
     /// Begins an entry.
     /// - Parameter kind: not 0.
     /// - Returns: where it begins, counted from the first byte of the group: the same distance from the position that

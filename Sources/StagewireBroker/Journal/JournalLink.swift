@@ -31,6 +31,8 @@ final class JournalLink {
     private static let largeGroup = 4 * 1024 * 1024
     /// While so much waits already, groups go on growing; what comes is bounded by the streams' windows.
     private static let mostWaiting = 16 * 1024 * 1024
+    /// As many large groups as may wait.
+    private static let mostSpares = mostWaiting / largeGroup
     /// `relaxed`: what may be lost is at most what came in such a time, and in such an amount.
     static let relaxedDelay = TimeAmount.milliseconds(100)
     private static let relaxedBytes = 4 * 1024 * 1024
@@ -147,7 +149,8 @@ final class JournalLink {
         flying = batch.tickets
         batch.tickets.removeAll(keepingCapacity: true)
         store.exchange(&batch.group)
-        spares.append(batch)
+        // What a few very large records have grown is not kept for good.
+        if spares.count < Self.mostSpares, batch.group.reservedBytes <= Self.mostWaiting { spares.append(batch) }
         flush()
     }
 
