@@ -260,7 +260,7 @@ test-bench: build
 	@$(PYTHON) Tests/StagewireBenchTests/test_stages.py
 
 .PHONY: fuzz
-fuzz: setup ## Fuzz frames, records and journals under AddressSanitizer (FUZZ_SECONDS=n for each, 60 by default)
+fuzz: setup ## Fuzz frames, records, journals and pipeline files under AddressSanitizer (FUZZ_SECONDS=n for each, 60 by default)
 	@sh Tests/Fuzz/run.sh $(or $(FUZZ_SECONDS),60)
 
 .PHONY: fuzz-short
