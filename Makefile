@@ -265,7 +265,7 @@ fuzz: setup ## Fuzz frames, records, journals and pipeline files under AddressSa
 
 .PHONY: fuzz-short
 fuzz-short: setup
-	@sh Tests/Fuzz/run.sh 12
+	@sh Tests/Fuzz/run.sh 10
 
 # Of every SDK that has one, by its own manifest; SDKS="go node" of some.
 SDKS ?= $(patsubst sdk-stubs/%/conformance/conformance.yaml,%,$(wildcard sdk-stubs/*/conformance/conformance.yaml))
