@@ -25,7 +25,7 @@ let package = Package(
         .target(name: "CEnvelope", dependencies: ["CProtobufC"]),
         // What runs between fork and exec, or after a fork without exec.
         .target(name: "CWorkerHost"),
-        // CRC32C by the processor's instruction, and a system call.
+        // CRC32C by the processor's instruction.
         .target(name: "CJournal"),
         .target(name: "StagewireModel", swiftSettings: settings),
         .target(name: "StagewireRecord", dependencies: ["StagewireModel"], swiftSettings: settings),

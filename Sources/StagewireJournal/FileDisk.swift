@@ -1,5 +1,4 @@
 // The one file of this module that knows an operating system.
-import CJournal
 import Glibc
 
 /// A directory of the real file system.
@@ -87,27 +86,15 @@ public final class FileDisk: Disk, Sendable {
         return count
     }
 
-    /// Of much at once the first part alone is written, and the disk begins with it while the caller comes with the next one.
     public func write(_ file: DiskFile, _ bytes: RawSpan, at offset: Int) throws(DiskError) -> Int {
         precondition(!bytes.isEmpty, "something to write")
-        let size = min(bytes.byteCount, Self.part)
         let count = bytes.withUnsafeBytes { bytes in
-            again { pwrite(file.number, bytes.baseAddress, size, off_t(offset)) }
+            again { pwrite(file.number, bytes.baseAddress, bytes.count, off_t(offset)) }
         }
         // Zero is allowed by POSIX and never seen for files; treated as an error, it cannot become an endless loop.
         if count == 0 { throw DiskError(.write, name(of: file), .system(EIO)) }
         guard count > 0 else { throw failure(.write, name(of: file)) }
-        if bytes.byteCount > Self.part { try start(file, offset..<offset + count) }
         return count
-    }
-
-    /// What is written in one call, at most, bytes.
-    private static let part = 1024 * 1024
-
-    /// Has the disk begin to write. What it says against that may not be said again by a sync, so it is an error of the write.
-    private func start(_ file: DiskFile, _ range: Range<Int>) throws(DiskError) {
-        let code = sw_start_writing(file.number, off_t(range.lowerBound), off_t(range.count))
-        guard code == 0 else { throw DiskError(.write, name(of: file), .system(code)) }
     }
 
     public func preallocate(_ file: DiskFile, bytes: Int) throws(DiskError) {

@@ -1,4 +1,3 @@
-import CJournal
 import Foundation
 import StagewireJournalBench
 import StagewireTestSupport
@@ -51,33 +50,6 @@ struct FileDiskTests {
         #expect(report.findings == [] && report.segments.count > 10)
         #expect(report.segments.allSatisfy { $0.size == $0.capacity && $0.size >= 4096 })
         #expect(try disk.freeBytes() > 0)
-    }
-
-    /// Much at once is written part by part, and all of it, from any address to any place.
-    @Test(arguments: [1_048_575, 1_048_576, 1_048_577, 3_500_001])
-    func largeWrites(size: Int) throws {
-        let disk = try FileDisk(path: scratch.path)
-        let file = try disk.open("large", .create)
-        defer { disk.close(file) }
-        try disk.preallocate(file, bytes: 4 * 1024 * 1024)
-        let bytes = (0..<size + 3).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ $0 >> 9) }
-        let part = bytes.span.bytes.extracting(3..<size + 3)
-        #expect(try disk.write(file, part, at: 77) == min(size, 1024 * 1024))
-        try disk.writeAll(file, part, at: 77)
-        try disk.sync(file)
-        var read = [UInt8](repeating: 0, count: size + 200)
-        #expect(try disk.read(file, at: 0, into: &read, 0..<read.count) == read.count)
-        #expect(Array(read[77..<77 + size]) == Array(bytes[3...]))
-        #expect(read[..<77].allSatisfy { $0 == 0 } && read[(77 + size)...].allSatisfy { $0 == 0 })
-    }
-
-    /// What the disk says when it is told to begin is an error of the write; where there is no such call nothing is said.
-    @Test func beginningToWrite() throws {
-        #expect(sw_start_writing(-1, 0, 1) == EBADF)
-        var ends: [Int32] = [0, 0]
-        #expect(pipe(&ends) == 0)
-        defer { for end in ends { close(end) } }
-        #expect(sw_start_writing(ends[1], 0, 1) == 0)
     }
 
     /// Every error of the system is one of ours, and says the file.

@@ -1,13 +1,11 @@
-// What the journal needs and Swift cannot name.
+// What the journal needs and Swift cannot name: CRC32C by the processor's own instruction, SSE 4.2 on x86-64, the CRC extension on
+// arm64.
 #ifndef STAGEWIRE_JOURNAL_H
 #define STAGEWIRE_JOURNAL_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/types.h>
-
-// ---- CRC32C by the processor's own instruction: SSE 4.2 on x86-64, the CRC extension on arm64 ----
 
 // Whether this processor has it. Asks the system each time.
 bool sw_crc32c_supported(void);
@@ -15,11 +13,5 @@ bool sw_crc32c_supported(void);
 // The register after `count` more bytes, without initial or final inversion. Only where `sw_crc32c_supported`; elsewhere it
 // ends the process.
 uint32_t sw_crc32c_update(uint32_t state, const void *bytes, size_t count);
-
-// ---- The disk ----
-
-// Has the disk begin with what was written to this range of a file, without waiting for it. Returns 0, also where there is no
-// such call, or an errno: then the write has failed, and a later sync need not say so once more.
-int sw_start_writing(int file, off_t offset, off_t count);
 
 #endif
