@@ -92,6 +92,20 @@ static void append_forward(struct batch *b, const struct session *s, uint64_t id
 
 enum { OUTCOME_OVERHEAD = 64 };
 
+// Waits for the credit for `output`, which is moved with `rest` when the Deliver moves.
+static void await_credit(struct session *s, struct batch *b, struct slice *output, struct slice *rest) {
+  // What is settled may be what frees the credit, so it goes out before we wait.
+  flush(s, b);
+  uint64_t charge = slice_size(*output) + s->stamp_reserve;
+  while (!session_may(s, charge) && !s->closed) {
+    const uint8_t *before = session_held(s);
+    session_read(s, true);
+    ptrdiff_t moved = session_held(s) - before;
+    slice_move(output, moved);
+    slice_move(rest, moved);
+  }
+}
+
 static void forward_all(struct session *s, struct batch *b, struct slice message) {
   struct deliver d = deliver_open(message);
   struct slice record;
@@ -101,12 +115,8 @@ static void forward_all(struct session *s, struct batch *b, struct slice message
     size_t size = slice_size(output);
     if (b->size + size + OUTCOME_OVERHEAD > b->capacity || (b->size && b->size + size > BATCH)) flush(s, b);
     if (size + OUTCOME_OVERHEAD > b->capacity) session_fail("a record above max_record");
-    // What is settled may be what frees the credit, so it goes out before we wait.
-    if (!session_may(s, size + s->stamp_reserve)) flush(s, b);
-    while (!session_may(s, size + s->stamp_reserve)) {
-      session_read(s, true);
-      if (s->closed) return;
-    }
+    if (!session_may(s, size + s->stamp_reserve)) await_credit(s, b, &output, &d.rest);
+    if (s->closed) return;
     session_use(s, 1, size + s->stamp_reserve);
     append_forward(b, s, d.next, output);
   }

@@ -19,11 +19,10 @@ struct amount {
 struct session {
   int fd;
   // Received bytes: [head, scanned) are whole frames of which only Deliver is still to be handled,
-  // [scanned, tail) has not been looked at. The memory never moves, for handlers hold slices of it while
-  // they wait for credit.
+  // [scanned, tail) has not been looked at.
   uint8_t *in;
   size_t capacity, head, scanned, tail;
-  bool pinned;        // a handler holds slices: do not compact
+  bool pinned;        // the Deliver at head is in hand
   uint8_t out[8192];  // control frames that go out in front of the next data frame
   size_t out_size;
 
@@ -47,13 +46,15 @@ struct session {
 // Dials, says Hello and waits for Welcome. Exits with the broker's sentence when it is refused.
 void session_open(struct session *s, const struct options *o);
 
-// Reads what is there; with `wait` at least something. False when nothing came.
+// Reads what is there; with `wait` at least something. False when nothing came. A Deliver in hand may move.
 bool session_read(struct session *s, bool wait);
 
 // The next Deliver in the order of arrival.
 bool session_next(struct session *s, struct slice *deliver);
 // The Deliver that session_next returned has been handled.
 void session_done(struct session *s);
+// Where the Deliver in hand lies: slices of it are to be moved as far as session_read has moved this.
+static inline const uint8_t *session_held(const struct session *s) { return s->in + s->head; }
 
 // Writes control frames that wait, then `size` bytes of `frame` (0: none).
 void session_write(struct session *s, const uint8_t *frame, size_t size);
