@@ -260,12 +260,12 @@ test-bench: build
 	@$(PYTHON) Tests/StagewireBenchTests/test_stages.py
 
 .PHONY: fuzz
-fuzz: setup ## Fuzz frames, records and journals under AddressSanitizer (FUZZ_SECONDS=n for each, 60 by default)
+fuzz: setup ## Fuzz frames, records, journals and pipeline files under AddressSanitizer (FUZZ_SECONDS=n for each, 60 by default)
 	@sh Tests/Fuzz/run.sh $(or $(FUZZ_SECONDS),60)
 
 .PHONY: fuzz-short
 fuzz-short: setup
-	@sh Tests/Fuzz/run.sh 12
+	@sh Tests/Fuzz/run.sh 10
 
 # Of every SDK that has one, by its own manifest; SDKS="go node" of some.
 SDKS ?= $(patsubst sdk-stubs/%/conformance/conformance.yaml,%,$(wildcard sdk-stubs/*/conformance/conformance.yaml))

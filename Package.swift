@@ -86,8 +86,9 @@ let package = Package(
         .executableTarget(
             name: "StagewireFuzz",
             dependencies: [
-                "StagewireWire", "StagewireRecord", "StagewireJournal", "StagewireDiskSimulation", "StagewireModel",
-                "StagewireTestSupport", "CEnvelope",
+                "StagewireWire", "StagewireRecord", "StagewireJournal", "StagewireLedger", "StagewireRouter",
+                "StagewireConfig",
+                "StagewireDiskSimulation", "StagewireModel", "StagewireTestSupport", "CEnvelope",
             ], swiftSettings: settings),
         .executableTarget(
             name: "StagewireRecordBench", dependencies: ["StagewireRecord", "StagewireModel"], swiftSettings: settings),

@@ -1,14 +1,20 @@
-// The entry points of the fuzz target for the bytes that workers send and, with STAGEWIRE_FUZZ=journal, for those of a journal's
-// segments. Tests/Fuzz/run.sh builds it with libFuzzer and AddressSanitizer and with FUZZING defined; an ordinary build
-// replays the files that it is given.
+// The entry points of the fuzz target. STAGEWIRE_FUZZ says what its inputs are: `frames` that workers send, segments of a
+// `journal`, entries for its `ledger`, or the text of a `pipeline`. Tests/Fuzz/run.sh builds it with libFuzzer and AddressSanitizer and
+// with FUZZING defined; an ordinary build replays the files that it is given.
 import Foundation
 
-private let isJournal = ProcessInfo.processInfo.environment["STAGEWIRE_FUZZ"] == "journal"
+private let kind = ProcessInfo.processInfo.environment["STAGEWIRE_FUZZ"] ?? "frames"
 
 private func runOne(_ input: [UInt8]) {
-    if isJournal { return JournalFuzzer().run(input) }
-    var fuzzer = Fuzzer()
-    fuzzer.run(input)
+    switch kind {
+    case "frames":
+        var fuzzer = Fuzzer()
+        fuzzer.run(input)
+    case "journal": JournalFuzzer().run(input)
+    case "ledger": LedgerFuzzer().run(input)
+    case "pipeline": PipelineFuzzer().run(input)
+    default: preconditionFailure("STAGEWIRE_FUZZ=\(kind): there is no such kind of input")
+    }
 }
 
 @_cdecl("LLVMFuzzerTestOneInput")

@@ -77,14 +77,6 @@ extension Ledger {
         return try plan.read(snapshot: [], fetch: fetch).first { $0.time >= time }?.sequence ?? otherwise
     }
 
-    /// The numbers of a stage's subscriptions and what they read, in the order of its inputs.
-    public func subscriptions(of stage: String) -> [(number: Int, stream: StreamName)] {
-        layout.subscriptions.enumerated().filter { $0.element.stage == stage }.map { ($0.offset, $0.element.stream) }
-    }
-
-    /// Whether a stage has this name.
-    public func knows(stage: String) -> Bool { layout.stages.contains(stage) }
-
     /// The workers that lineage names by their numbers.
     public func run(_ number: UInt32) -> Run? { number >= 1 && number <= runs.count ? runs[Int(number) - 1] : nil }
 }

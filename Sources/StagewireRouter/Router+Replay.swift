@@ -7,9 +7,6 @@ extension Router {
     /// Whether a subscription can go back: not once its workers were told that their input has ended.
     public func takesReplay(stage: Int) -> Bool { stages[stage].phase == .running && !isShuttingDown }
 
-    /// The router's number of a stage's input.
-    public func subscription(stage: Int, input: Int) -> Int { stages[stage].subscriptions[input] }
-
     /// Has a subscription go through its stream again, from this record on: as soon as what its workers have is settled.
     /// What waits for another attempt comes with the rest, as for the first time; dead letters stay dead letters.
     /// - Precondition: `takesReplay(stage:)`; the journal keeps everything from this record on

@@ -62,8 +62,8 @@ public struct Emitter: Sendable {
         let found = isRecording ? 0 : outputs.firstIndex { output.port.isEmpty || $0.port == output.port }
         guard let index = found else { return fail(unknownPort(output.port)) }
         if isRecording { recorded.append(output) }
-        let header = output.encodeHeader()
-        if let flaw = output.flaw(header: header) {
+        let header = output.headerPart
+        if let flaw = output.flaw(headerBytes: header.count) {
             fail(DeliveryError(.invalidOutput, "an output is invalid: \(flaw)"))
         }
         let size = append(output, header: header, port: isRecording ? 0 : outputs[index].number, parents: parents)
@@ -95,32 +95,39 @@ public struct Emitter: Sendable {
     private mutating func fail(_ error: DeliveryError) { failure = failure ?? error }
 
     /// Appends an Emission; returns the size of its `output`.
-    private mutating func append(_ output: Output, header: [UInt8], port: UInt32, parents: [Record]) -> Int {
-        var ids = FieldWriter()
-        for record in parents.sorted(by: { $0.delivery < $1.delivery }) { ids.varint(record.delivery) }
-        var trace = FieldWriter()
-        if let context = output.trace {
-            trace.content(1, context.traceparent.utf8)
-            trace.content(2, context.tracestate.utf8)
-        }
+    private mutating func append(_ output: Output, header: Part, port: UInt32, parents: [Record]) -> Int {
+        let payload = output.payloadPart
         var size = 0
         if !header.isEmpty { size += FieldWriter.size(2, count: header.count) }
-        if !output.payload.isEmpty { size += FieldWriter.size(3, count: output.payload.count) }
-        var number = FieldWriter()
-        number.number(1, UInt64(port))
-        var total = number.bytes.count + FieldWriter.size(3, count: size)
-        if !ids.bytes.isEmpty { total += FieldWriter.size(2, count: ids.bytes.count) }
-        if !trace.bytes.isEmpty { total += FieldWriter.size(4, count: trace.bytes.count) }
+        if !payload.isEmpty { size += FieldWriter.size(3, count: payload.count) }
+        let ids = parents.isEmpty ? [] : Self.ids(parents)
+        let trace = output.trace.map(Self.encoded) ?? []
+        var total = FieldWriter.size(3, count: size) + FieldWriter.size(1, number: UInt64(port))
+        if !ids.isEmpty { total += FieldWriter.size(2, count: ids.count) }
+        if !trace.isEmpty { total += FieldWriter.size(4, count: trace.count) }
 
         body.head(field, count: total)
-        body.bytes.append(contentsOf: number.bytes)
-        body.content(2, ids.bytes)
+        body.number(1, UInt64(port))
+        body.content(2, ids)
         // An empty record is a record nevertheless: the field stands there.
         body.head(3, count: size)
-        body.content(2, header)
-        body.content(3, output.payload)
-        body.content(4, trace.bytes)
+        body.content(2, header.slice)
+        body.content(3, payload.slice)
+        body.content(4, trace)
         return size
+    }
+
+    private static func ids(_ parents: [Record]) -> [UInt8] {
+        var ids = FieldWriter()
+        for record in parents.sorted(by: { $0.delivery < $1.delivery }) { ids.varint(record.delivery) }
+        return ids.bytes
+    }
+
+    private static func encoded(_ context: TraceContext) -> [UInt8] {
+        var trace = FieldWriter()
+        trace.content(1, context.traceparent.utf8)
+        trace.content(2, context.tracestate.utf8)
+        return trace.bytes
     }
 
     private func unknownPort(_ port: String) -> DeliveryError {

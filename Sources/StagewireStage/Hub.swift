@@ -125,9 +125,13 @@ final class Hub: Sendable {
 }
 
 extension Hub.State {
-    func fits(_ charges: [Charge]) -> Bool { zip(outputs, charges).allSatisfy { $0.fits($1) } }
+    func fits(_ charges: [Charge]) -> Bool {
+        // By index, like `use`: iterating would count references for each record.
+        for index in charges.indices where !outputs[index].fits(charges[index]) { return false }
+        return true
+    }
 
     mutating func use(_ charges: [Charge]) {
-        for (index, charge) in charges.enumerated() { outputs[index].use(charge) }
+        for index in charges.indices { outputs[index].use(charges[index]) }
     }
 }

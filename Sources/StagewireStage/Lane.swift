@@ -44,7 +44,11 @@ final class Lane: @unchecked Sendable {
     }
 
     private func runSingle(_ handler: SingleHandler) async {
-        while await refill() {
+        // Where nothing has to be waited for, no asynchronous function is called: each costs as much as the rest of a record.
+        while true {
+            if !hasNext {
+                guard await refill() else { return }
+            }
             guard let record = take() else { continue }
             emitter.reset()
             var outcome = Outcome.accepted
@@ -58,7 +62,11 @@ final class Lane: @unchecked Sendable {
                 outcome = judge(error)
             }
             end()
-            guard await settle(record, outcome), !Task.isCancelled else { return }
+            if !settle(record, outcome) {
+                guard await reserveLater() else { return }
+                outbox.accept(record.delivery, emissions: emitter.body.bytes)
+            }
+            guard !Task.isCancelled else { return }
         }
     }
 
@@ -157,8 +165,8 @@ final class Lane: @unchecked Sendable {
         for lane in lanes { closed.close(lane, until: nonce) }
     }
 
-    /// Settles one record; false: the session has ended.
-    private func settle(_ record: Record, _ outcome: Outcome) async -> Bool {
+    /// Settles one record. False: the credit for what was emitted has to be waited for first.
+    private func settle(_ record: Record, _ outcome: Outcome) -> Bool {
         switch outcome.kind {
         case .accepted: break
         case .rejected:
@@ -172,7 +180,7 @@ final class Lane: @unchecked Sendable {
             outbox.settle([record.delivery...record.delivery], Outcome(.reject(error.code, error.message)))
             return true
         }
-        guard await reserve() else { return false }
+        guard emitter.body.bytes.isEmpty || reserveNow() == true else { return false }
         outbox.accept(record.delivery, emissions: emitter.body.bytes)
         return true
     }
@@ -181,16 +189,24 @@ final class Lane: @unchecked Sendable {
     /// the handler has done its work. False: the session has ended.
     func reserve() async -> Bool {
         guard !emitter.body.bytes.isEmpty else { return true }
-        let charges = emitter.charges
-        let attempt: (inout Hub.State) -> Bool? = { state in
-            if state.ended != nil { return false }
-            guard state.fits(charges) else { return nil }
-            state.use(charges)
-            return true
-        }
-        if let result = hub.look(attempt) { return result }
+        if let result = reserveNow() { return result }
+        return await reserveLater()
+    }
+
+    /// nil: there is not enough credit now. False: the session has ended.
+    private func reserveNow() -> Bool? { hub.look { Self.reserve(emitter.charges, &$0) } }
+
+    private func reserveLater() async -> Bool {
         outbox.flush()
-        return await hub.wait(for: attempt)
+        let charges = emitter.charges
+        return await hub.wait { Self.reserve(charges, &$0) }
+    }
+
+    private static func reserve(_ charges: [Charge], _ state: inout Hub.State) -> Bool? {
+        if state.ended != nil { return false }
+        guard state.fits(charges) else { return nil }
+        state.use(charges)
+        return true
     }
 }
 

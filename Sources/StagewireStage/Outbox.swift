@@ -102,7 +102,7 @@ final class Outbox: Sendable {
                 run = delivery...delivery
             } else {
                 closeRun()
-                append([delivery...delivery], .accepted, emissions)
+                appendAccepted(delivery, emissions)
             }
         }
 
@@ -140,6 +140,19 @@ final class Outbox: Sendable {
             let nonce = self.nonce
             if gathered.bytes.count >= Outbox.target { writeGathered() }
             return nonce
+        }
+
+        /// As `append`, for what nearly every step of a transform is: one delivery, accepted.
+        private mutating func appendAccepted(_ delivery: UInt64, _ emissions: [UInt8]) {
+            let kind = UInt64(OutcomeKind.accepted.rawValue)
+            let length = FieldWriter.size(1, number: delivery) + FieldWriter.size(3, number: kind) + emissions.count
+            if count > 0, gathered.bytes.count + length + 16 > maxFrame { writeGathered() }
+            gathered.head(1, count: length)
+            gathered.number(1, delivery)
+            gathered.number(3, kind)
+            gathered.bytes.append(contentsOf: emissions)
+            count += 1
+            if gathered.bytes.count >= Outbox.target { writeGathered() }
         }
 
         /// An Outcome without its emissions.

@@ -81,7 +81,9 @@ public struct Record: Sendable {
     public var attributes: Attributes {
         var all = Attributes()
         FieldWalk.each(batch.bytes, parts.header) { field, _ in
-            guard field.number == 6, let (name, value) = decodeAttribute(field.value) else { return }
+            guard field.number == 6, let (name, value) = HeaderFields.attribute(batch.bytes, field.value) else {
+                return
+            }
             all.append(name, value)
         }
         return all
@@ -93,14 +95,7 @@ public struct Record: Sendable {
 
     /// A record to emit with this one's header and payload, to be changed as needed.
     public func output() -> Output {
-        var output = Output(payload: batch.bytes[parts.payload])
-        output.key = key
-        output.schema = schema
-        output.schemaVersion = schemaVersion
-        output.contentType = contentType
-        output.eventTime = eventTime
-        output.attributes = attributes
-        return output
+        Output(in: batch.bytes, header: parts.header, payload: parts.payload)
     }
 
     /// As `output()`, with another payload.
@@ -121,7 +116,7 @@ public struct Record: Sendable {
 
     var lineageRange: Range<Int> { parts.lineage }
 
-    func string(_ range: Range<Int>) -> String { String(decoding: batch.bytes[range], as: UTF8.self) }
+    func string(_ range: Range<Int>) -> String { HeaderFields.text(batch.bytes, range) }
 
     private func headerField(_ number: UInt32) -> Range<Int> {
         var found = 0..<0
@@ -137,22 +132,6 @@ public struct Record: Sendable {
             if field.number == number { found = FieldWalk.number(field, bytes) }
         }
         return found
-    }
-
-    private func decodeAttribute(_ range: Range<Int>) -> (String, AttributeValue)? {
-        var name = ""
-        var value: AttributeValue?
-        FieldWalk.each(batch.bytes, range) { field, bytes in
-            switch field.number {
-            case 1: name = string(field.value)
-            case 2: value = .text(string(field.value))
-            case 3: value = .integer(Int64(bitPattern: field.varint >> 1) ^ -Int64(bitPattern: field.varint & 1))
-            case 4: value = .number(Double(bitPattern: FieldWalk.number(field, bytes)))
-            case 5: value = .flag(field.varint != 0)
-            default: break
-            }
-        }
-        return value.map { (name, $0) }
     }
 }
 

@@ -57,10 +57,7 @@ extension Record {
     }
 
     init(testing output: Output, delivery: UInt64, input: Input) {
-        var writer = FieldWriter()
-        writer.content(2, output.encodeHeader())
-        writer.content(3, output.payload)
-        let bytes = writer.bytes
+        let bytes = output.encoded()
         self.init(
             Batch(
                 bytes: bytes, input: input, firstDelivery: delivery, records: [0..<bytes.count], runs: RunTable()), 0)

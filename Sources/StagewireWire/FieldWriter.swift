@@ -37,11 +37,25 @@ package struct FieldWriter: Sendable {
     }
 
     /// Text or bytes; nothing is written when there are none.
-    package mutating func content(_ field: UInt32, _ value: some Collection<UInt8>) {
+    package mutating func content(_ field: UInt32, _ value: ArraySlice<UInt8>) {
         if !value.isEmpty { presentContent(field, value) }
     }
 
-    package mutating func presentContent(_ field: UInt32, _ value: some Collection<UInt8>) {
+    package mutating func content(_ field: UInt32, _ value: [UInt8]) { content(field, value[...]) }
+
+    package mutating func content(_ field: UInt32, _ value: String.UTF8View) {
+        if !value.isEmpty { presentContent(field, value) }
+    }
+
+    // By type: a generic one would be looked up for each record that another module writes.
+    package mutating func presentContent(_ field: UInt32, _ value: ArraySlice<UInt8>) {
+        head(field, count: value.count)
+        bytes.append(contentsOf: value)
+    }
+
+    package mutating func presentContent(_ field: UInt32, _ value: [UInt8]) { presentContent(field, value[...]) }
+
+    package mutating func presentContent(_ field: UInt32, _ value: String.UTF8View) {
         head(field, count: value.count)
         bytes.append(contentsOf: value)
     }
@@ -50,6 +64,11 @@ package struct FieldWriter: Sendable {
     package mutating func head(_ field: UInt32, count: Int) {
         tag(field, .bytes)
         varint(UInt64(count))
+    }
+
+    /// Bytes that `number` takes.
+    package static func size(_ field: UInt32, number value: UInt64) -> Int {
+        value == 0 ? 0 : ByteWriter.size(of: UInt64(field) << 3) + ByteWriter.size(of: value)
     }
 
     /// Bytes that `head` and its content take together.

@@ -22,7 +22,7 @@ extension Chaos {
             return
         }
         let input = Int.random(in: 0..<rig.pipeline.stages[stage].inputs.count, using: &random)
-        let subscription = rig.router.subscription(stage: stage, input: input)
+        let subscription = subscription(stage, input)
         let start: ReplayStart =
             switch Int.random(in: 0..<4, using: &random) {
             case 0: .beginning
@@ -35,6 +35,11 @@ extension Chaos {
         replays[stage] = (input, from)
         _ = rig.router.replay(subscription: subscription, from: from)
         rig.turn()
+    }
+
+    /// Numbered stage by stage.
+    private func subscription(_ stage: Int, _ input: Int) -> Int {
+        rig.pipeline.stages[..<stage].reduce(input) { $0 + $1.inputs.count }
     }
 
     private func stream(of subscription: Int) -> Int {
@@ -53,7 +58,7 @@ extension Chaos {
             BeforeReplay(
                 stage: stage, ticket: openTicket, accepted: accepted[stage], attempts: attempts[stage],
                 dropped: dropped[stage], twofold: twofold[stage]))
-        let stream = stream(of: rig.router.subscription(stage: stage, input: replay.input))
+        let stream = stream(of: subscription(stage, replay.input))
         let letters = rig.router.deadLetters(stage: stage).map {
             String(decoding: $0.record.ref.payload, as: UTF8.self)
         }

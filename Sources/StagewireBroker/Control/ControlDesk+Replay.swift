@@ -12,7 +12,7 @@ extension ControlDesk {
         try request.allowOnly([])
         let wish = try request.decode(ReplayRequest.self, keys: ReplayRequest.keys)
         let stage = try stage(wish.stage)
-        let input = try self.input(wish, stage)
+        let subscription = try self.subscription(wish)
         let start = try Self.start(wish)
         guard let journal = lifecycle.switchboard.journal else {
             throw ControlProblem(
@@ -20,7 +20,6 @@ extension ControlDesk {
                 hint: "use durability: disk, and retention")
         }
         try expectReplay(stage)
-        let subscription = router.subscription(stage: stage, input: input)
         journal.prepareReplay(subscription, from: start) { [self] result in
             reply(answer(result, stage, subscription, caller))
         }
@@ -59,27 +58,19 @@ extension ControlDesk {
         }
     }
 
-    /// The place among the stage's inputs.
-    private func input(_ wish: ReplayRequest, _ stage: Int) throws(ControlProblem) -> Int {
-        let inputs = pipeline.stages[stage].inputs
-        let names = inputs.map { pipeline.streamName($0) }
-        guard !inputs.isEmpty else {
-            throw ControlProblem(.conflict, "stage \(wish.stage) is a source and reads no stage", hint: nil)
-        }
-        guard let name = wish.input else {
-            guard inputs.count == 1 else {
-                throw ControlProblem(
-                    .badRequest, "stage \(wish.stage) has several inputs",
-                    hint: "add input: \(names.joined(separator: ", "))")
+    /// The router's number of the subscription that is meant.
+    private func subscription(_ wish: ReplayRequest) throws(ControlProblem) -> Int {
+        do {
+            return try Layout(pipeline).subscription(stage: wish.stage, input: wish.input)
+        } catch {
+            switch error {
+            case .unknownStage, .isSource: throw ControlProblem(.conflict, error.what, hint: nil)
+            case .several(_, let inputs):
+                throw ControlProblem(.badRequest, error.what, hint: "add input: \(inputs.joined(separator: ", "))")
+            case .doesNotRead(_, _, let inputs):
+                throw ControlProblem(.notFound, error.what, hint: "it reads \(inputs.joined(separator: ", "))")
             }
-            return 0
         }
-        guard let index = names.firstIndex(of: name) else {
-            throw ControlProblem(
-                .notFound, "stage \(wish.stage) does not read \(name)",
-                hint: "it reads \(names.joined(separator: ", "))")
-        }
-        return index
     }
 
     private static func start(_ wish: ReplayRequest) throws(ControlProblem) -> ReplayStart {
@@ -95,12 +86,5 @@ extension ControlDesk {
             throw ControlProblem(
                 .badRequest, "a replay begins at one place", hint: "give sequence, time, or \"beginning\": true")
         }
-    }
-}
-
-extension PipelineDefinition {
-    /// "stage", or "stage.port".
-    func streamName(_ input: InputDefinition) -> String {
-        StreamName(stage: stages[input.stage].name, port: stages[input.stage].ports[input.port]).description
     }
 }

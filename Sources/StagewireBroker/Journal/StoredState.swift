@@ -123,22 +123,16 @@ public struct StoredState: Sendable {
 extension Ledger {
     /// The subscription that a person means.
     func number(stage: String, input: String?) throws(ReplayRefusal) -> Int {
-        let inputs = subscriptions(of: stage)
-        let names = inputs.map(\.stream.description).joined(separator: ", ")
-        guard !inputs.isEmpty else {
-            throw knows(stage: stage)
-                ? ReplayRefusal(what: "stage \(stage) is a source and reads no stage")
-                : ReplayRefusal(what: "there is no stage \(stage)")
+        do {
+            return try layout.subscription(stage: stage, input: input)
+        } catch {
+            let hint: String? =
+                switch error {
+                case .unknownStage, .isSource: nil
+                case .several(_, let inputs): "choose one by --input: \(inputs.joined(separator: ", "))"
+                case .doesNotRead(_, _, let inputs): "it reads \(inputs.joined(separator: ", "))"
+                }
+            throw ReplayRefusal(what: error.what, hint: hint)
         }
-        guard let input else {
-            guard inputs.count == 1 else {
-                throw ReplayRefusal(what: "stage \(stage) has several inputs", hint: "choose one by --input: \(names)")
-            }
-            return inputs[0].number
-        }
-        guard let found = inputs.first(where: { $0.stream.description == input }) else {
-            throw ReplayRefusal(what: "stage \(stage) does not read \(input)", hint: "it reads \(names)")
-        }
-        return found.number
     }
 }

@@ -36,7 +36,10 @@ struct ReplayCommand: AsyncParsableCommand {
                 + "90m for ninety minutes ago.", valueName: "place"))
     var from: ReplayPlace
 
-    @Option(help: ArgumentHelp("Which input of the stage: the stage or stage.port that it reads.", valueName: "stream"))
+    @Option(
+        help: ArgumentHelp(
+            "Which input of the stage: the stage or stage.port that it reads, with #2 for the second that reads the same.",
+            valueName: "stream"))
     var input: String?
 
     @Flag(
