@@ -1,7 +1,6 @@
 #include "session.h"
 
 #include <poll.h>
-#include <sys/uio.h>
 
 enum {
   VERSION = 1000,           // 1.0
@@ -44,11 +43,19 @@ void session_control(struct session *s, enum kind kind, const uint8_t *message, 
   s->out_size = (size_t)(to - s->out) + size;
 }
 
-// The broker never stops reading, so a blocking write always ends.
 void session_write(struct session *s, const uint8_t *frame, size_t size) {
-  struct iovec parts[2] = {{s->out, s->out_size}, {(void *)frame, size}};
-  struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
-  size_t rest = s->out_size + size;
+  session_write_all(s, &(struct iovec){(void *)frame, size}, 1);
+}
+
+// The broker never stops reading, so a blocking write always ends.
+void session_write_all(struct session *s, const struct iovec *frames, size_t count) {
+  struct iovec parts[1 + FRAMES] = {{s->out, s->out_size}};
+  struct msghdr message = {.msg_iov = parts, .msg_iovlen = 1 + count};
+  size_t rest = s->out_size;
+  for (size_t i = 0; i < count; i++) {
+    parts[1 + i] = frames[i];
+    rest += frames[i].iov_len;
+  }
   s->out_size = 0;
   while (rest) {
     ssize_t wrote = sendmsg(s->fd, &message, MSG_NOSIGNAL);
@@ -60,7 +67,7 @@ void session_write(struct session *s, const uint8_t *frame, size_t size) {
       die(EXIT_RUNTIME, "cannot write to the broker");
     }
     rest -= (size_t)wrote;
-    for (int i = 0; i < 2; i++) {
+    for (size_t i = 0; i <= count; i++) {
       size_t part = (size_t)wrote < parts[i].iov_len ? (size_t)wrote : parts[i].iov_len;
       parts[i].iov_base = (uint8_t *)parts[i].iov_base + part;
       parts[i].iov_len -= part;

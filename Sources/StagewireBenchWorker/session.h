@@ -3,6 +3,8 @@
 #include "bench.h"
 #include "slices.h"
 
+#include <sys/uio.h>
+
 // Envelope kinds, by field number.
 enum kind {
   HELLO = 2, WELCOME = 3, CLOSE = 4, PING = 5, PONG = 6, CREDIT = 7, DELIVER = 8, SETTLE = 9, EMIT = 10,
@@ -11,6 +13,9 @@ enum kind {
 
 // Room in front of a data message for what frames it: 4 (length), 3 (version), 6 (kind).
 enum { HEADROOM = 16 };
+
+// Data frames that go out in one write at most: with BATCH bytes each, as many as the relay's worker forwards at once.
+enum { FRAMES = 4 };
 
 struct amount {
   uint64_t records, bytes;
@@ -58,6 +63,8 @@ static inline const uint8_t *session_held(const struct session *s) { return s->i
 
 // Writes control frames that wait, then `size` bytes of `frame` (0: none).
 void session_write(struct session *s, const uint8_t *frame, size_t size);
+// The same with several frames, FRAMES at most.
+void session_write_all(struct session *s, const struct iovec *frames, size_t count);
 
 // Puts the frame's head in front of a message of `size` bytes, which has HEADROOM bytes before it.
 uint8_t *frame_data(enum kind kind, uint8_t *message, size_t size);
