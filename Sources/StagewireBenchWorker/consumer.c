@@ -34,10 +34,10 @@ static void flush(struct session *s, struct batch *b) {
   b->first = b->memory + HEADROOM;
 }
 
-// Makes room for an outcome of `size` bytes.
+// Makes room for an outcome of `size` bytes. A large one goes out at once, for the broker to look at while the next is copied.
 static void reserve(struct session *s, struct batch *b, size_t size) {
   if (b->size && b->size + size > BATCH) close_frame(b);
-  if (b->frames == FRAMES || b->first + b->size + size > b->end) flush(s, b);
+  if (b->frames == FRAMES || (b->frames && size > BATCH / 2) || b->first + b->size + size > b->end) flush(s, b);
   if (b->first + size > b->end) session_fail("a record above max_record");
 }
 

@@ -23,9 +23,9 @@ final class Listener {
     /// Reads of this many bytes at most: what a Unix socket holds with Linux's default buffer.
     private static let readSize = 208 * 1024
 
-    /// Asked of the kernel for what waits to be read by a worker, bytes: twice as many with their overhead. With Linux's default
-    /// buffer a turn's deliveries seldom fit, and what does not fit is copied. `wmem_max` may be lower and wins.
-    private static let sendBuffer: SocketOptionValue = 512 * 1024
+    /// Asked of the kernel for what waits to be read by a worker, bytes; it counts twice as much, with what surrounds them. With
+    /// Linux's default a turn's deliveries seldom fit, and what does not fit is copied. `net.core.wmem_max` may make it less.
+    private static let sendBuffer: SocketOptionValue = 1024 * 1024
 
     /// Binds the socket. Blocks for the moment that it takes, and is called outside the event loop.
     static func bind(
