@@ -1,28 +1,44 @@
 // The worker forwards every record; the sink checks every record. Both settle each delivery by itself.
 #include "roles.h"
 
-// Outcomes of one Settle on their way out.
+// Outcomes on their way out: Settles of about BATCH bytes that are full, and behind them one that is not.
 struct batch {
-  uint8_t *first;  // HEADROOM bytes stand before it
-  size_t size, capacity;
+  uint8_t *memory, *end;
+  struct iovec full[FRAMES];
+  size_t frames;
+  uint8_t *first;  // of the one that is not full; HEADROOM bytes stand before it
+  size_t size;
 };
 
 static struct batch batch_new(size_t largest) {
-  struct batch b = {.capacity = largest > BATCH ? largest : BATCH};
-  uint8_t *memory = malloc(HEADROOM + b.capacity);
-  if (!memory) session_fail("no memory for a batch");
-  b.first = memory + HEADROOM;
+  size_t capacity = FRAMES * (HEADROOM + BATCH) + HEADROOM + largest;
+  struct batch b = {.memory = malloc(capacity)};
+  if (!b.memory) session_fail("no memory for a batch");
+  b.end = b.memory + capacity;
+  b.first = b.memory + HEADROOM;
   return b;
 }
 
-static void flush(struct session *s, struct batch *b) {
-  if (!b->size) {
-    if (s->out_size) session_write(s, NULL, 0);
-    return;
-  }
+static void close_frame(struct batch *b) {
+  if (!b->size) return;
   uint8_t *frame = frame_data(SETTLE, b->first, b->size);
-  session_write(s, frame, (size_t)(b->first - frame) + b->size);
+  b->full[b->frames++] = (struct iovec){frame, (size_t)(b->first - frame) + b->size};
+  b->first += b->size + HEADROOM;
   b->size = 0;
+}
+
+static void flush(struct session *s, struct batch *b) {
+  close_frame(b);
+  if (b->frames || s->out_size) session_write_all(s, b->full, b->frames);
+  b->frames = 0;
+  b->first = b->memory + HEADROOM;
+}
+
+// Makes room for an outcome of `size` bytes. A large one goes out at once, for the broker to look at while the next is copied.
+static void reserve(struct session *s, struct batch *b, size_t size) {
+  if (b->size && b->size + size > BATCH) close_frame(b);
+  if (b->frames == FRAMES || (b->frames && size > BATCH / 2) || b->first + b->size + size > b->end) flush(s, b);
+  if (b->first + size > b->end) session_fail("a record above max_record");
 }
 
 // A Deliver as it is read: its records follow one another in `rest`.
@@ -92,6 +108,20 @@ static void append_forward(struct batch *b, const struct session *s, uint64_t id
 
 enum { OUTCOME_OVERHEAD = 64 };
 
+// Waits for the credit for `output`, which is moved with `rest` when the Deliver moves.
+static void await_credit(struct session *s, struct batch *b, struct slice *output, struct slice *rest) {
+  // What is settled may be what frees the credit, so it goes out before we wait.
+  flush(s, b);
+  uint64_t charge = slice_size(*output) + s->stamp_reserve;
+  while (!session_may(s, charge) && !s->closed) {
+    const uint8_t *before = session_held(s);
+    session_read(s, true);
+    ptrdiff_t moved = session_held(s) - before;
+    slice_move(output, moved);
+    slice_move(rest, moved);
+  }
+}
+
 static void forward_all(struct session *s, struct batch *b, struct slice message) {
   struct deliver d = deliver_open(message);
   struct slice record;
@@ -99,14 +129,9 @@ static void forward_all(struct session *s, struct batch *b, struct slice message
   for (; deliver_next(s, &d, &record); d.next++, count++) {
     struct slice output = author_part(record);
     size_t size = slice_size(output);
-    if (b->size + size + OUTCOME_OVERHEAD > b->capacity || (b->size && b->size + size > BATCH)) flush(s, b);
-    if (size + OUTCOME_OVERHEAD > b->capacity) session_fail("a record above max_record");
-    // What is settled may be what frees the credit, so it goes out before we wait.
-    if (!session_may(s, size + s->stamp_reserve)) flush(s, b);
-    while (!session_may(s, size + s->stamp_reserve)) {
-      session_read(s, true);
-      if (s->closed) return;
-    }
+    reserve(s, b, size + OUTCOME_OVERHEAD);
+    if (!session_may(s, size + s->stamp_reserve)) await_credit(s, b, &output, &d.rest);
+    if (s->closed) return;
     session_use(s, 1, size + s->stamp_reserve);
     append_forward(b, s, d.next, output);
   }
@@ -148,11 +173,11 @@ static void check_all(struct session *s, struct batch *b, struct check *check, s
     struct slice payload = payload_of(record);
     check_record(check, payload.next, slice_size(payload));
     if (ranges) continue;
-    if (b->size + OUTCOME_OVERHEAD > b->capacity) flush(s, b);
+    reserve(s, b, OUTCOME_OVERHEAD);
     append_accept(b, d.next, d.next);
   }
   if (ranges && d.next > first) {
-    if (b->size + OUTCOME_OVERHEAD > b->capacity) flush(s, b);
+    reserve(s, b, OUTCOME_OVERHEAD);
     append_accept(b, first, d.next - 1);
   }
   counters->bytes.value = s->taken.bytes;

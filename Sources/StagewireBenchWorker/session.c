@@ -1,14 +1,13 @@
 #include "session.h"
 
 #include <poll.h>
-#include <sys/uio.h>
 
 enum {
   VERSION = 1000,           // 1.0
   READ = 256 * 1024,        // bytes asked of the kernel at once
   COMPACT = 4 * 1024,       // a rest this small is moved to the front at once
-  NEAR = 512 * 1024,        // any rest once the buffer's end is this far: the cache holds what is in use
-  RECORD_OVERHEAD = 16,     // bytes around a record inside Deliver: tag, length, attempt
+  NEAR = 512 * 1024,        // larger ones once the buffer's end is this far: the cache holds what is in use
+  RECORD_OVERHEAD = 64,     // bytes around a record: tag, length, attempt; when it is alone in it, what frames its Deliver
   LARGEST_FRAME = 8 << 20,  // what we accept: records of 4 MiB and what stands around them
   ADDRESS_SPACE = 64 << 20  // receive buffer beyond the window; untouched pages cost nothing
 };
@@ -44,11 +43,19 @@ void session_control(struct session *s, enum kind kind, const uint8_t *message, 
   s->out_size = (size_t)(to - s->out) + size;
 }
 
-// The broker never stops reading, so a blocking write always ends.
 void session_write(struct session *s, const uint8_t *frame, size_t size) {
-  struct iovec parts[2] = {{s->out, s->out_size}, {(void *)frame, size}};
-  struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
-  size_t rest = s->out_size + size;
+  session_write_all(s, &(struct iovec){(void *)frame, size}, 1);
+}
+
+// The broker never stops reading, so a blocking write always ends.
+void session_write_all(struct session *s, const struct iovec *frames, size_t count) {
+  struct iovec parts[1 + FRAMES] = {{s->out, s->out_size}};
+  struct msghdr message = {.msg_iov = parts, .msg_iovlen = 1 + count};
+  size_t rest = s->out_size;
+  for (size_t i = 0; i < count; i++) {
+    parts[1 + i] = frames[i];
+    rest += frames[i].iov_len;
+  }
   s->out_size = 0;
   while (rest) {
     ssize_t wrote = sendmsg(s->fd, &message, MSG_NOSIGNAL);
@@ -60,7 +67,7 @@ void session_write(struct session *s, const uint8_t *frame, size_t size) {
       die(EXIT_RUNTIME, "cannot write to the broker");
     }
     rest -= (size_t)wrote;
-    for (int i = 0; i < 2; i++) {
+    for (size_t i = 0; i <= count; i++) {
       size_t part = (size_t)wrote < parts[i].iov_len ? (size_t)wrote : parts[i].iov_len;
       parts[i].iov_base = (uint8_t *)parts[i].iov_base + part;
       parts[i].iov_len -= part;
@@ -199,13 +206,34 @@ static void scan(struct session *s) {
 
 // ---- Reading ----
 
+// Moves what is held to the front: all of it, or only what is still to be handled.
+static void move_down(struct session *s, bool all) {
+  size_t to = 0, from = s->head, size;
+  uint32_t kind;
+  struct slice message;
+  for (; !all && from < s->scanned; from += size) {
+    size = frame_at(s, from, &kind, &message);
+    if (kind != DELIVER) continue;
+    memmove(s->in + to, s->in + from, size);
+    to += size;
+  }
+  memmove(s->in + to, s->in + from, s->tail - from);
+  s->scanned = to + (s->scanned - from);
+  s->tail = to + (s->tail - from);
+  s->head = 0;
+}
+
+// Makes room for a read of READ bytes. A Deliver in hand may move, see session_held.
+//
+// There is room whatever the other side sends, as long as it keeps to what it was granted: when less than READ is left, only
+// Delivers and the beginning of one frame stay. The former are at most window.bytes of records and RECORD_OVERHEAD around
+// each of window.records, the latter is less than max_frame; session_open sees to it that READ is left beside them.
+//
+// Before that, a rest is moved only where that costs no more than what was handled in front of it.
 static void compact(struct session *s) {
   size_t rest = s->tail - s->head;
-  if (s->pinned || !s->head || (rest > COMPACT && s->tail < NEAR)) return;
-  memmove(s->in, s->in + s->head, rest);
-  s->scanned -= s->head;
-  s->tail = rest;
-  s->head = 0;
+  if (s->head && (rest <= COMPACT || (s->tail >= NEAR && rest <= s->head))) move_down(s, true);
+  if (s->capacity - s->tail < READ) move_down(s, false);
 }
 
 // Waits for input; while deliveries are held (pinned), says every third of the lease that we are alive.
@@ -220,15 +248,14 @@ static void await(struct session *s) {
 
 bool session_read(struct session *s, bool wait) {
   compact(s);
-  size_t room = s->capacity - s->tail;
-  if (!room) session_fail("the broker sent more than it was granted");
+  if (s->capacity - s->tail < READ) session_fail("the broker sent more than it was granted");
   if (wait) {
     if (s->out_size) session_write(s, NULL, 0);
     await(s);
   }
   ssize_t got;
   do {
-    got = recv(s->fd, s->in + s->tail, room < READ ? room : READ, wait ? 0 : MSG_DONTWAIT);
+    got = recv(s->fd, s->in + s->tail, READ, wait ? 0 : MSG_DONTWAIT);
   } while (got < 0 && errno == EINTR);
   if (got < 0 && errno == EAGAIN) return false;
   if (got < 0 && errno != ECONNRESET) die(EXIT_RUNTIME, "cannot read from the broker");
@@ -312,7 +339,7 @@ void session_open(struct session *s, const struct options *o) {
   while (!s->welcomed && !s->closed) session_read(s, true);
   // Half a window has to hold a record of the largest size, for it is what may be left before a grant.
   if (s->window.bytes < 2 * s->max_record) s->window.bytes = 2 * s->max_record;
-  if (s->window.bytes + s->window.records * RECORD_OVERHEAD + 2 * s->max_frame > s->capacity)
+  if (s->window.bytes + s->window.records * RECORD_OVERHEAD + s->max_frame + READ > s->capacity)
     session_fail("the pipeline's max_record is above what this program has room for");
   if (s->has_input) session_grant(s);
 }

@@ -3,6 +3,8 @@
 #include "bench.h"
 #include "slices.h"
 
+#include <sys/uio.h>
+
 // Envelope kinds, by field number.
 enum kind {
   HELLO = 2, WELCOME = 3, CLOSE = 4, PING = 5, PONG = 6, CREDIT = 7, DELIVER = 8, SETTLE = 9, EMIT = 10,
@@ -12,6 +14,9 @@ enum kind {
 // Room in front of a data message for what frames it: 4 (length), 3 (version), 6 (kind).
 enum { HEADROOM = 16 };
 
+// Data frames that go out in one write at most: with BATCH bytes each, as many as the relay's worker forwards at once.
+enum { FRAMES = 4 };
+
 struct amount {
   uint64_t records, bytes;
 };
@@ -19,11 +24,10 @@ struct amount {
 struct session {
   int fd;
   // Received bytes: [head, scanned) are whole frames of which only Deliver is still to be handled,
-  // [scanned, tail) has not been looked at. The memory never moves, for handlers hold slices of it while
-  // they wait for credit.
+  // [scanned, tail) has not been looked at.
   uint8_t *in;
   size_t capacity, head, scanned, tail;
-  bool pinned;        // a handler holds slices: do not compact
+  bool pinned;        // the Deliver at head is in hand
   uint8_t out[8192];  // control frames that go out in front of the next data frame
   size_t out_size;
 
@@ -47,16 +51,20 @@ struct session {
 // Dials, says Hello and waits for Welcome. Exits with the broker's sentence when it is refused.
 void session_open(struct session *s, const struct options *o);
 
-// Reads what is there; with `wait` at least something. False when nothing came.
+// Reads what is there; with `wait` at least something. False when nothing came. A Deliver in hand may move.
 bool session_read(struct session *s, bool wait);
 
 // The next Deliver in the order of arrival.
 bool session_next(struct session *s, struct slice *deliver);
 // The Deliver that session_next returned has been handled.
 void session_done(struct session *s);
+// Where the Deliver in hand lies: slices of it are to be moved as far as session_read has moved this.
+static inline const uint8_t *session_held(const struct session *s) { return s->in + s->head; }
 
 // Writes control frames that wait, then `size` bytes of `frame` (0: none).
 void session_write(struct session *s, const uint8_t *frame, size_t size);
+// The same with several frames, FRAMES at most.
+void session_write_all(struct session *s, const struct iovec *frames, size_t count);
 
 // Puts the frame's head in front of a message of `size` bytes, which has HEADROOM bytes before it.
 uint8_t *frame_data(enum kind kind, uint8_t *message, size_t size);

@@ -22,6 +22,11 @@ enum found { MALFORMED = -1, NOTHING = 0, FIELD = 1 };
 
 static inline size_t slice_size(struct slice s) { return (size_t)(s.end - s.next); }
 
+static inline void slice_move(struct slice *s, ptrdiff_t by) {
+  s->next += by;
+  s->end += by;
+}
+
 static inline bool get_varint(struct slice *s, uint64_t *value) {
   if (s->next < s->end && *s->next < 0x80) {
     *value = *s->next++;

@@ -100,9 +100,12 @@ class FakeBroker:
 
     RESERVE = 48  # stamp_reserve
 
-    def __init__(self, path, random, *, step=(64, 1 << 20), max_record=1 << 20, starve=None, script=None, grants=None):
+    def __init__(self, path, random, *, step=(64, 1 << 20), max_record=1 << 20, starve=None, script=None, grants=None,
+                 flood=0, behind=False):
         self.random, self.step, self.max_record = random, step, max_record
         self.starve = starve  # this role gets no credit, from its 100th record on, until it says Extend
+        self.flood = flood  # bytes of frames of an unknown kind that it gets meanwhile
+        self.behind = behind  # the worker gets credit for one record at a time, and only while the next one is waiting already
         self.script = script or {}  # role -> what to do to it once it has emitted or settled something
         self.grants = grants or {}  # role -> records and bytes by which a grant grows, other than usual
         self.listener = socket.socket(socket.AF_UNIX)
@@ -317,6 +320,10 @@ class FakeBroker:
 
     def grant(self, peer):
         if peer.role == self.starve and peer.used[0] > 100 and not peer.extends:
+            self.send_flood(peer)
+            return
+        if peer.role == "worker" and self.behind:
+            self.grant_next(peer)
             return
         choices = self.grants.get(peer.role, ((0, 1, 2, 50, 500), (0, 1, 100, 5000, 300_000)))
         records, size = map(self.random.choice, choices)
@@ -328,6 +335,18 @@ class FakeBroker:
         self.send(peer, CREDIT, field(1, 2) + field(2, peer.granted[0]) + field(3, peer.granted[1]))
         if self.random.random() < 0.1:
             self.send(peer, CREDIT, field(1, 2) + field(2, peer.granted[0] // 2))  # does not grow: ignored
+
+    def send_flood(self, peer):
+        if self.flood and peer.held and len(peer.outbox) < 1 << 20:
+            self.flood = max(0, self.flood - (1 << 20))
+            self.send(peer, UNKNOWN_KIND, bytes(1 << 20))
+
+    def grant_next(self, peer):
+        """Never so much that the worker has nothing in hand when it reads: while there is more to come, it has two deliveries."""
+        if peer.granted == peer.used and (len(peer.held) > 1 or "producer" in self.ended and peer.held):
+            output = len(next(iter(peer.held.values()))) - len(field(1, one(fields(next(iter(peer.held.values()))), 1)))
+            peer.granted = [peer.used[0] + 1, peer.used[1] + output + self.RESERVE]
+            self.send(peer, CREDIT, field(1, 2) + field(2, peer.granted[0]) + field(3, peer.granted[1]))
 
     def deliver(self, peer):
         queue = self.queues[peer.role]

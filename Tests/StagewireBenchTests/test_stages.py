@@ -100,6 +100,15 @@ class WholePipelines(unittest.TestCase):
         self.check(50, size=100, records=20_000, starve="worker")
 
 
+    # The receive buffer has 64 MiB. A worker that has a Deliver in hand whenever it reads must get on with it, too.
+
+    def test_always_behind(self):
+        self.check(51, size=500_000, records=180, behind=True)
+
+    def test_a_flood_of_frames_while_a_delivery_is_held(self):
+        self.check(52, size=100, records=2000, starve="worker", flood=80 << 20)
+
+
 class Ends(unittest.TestCase):
     def alone(self, seed, role, act, records=1_000_000):
         pipeline = Pipeline(self, seed, roles=[role], words=["--records", records], script={role: act})
