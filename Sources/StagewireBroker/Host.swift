@@ -48,7 +48,10 @@ final class Host {
         for (index, stage) in pipeline.stages.enumerated() {
             guard let launch = stage.launch else { continue }
             for number in 1...max(1, stage.workers) {
-                slots.append(Slot(stage: index, name: stage.name, instance: "\(number)", launch: launch))
+                slots.append(
+                    Slot(
+                        stage: index, name: stage.name, instance: "\(number)", launch: launch,
+                        firstRestart: timing.firstRestart))
             }
         }
         // Each thread waits for one process: the one thing that tells of an exit for certain.

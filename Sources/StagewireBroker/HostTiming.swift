@@ -2,6 +2,8 @@ import NIOCore
 
 /// The patience of host and lifecycle. Tests have less of it.
 struct HostTiming: Sendable {
+    /// From a worker's first exit to its next start; longer after each further one (`RestartPolicy`).
+    var firstRestart = RestartPolicy.first
     /// A worker that has not attached after this long is mentioned, and from then on at each interval.
     var attachReminder = TimeAmount.seconds(10)
     var attachReminderInterval = TimeAmount.seconds(60)

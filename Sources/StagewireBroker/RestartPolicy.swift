@@ -12,18 +12,24 @@ struct RestartPolicy {
 
     enum Decision: Equatable { case restart(after: Duration), giveUp }
 
-    private var delay = first
+    private let first: Duration
+    private var delay: Duration
     /// Uptimes of the counted exits that still lie within `breakerSpan`, oldest first.
     private var exits: [UInt64] = []
+
+    init(first: Duration = Self.first) {
+        self.first = first
+        delay = first
+    }
 
     /// An exit that counts. Times are uptimes, nanoseconds.
     mutating func exited(startedAt: UInt64, now: UInt64) -> Decision {
         precondition(startedAt <= now, "a monotonic clock")
-        if now - startedAt >= Self.health.nanoseconds { delay = Self.first }
+        if now - startedAt >= Self.health.nanoseconds { delay = first }
         exits.removeAll { now - $0 > Self.breakerSpan.nanoseconds }
         exits.append(now)
         if exits.count >= Self.breakerExits { return .giveUp }
-        defer { delay = min(delay * 2, Self.longest) }
+        defer { delay = max(first, min(delay * 2, Self.longest)) }
         return .restart(after: delay)
     }
 }

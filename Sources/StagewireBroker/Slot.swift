@@ -17,7 +17,7 @@ final class Slot {
     let instance: String
     let launch: Launch
     var phase = Phase.waiting(nil)
-    var policy = RestartPolicy()
+    var policy: RestartPolicy
     /// The exits that count against the worker, oldest first, for the message when there are too many.
     private(set) var failures: [String] = []
     /// Processes that had this place so far.
@@ -25,11 +25,12 @@ final class Slot {
     /// How the last one ended.
     var lastExit: ExitStatus?
 
-    init(stage: Int, name: String, instance: String, launch: Launch) {
+    init(stage: Int, name: String, instance: String, launch: Launch, firstRestart: Duration) {
         self.stage = stage
         self.name = name
         self.instance = instance
         self.launch = launch
+        policy = RestartPolicy(first: firstRestart)
     }
 
     /// What each log line about it carries.

@@ -255,8 +255,8 @@ import Testing
         }
     }
 
-    @Test func stopIsCutShortByTheDrainLimit() async throws {
-        try await LivePipeline.with { pipeline in
+    @Test func stopDoesNotWaitForLongerThanItIsTold() async throws {
+        try await LivePipeline.with(LivePipeline.yaml.replacing("drain: 1s", with: "drain: 1h")) { pipeline in
             let source = try TestWorker(pipeline.path, stage: "ingest")
             _ = try source.claim("p")
             try source.emit("p", id: 1, (0..<50).map(Flow.record))
@@ -264,6 +264,17 @@ import Testing
             let impatient = try await pipeline.run("stop", "--timeout", "100ms", "--json")
             #expect(impatient.code == 1 && impatient.error.contains("has not ended within 100ms"))
             #expect(impatient.output.contains("\"ok\" : false"))
+            _ = try await pipeline.run("stop", "--now")
+            withExtendedLifetime(source) {}
+        }
+    }
+
+    @Test func stopIsCutShortByTheDrainLimit() async throws {
+        try await LivePipeline.with { pipeline in
+            let source = try TestWorker(pipeline.path, stage: "ingest")
+            _ = try source.claim("p")
+            try source.emit("p", id: 1, (0..<50).map(Flow.record))
+            try source.awaitCommitted(through: 1)
             let result = try await pipeline.run("stop")
             #expect(result.code == 1 && result.error.contains("sensors was cut short; 50 records were not settled"))
             withExtendedLifetime(source) {}

@@ -1,3 +1,4 @@
+import Glibc
 import StagewireModel
 import StagewireTestSupport
 import Testing
@@ -32,6 +33,17 @@ import Testing
         #expect(report.summary.unsettled == 0)
     }
 
+    /// A worker in the place of one that has just vanished. The broker may read of that a moment later.
+    private static func transform(_ path: String) throws -> TestWorker {
+        while true {
+            do {
+                return try TestWorker(path, stage: "transform")
+            } catch let refusal as CloseReason where refusal.code == Code.stageFull.rawValue {
+                sched_yield()
+            }
+        }
+    }
+
     /// Workers that vanish at random points, without a word; others take their place.
     @Test(arguments: [1, 2, 3]) func sessionsThatBreak(seed: UInt64) async throws {
         let pipeline = PipelineDefinition.chain {
@@ -51,7 +63,7 @@ import Testing
                     var random = TestRandom(seed: seed * 100 + UInt64(worker))
                     // Twelve sessions break, the thirteenth stays.
                     for _ in 0..<12 {
-                        let worker = try TestWorker(path, stage: "transform")
+                        let worker = try Self.transform(path)
                         try worker.allow(records: 300)
                         do {
                             for _ in 0..<random.next(below: 6) {
@@ -62,7 +74,7 @@ import Testing
                             }
                         } catch is TestWorker.Ended { return }
                     }
-                    _ = try Flow.transform(TestWorker(path, stage: "transform"))
+                    _ = try Flow.transform(Self.transform(path))
                 }
             }
         }
