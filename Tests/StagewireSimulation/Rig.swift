@@ -28,6 +28,9 @@ package final class Rig {
     package private(set) var hash: UInt64 = 0xcbf2_9ce4_8422_2325
     /// Whether lines are kept; the hash is of them all.
     package var keepsLines = true
+    /// The wall clock is set by an hour, forth and back in turn, whenever time passes.
+    package var wallJumps = false
+    private var jumps = 0
 
     package init(
         _ pipeline: PipelineDefinition, options: Router.Options = Router.Options(), journal: SimulatedJournal? = nil
@@ -61,6 +64,11 @@ package final class Rig {
     package func advance(milliseconds: UInt64) {
         now.uptime += milliseconds * 1_000_000
         now.wall += milliseconds * 1000
+        if wallJumps {
+            jumps += 1
+            let hour: UInt64 = 3_600_000_000
+            now.wall = jumps % 2 == 1 ? now.wall + hour : now.wall - hour
+        }
         router.handle(.tick, at: now)
         turn()
     }
