@@ -23,6 +23,8 @@ public struct Budget: Equatable, Sendable {
         case backlog = "backlog"
         /// Groups of steps on their way to the disk: at worst, while that is slow, all that streams hold.
         case journal = "journal"
+        /// Records that a snapshot copies, so that old segments may go: those that it had, those that it has, and its file's content.
+        case snapshot = "snapshot"
         /// A source's partitions with their checkpoints.
         case partitions = "partitions"
         /// Connections in front of their handshake.
@@ -63,6 +65,8 @@ public struct Budget: Equatable, Sendable {
     static let extraChunks = 6
     /// Bytes that a subscription reads ahead at most, with a portion and its chunks' spares.
     static let backlog = 12 * 1024 * 1024
+    /// Bytes of records that a snapshot copies at most (`SnapshotPlan.mostCopied`); a journal has no more than it may.
+    static let snapshot = 256 * 1024 * 1024
 
     public private(set) var lines: [Line] = []
 
@@ -87,6 +91,8 @@ public struct Budget: Equatable, Sendable {
             bytes += readers.count { $0 > 0 } * pipeline.limits.streamBytes(workers: stage.maxWorkers)
         }
         add(.journal, "", bytes, "what streams hold, while it is written")
+        let copied = min(Self.snapshot, pipeline.limits.journalBytes)
+        add(.snapshot, "", 3 * copied, "3 x \(Quantity.text(copied)) of records that old segments are freed of")
     }
 
     private mutating func add(_ item: Item, _ owner: String, _ bytes: Int, _ reason: String) {

@@ -52,28 +52,33 @@ public enum SnapshotFile {
     ///
     /// - Throws: `.foreignPipeline`, `.newerFormat`, `.damaged`, `.disk`
     public static func read<D: Disk>(of identity: JournalIdentity?, on disk: D) throws(JournalError) -> [UInt8]? {
-        let bytes: [UInt8]
+        var bytes: [UInt8]
         do {
             bytes = try readAll(disk)
         } catch {
             if error.cause == .missing { return nil }
             throw .disk(error)
         }
-        let span = bytes.span.bytes
-        guard bytes.count >= header, span.load64(0) == magic, span.load32(40) == CRC32C.of(span.extracting(0..<40))
+        try check(bytes.span.bytes, of: identity)
+        // In place: it may be large.
+        bytes.removeFirst(header)
+        return bytes
+    }
+
+    private static func check(_ span: RawSpan, of identity: JournalIdentity?) throws(JournalError) {
+        guard span.byteCount >= header, span.load64(0) == magic, span.load32(40) == CRC32C.of(span.extracting(0..<40))
         else {
-            throw .damaged([Finding(.header, name, 0..<min(header, bytes.count), from: 0)])
+            throw .damaged([Finding(.header, name, 0..<min(header, span.byteCount), from: 0)])
         }
         guard span.load32(8) == JournalFormat.version else {
             throw .newerFormat(segment: name, version: span.load32(8))
         }
         let found = JournalIdentity(high: span.load64(16), low: span.load64(24))
         if let identity, found != identity { throw .foreignPipeline(segment: name, found: found, expected: identity) }
-        let content = span.extracting(header..<bytes.count)
+        let content = span.extracting(header..<span.byteCount)
         guard span.load64(32) == UInt64(content.byteCount), span.load32(12) == CRC32C.of(content) else {
-            throw .damaged([Finding(.entries, name, header..<bytes.count, from: 0)])
+            throw .damaged([Finding(.entries, name, header..<span.byteCount, from: 0)])
         }
-        return Array(bytes[header...])
     }
 
     private static func readAll<D: Disk>(_ disk: D) throws(DiskError) -> [UInt8] {
@@ -86,6 +91,7 @@ public enum SnapshotFile {
             guard count > 0 else { break }
             done += count
         }
-        return Array(bytes[..<done])
+        bytes.removeLast(bytes.count - done)
+        return bytes
     }
 }

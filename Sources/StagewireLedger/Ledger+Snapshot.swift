@@ -17,6 +17,11 @@ extension Ledger {
         return total
     }
 
+    /// Bytes of the records that the last snapshot has copies of.
+    public var strayBytes: Int {
+        streams.reduce(0) { $0 + $1.strays.values.reduce(0) { $0 + $1.count } }
+    }
+
     /// A snapshot is about to be made that stands for entries below `cut`: nothing is joined with them any more.
     public mutating func close(below cut: UInt64) { border = max(border, cut) }
 
@@ -84,6 +89,8 @@ public struct Snapshot: Sendable {
     public func encoded() -> [UInt8] {
         var bytes: [UInt8] = []
         ledger.encode(into: &bytes)
+        // Records may be many: no second copy while the array grows.
+        bytes.reserveCapacity(bytes.count + records.count + 16)
         bytes.put(records)
         return bytes
     }

@@ -39,8 +39,11 @@ import Testing
         try ledger.apply(kind: kind, payload.span.bytes, at: place)
     }
 
-    private static func cut(_ open: [UInt64: UInt64], freesAll: Bool = false, sparesLatest: Bool) throws -> UInt64 {
-        SnapshotPlan.cut(try ledger(open: open), segments, freesAll: freesAll, sparesLatest: sparesLatest)
+    private static func cut(
+        _ open: [UInt64: UInt64], freesAll: Bool = false, sparesLatest: Bool, anew: Int = 1 << 20
+    ) throws -> UInt64 {
+        SnapshotPlan.cut(
+            try ledger(open: open), segments, freesAll: freesAll, sparesLatest: sparesLatest, anew: anew)
     }
 
     @Test func nothingNeededNothingCopied() throws {
@@ -55,6 +58,15 @@ import Testing
         #expect(try Self.cut([25: 10, 29: 3], sparesLatest: true) == 20)
         #expect(try Self.cut([25: 10, 29: 3], sparesLatest: false) == 30)
         #expect(try Self.cut([25: 10, 29: 3], freesAll: true, sparesLatest: true) == 30)
+    }
+
+    /// More than may pass through memory at once: as many of the oldest segments go as that is enough for, and the rest with the
+    /// next snapshot.
+    @Test func whatIsTooMuchAtOnceGoesLittleByLittle() throws {
+        #expect(try Self.cut([3: 1, 25: 10], sparesLatest: false, anew: 1100) == 30)
+        #expect(try Self.cut([3: 1, 25: 10], sparesLatest: false, anew: 1099) == 10)
+        #expect(try Self.cut([3: 1, 25: 10], sparesLatest: false, anew: 99) == 0)
+        #expect(try Self.cut([3: 1, 25: 10], freesAll: true, sparesLatest: false, anew: 99) == 30)
     }
 
     /// An old record pins nothing: it is copied as before.

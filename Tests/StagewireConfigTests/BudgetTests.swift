@@ -23,7 +23,7 @@ import Testing
         #expect(owners(.receiving) == ["ingest", "score", "sink"])
         #expect(owners(.unwritten) == owners(.receiving))
         #expect(owners(.partitions) == ["ingest"])
-        #expect(owners(.journal).count == 1)
+        #expect(owners(.journal).count == 1 && owners(.snapshot).count == 1)
         #expect(owners(.handshakes).count == 1 && owners(.runs).count == 1)
         #expect(budget.total == budget.lines.map(\.bytes).reduce(0, +))
     }
@@ -42,6 +42,7 @@ import Testing
             case .unwritten: #expect(line.bytes >= Limits.unwritten + limits.maxRecord)
             case .backlog: #expect(line.bytes > limits.unsettledBytes)
             case .journal: #expect(line.bytes >= 3 * limits.windowBytes)
+            case .snapshot: #expect(line.bytes == 3 * 256 << 20)
             case .partitions: #expect(line.bytes >= Limits.partitions * Limits.checkpoint)
             case .handshakes: #expect(line.bytes == Limits.unauthenticated * Limits.handshakeFrame)
             case .runs: #expect(line.bytes >= Limits.runs * 4 * Limits.name)
@@ -52,7 +53,13 @@ import Testing
     @Test func memoryNeedsNoJournal() throws {
         var pipeline = try parse(Self.text).definition
         pipeline.durability = .memory
-        #expect(!Budget(pipeline).lines.contains { $0.item == .journal })
+        #expect(!Budget(pipeline).lines.contains { $0.item == .journal || $0.item == .snapshot })
+    }
+
+    @Test func aSmallJournalHasNoLargeSnapshots() throws {
+        var pipeline = try parse(Self.text).definition
+        pipeline.limits.journalBytes = 16 << 20
+        #expect(Budget(pipeline).lines.first { $0.item == .snapshot }?.bytes == 48 << 20)
     }
 
     @Test func moreWorkersNeedMore() throws {

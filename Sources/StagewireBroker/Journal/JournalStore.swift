@@ -216,8 +216,10 @@ final class JournalStore: Sendable {
 
 /// What a snapshot copies so that old segments may go.
 enum SnapshotPlan {
-    /// Bytes of records that a snapshot copies at most: they pass through memory.
+    /// Bytes of records that a snapshot copies at most when everything has to go: they pass through memory.
     static let mostCopied = 256 * 1024 * 1024
+    /// The same of an ordinary one, beside what the one before it had copied. More of what old segments are kept for is the next one's.
+    static let mostCopiedAnew = 64 * 1024 * 1024
 
     /// The first entry that is kept: the latest beginning of a segment below which so little is needed that copying it
     /// costs an eighth of what is freed: what is on its way will not be needed for long, and what stays is worth a copy as soon
@@ -228,11 +230,13 @@ enum SnapshotPlan {
     ///
     /// With `freesAll` it is the active segment, unless that were too much for memory.
     static func cut(
-        _ ledger: Ledger, _ segments: [(first: UInt64, bytes: Int)], freesAll: Bool, sparesLatest: Bool
+        _ ledger: Ledger, _ segments: [(first: UInt64, bytes: Int)], freesAll: Bool, sparesLatest: Bool,
+        anew: Int = mostCopiedAnew
     ) -> UInt64 {
         if freesAll, let last = segments.last, ledger.liveBytes(below: last.first) <= mostCopied {
             return min(last.first, ledger.next)
         }
+        let copied = ledger.strayBytes
         var freed = segments.dropLast().reduce(0) { $0 + $1.bytes }
         // From the latest on, each time half as many segments: a few looks are enough.
         var count = segments.count - 1
@@ -242,7 +246,8 @@ enum SnapshotPlan {
         }
         while count > 0 {
             let cut = segments[count].first
-            if ledger.liveBytes(below: cut) <= min(freed / 8, mostCopied) { return min(cut, ledger.next) }
+            let live = ledger.liveBytes(below: cut)
+            if live <= freed / 8, live - copied <= anew { return min(cut, ledger.next) }
             let fewer = count / 2
             freed -= segments[fewer..<count].reduce(0) { $0 + $1.bytes }
             count = fewer
