@@ -109,13 +109,27 @@ enum Wire {
     }
 }
 
+/// Most of a simulation's time would go into the array's own description.
+private func hex(_ bytes: some Collection<UInt8>) -> String {
+    String(unsafeUninitializedCapacity: 2 * bytes.count) { text in
+        var index = 0
+        for byte in bytes {
+            for digit in [byte >> 4, byte & 15] {
+                text[index] = digit < 10 ? digit + 48 : digit + 87
+                index += 1
+            }
+        }
+        return index
+    }
+}
+
 extension Recovered {
     /// All that it says, in one order, for comparing.
     var lines: [String] {
         var lines: [String] = []
         for (index, stream) in streams.enumerated() {
             lines.append("stream \(index): \(stream.first)..<\(stream.end)")
-            for record in stream.records { lines.append("\(record.sequence) \(Array(record.bytes))") }
+            for record in stream.records { lines.append("\(record.sequence) \(hex(record.bytes))") }
         }
         for (index, subscription) in subscriptions.enumerated() {
             lines.append(
@@ -124,9 +138,11 @@ extension Recovered {
             for (sequence, trial) in subscription.trials.sorted(by: { $0.key < $1.key }) {
                 lines.append("tried \(sequence) \(trial)")
             }
-            for held in subscription.held { lines.append("held \(held.sequence) \(held.record.ref.copyRecordBytes())") }
+            for held in subscription.held {
+                lines.append("held \(held.sequence) \(hex(held.record.ref.copyRecordBytes()))")
+            }
             for letter in subscription.letters {
-                lines.append("letter \(letter.verdict) \(letter.isAsked) \(letter.record.ref.copyRecordBytes())")
+                lines.append("letter \(letter.verdict) \(letter.isAsked) \(hex(letter.record.ref.copyRecordBytes()))")
             }
         }
         for (stage, partitions) in positions.enumerated() {
