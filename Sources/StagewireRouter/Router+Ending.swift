@@ -72,7 +72,7 @@ extension Router {
         return stages[stage].finishedInstances.count >= needed && stages[stage].partitions.allSatisfy(\.isFinished)
     }
 
-    private func inputsEnded(_ stage: Int) -> Bool {
+    func inputsEnded(_ stage: Int) -> Bool {
         stages[stage].definition.inputs.allSatisfy { stages[$0.stage].phase == .ended }
     }
 

@@ -31,7 +31,8 @@ extension Router {
         if !stages[stage].suspects.isEmpty { pumpTrial(stage, at: now) }
         for subscription in stages[stage].subscriptions {
             // Full dead letters pause it. Some that are to be retried may wait for room in the parking, so that goes on.
-            guard subscriptions[subscription].replay == nil else { continue }
+            // A replay waits for workers to settle what they have, which those with windows may need further records for.
+            guard subscriptions[subscription].replay == nil || isHeldOnPurpose(stage) else { continue }
             let isPaused = subscriptions[subscription].dead.isFull
             guard !isPaused || subscriptions[subscription].dead.retrying > 0 else { continue }
             let hasReady = !subscriptions[subscription].parking.ready.isEmpty

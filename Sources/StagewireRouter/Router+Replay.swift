@@ -26,7 +26,11 @@ extension Router {
 
     mutating func beginReplays(at now: Moment) {
         for index in subscriptions.indices {
-            guard let start = subscriptions[index].replay, subscriptions[index].inFlight == 0 else { continue }
+            guard let start = subscriptions[index].replay else { continue }
+            guard subscriptions[index].inFlight == 0 else {
+                giveUpIfNothingMoves(index, start)
+                continue
+            }
             // Of a group under suspicion some may be with nobody, and have their turn.
             guard stages[subscriptions[index].stage].suspects.isEmpty else { continue }
             subscriptions[index].replay = nil
@@ -39,6 +43,29 @@ extension Router {
             }
             goBack(index, to: start, at: now)
         }
+    }
+
+    /// Whether a worker of the stage has deliveries that it may keep until others come.
+    func isHeldOnPurpose(_ stage: Int) -> Bool {
+        stages[stage].sessions.contains { slot in
+            sessions[slot].features.contains(.holds) && !sessions[slot].deliveries.isEmpty
+        }
+    }
+
+    /// Windows that stand open when the input has ended close when their workers are told so, and these take no more then.
+    private mutating func giveUpIfNothingMoves(_ index: Int, _ start: UInt64) {
+        let stage = subscriptions[index].stage
+        let end = streams[subscriptions[index].stream].log.end
+        guard isHeldOnPurpose(stage), inputsEnded(stage), subscriptions[index].progress.cursor == end,
+            subscriptions[index].parking.waiting == 0, subscriptions[index].dead.retrying == 0
+        else { return }
+        subscriptions[index].replay = nil
+        replays -= 1
+        effects.append(.replayDropped(subscription: index, from: start))
+        sayReplay(
+            index,
+            "does not go to record \(start) of \(name(ofInput: index)): its input has ended, and its windows are open. When the broker "
+                + "has ended, `stagewire replay --pipeline FILE` has the next run do it")
     }
 
     private mutating func goBack(_ index: Int, to start: UInt64, at now: Moment) {

@@ -96,23 +96,42 @@ extension Router {
             return continueTrial(stage, slot, at: now)
         }
         guard let slot = trialSession(stage) else { return }
-        if sessions[slot].deliveries.isEmpty {
-            sessions[slot].trial = .running
-            stages[stage].suspects[0].trial = sessions[slot].connection
-            continueTrial(stage, slot, at: now)
-        } else {
-            sessions[slot].trial = .reserved
+        // Whoever was to become empty for it is free again.
+        for other in stages[stage].sessions where other != slot && sessions[other].trial == .reserved {
+            sessions[other].trial = .none
         }
+        guard sessions[slot].deliveries.isEmpty || sessions[slot].features.contains(.holds) else {
+            sessions[slot].trial = .reserved
+            return
+        }
+        sessions[slot].trial = .running
+        stages[stage].suspects[0].trial = sessions[slot].connection
+        if !sessions[slot].deliveries.isEmpty { stages[stage].suspects[0].isWhole = true }
+        continueTrial(stage, slot, at: now)
     }
 
-    /// The session that is reserved already, or the one that holds least.
+    /// A session that holds nothing; or the one to wait for until it does: that is reserved already, or that holds least.
+    ///
+    /// Who holds deliveries on purpose may need further ones to settle any, and must not be made to wait for holding nothing.
+    /// Where all are like that, the host starts another one in the place of the one that has crashed; and if it does not,
+    /// the group goes to the one that holds least, for its keys would wait for ever otherwise (RT-8).
     private func trialSession(_ stage: Int) -> Int? {
         var best: Int?
+        var leastHolder: Int?
         for slot in stages[stage].sessions {
-            if sessions[slot].trial == .reserved { return slot }
-            if best.map({ sessions[slot].deliveries.owed < sessions[$0].deliveries.owed }) ?? true { best = slot }
+            let owed = sessions[slot].deliveries.owed
+            if sessions[slot].deliveries.isEmpty { return slot }
+            if sessions[slot].features.contains(.holds) {
+                if leastHolder.map({ owed < sessions[$0].deliveries.owed }) ?? true { leastHolder = slot }
+            } else if sessions[slot].trial == .reserved {
+                best = slot
+            } else if best.map({ sessions[$0].trial != .reserved && owed < sessions[$0].deliveries.owed }) ?? true {
+                best = slot
+            }
         }
-        return best
+        let definition = stages[stage].definition
+        let isReplaced = definition.launch != nil && stages[stage].sessions.count < definition.workers
+        return best ?? (isReplaced ? nil : leastHolder)
     }
 
     private mutating func continueTrial(_ stage: Int, _ slot: Int, at now: Moment) {
@@ -142,9 +161,11 @@ extension Router {
             return true
         }
         let record = reference(member.sequence, subscription)
-        guard hasRoom(slot, input: subscriptions[subscription].input, bytes: record.recordLength) else { return false }
+        let isWhole = stages[sessions[slot].stage].suspects[0].isWhole
+        let taker = isWhole ? holder(of: key, subscription) ?? slot : slot
+        guard hasRoom(taker, input: subscriptions[subscription].input, bytes: record.recordLength) else { return false }
         if key != 0 {
-            guard subscriptions[subscription].lanes.isOpen(key, to: slot) else {
+            guard subscriptions[subscription].lanes.isOpen(key, to: taker) else {
                 subscriptions[subscription].lanes.claim(key)
                 return false
             }
@@ -152,10 +173,19 @@ extension Router {
         }
         subscriptions[subscription].parking.update(member.sequence, to: .inFlight)
         // A group may be of several inputs, a delivery is of one.
-        if sessions[slot].batch.input != subscriptions[subscription].input { flush(slot) }
-        hand(record, member.sequence, key: key, attempt: parked.attempt, to: slot, subscription, at: now)
+        if sessions[taker].batch.input != subscriptions[subscription].input { flush(taker) }
+        hand(record, member.sequence, key: key, attempt: parked.attempt, to: taker, subscription, at: now)
+        if taker != slot { flush(taker) }
         // What waits behind it follows without its being settled: a window may need that to close (RT-8).
-        if key != 0, stages[sessions[slot].stage].suspects[0].isWhole { wake(key, subscription, at: now) }
+        if key != 0, isWhole { wake(key, subscription, at: now) }
         return true
+    }
+
+    /// Who has the lane of a key. If that is a worker that holds other keys of it on purpose, nobody can wait for it to be empty.
+    private func holder(of key: UInt64, _ subscription: Int) -> Int? {
+        guard key != 0, case .owned(let slot) = subscriptions[subscription].lanes.route(of: key),
+            sessions[slot].features.contains(.holds)
+        else { return nil }
+        return slot
     }
 }

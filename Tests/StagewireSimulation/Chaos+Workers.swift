@@ -61,8 +61,24 @@ extension Chaos {
         let number = origin(of: payload).utf8.reduce(0) { ($0 &* 31 &+ Int($1)) & 0xffff }
         let key = number % (options.keys + 1)
         // One in so many has no key. A partition has keys of its own, for between partitions there is no order.
-        return key == options.keys ? "" : "\(payload.prefix(1))\(key)"
+        guard key != options.keys else { return "" }
+        let name = "\(payload.prefix(1))\(key)"
+        return options.keysCollide ? Self.colliding[name]! : name
     }
+
+    /// Names of keys by what they are called otherwise: those of even numbers share one lane, the others another.
+    private static let colliding: [String: String] = {
+        var names: [String: String] = [:]
+        for (partition, key) in ["p", "q"].flatMap({ partition in (0..<8).map { (partition, $0) } }) {
+            let name = "\(partition)\(key)"
+            var number = 0
+            while RecordIdentity.keyHash(Array("\(name)-\(number)".utf8).span.bytes) % 1024 != UInt64(key % 2) {
+                number += 1
+            }
+            names[name] = "\(name)-\(number)"
+        }
+        return names
+    }()
 
     func origin(of payload: String) -> String { String(payload.prefix { $0 != "/" }) }
 
@@ -134,8 +150,12 @@ extension Chaos {
         var picked: [Received] = []
         var blocked: Set<String> = []
         let ordering = rig.pipeline.stages[worker.stage].ordering
+        let waits = options.holds && options.window > 1 && worker.drain == nil && ordering == .key
+        var held: [String: Int] = [:]
+        if waits { for received in worker.held { held["\(received.input) \(received.key)", default: 0] += 1 } }
         for received in worker.held {
             guard picked.count < count else { break }
+            if waits, !received.key.isEmpty, held["\(received.input) \(received.key)"]! < options.window { continue }
             let key = ordering == .total ? "all" : received.key
             let isFree = ordering == .none || key.isEmpty || !blocked.contains("\(received.input) \(key)")
             if isFree && Int.random(in: 0..<4, using: &random) > 0 {

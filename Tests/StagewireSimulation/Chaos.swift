@@ -33,6 +33,10 @@ package final class Chaos {
         package var auditOrdering = Ordering.total
         package var auditOverflow = Overflow.block
         package var holds = false
+        /// Who holds on purpose settles a record with a key only once it has so many of that key, or is told that no more come.
+        package var window = 1
+        /// All keys are of two lanes.
+        package var keysCollide = false
         /// The audit reads what the transform emits, too: a stage with two inputs.
         package var auditReadsBoth = false
         /// The audit seldom settles anything, so that its streams go on without it.

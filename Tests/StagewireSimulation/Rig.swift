@@ -75,8 +75,10 @@ package final class Rig {
 
     // MARK: Workers
 
-    package func attach(_ stage: String, name: String = "", features: [String] = [], maxFrame: UInt64 = 0) -> RigWorker
-    {
+    /// - Parameter token: not empty: of a worker that the host has started
+    package func attach(
+        _ stage: String, name: String = "", features: [String] = [], maxFrame: UInt64 = 0, token: [UInt8] = []
+    ) -> RigWorker {
         let connection = ConnectionID(nextConnection)
         nextConnection += 1
         let index = pipeline.stages.firstIndex { $0.name == stage } ?? -1
@@ -86,6 +88,8 @@ package final class Rig {
         var hello = Hello()
         hello.stage = stage
         hello.instance = name
+        hello.token = token
+        if !token.isEmpty { router.handle(.expectWorker(stage: index, instance: name, token: token), at: now) }
         hello.stageVersion = "1"
         hello.language = "test"
         hello.offered = features

@@ -42,6 +42,11 @@ package enum Variant: Int, CaseIterable, Sendable {
             options.journal!.segmentBytes = [2048, 4096, 16384][Int(other % 3)]
         }
         apply(&options, [.key, .none, .total][Int(other % 3)], isEven: other % 2 == 0)
+        // What holds in half of the seeds may need further records before it settles any.
+        if options.holds {
+            options.window = [1, 2, 2, 1][Int(other / 4 % 4)]
+            options.keysCollide = other / 4 % 4 > 1
+        }
         if options.auditIsSlow { options.backlogBytes = [1 << 30, 6000, 40_000][Int(other / 6 % 3)] }
         return options
     }

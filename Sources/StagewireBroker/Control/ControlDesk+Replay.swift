@@ -30,7 +30,7 @@ extension ControlDesk {
             throw ControlProblem(
                 .conflict,
                 "stage \(pipeline.stages[stage].name) takes no records any more: its input has ended, or the pipeline is stopping",
-                hint: "when the broker has ended, `stagewire replay --file` does it for the next run")
+                hint: "when the broker has ended, `stagewire replay --pipeline FILE` does it for the next run")
         }
     }
 
