@@ -68,7 +68,10 @@ extension Router {
     func isStraggler(_ index: Int) -> Bool {
         let low = subscriptions[index].progress.low
         let isWaiting = subscriptions[index].parking[low].map { $0.state != .inFlight } ?? false
-        return isWaiting || subscriptions[index].progress.stranded > Limits.straggling
+        // Of few large records there are never so many: half of what is kept is enough then.
+        let kept = subscriptions[index].backlog?.log.count ?? streams[subscriptions[index].stream].log.count
+        let many = min(Limits.straggling, kept / 2)
+        return isWaiting || subscriptions[index].progress.stranded > many
     }
 
     mutating func moveIntoParking(_ sequence: UInt64, _ index: Int, at now: Moment) -> Bool {

@@ -55,6 +55,25 @@ import Testing
         #expect(rig.router.subscriptions[0].parking.isEmpty && rig.router.subscriptions[0].parking.bytes == 0)
     }
 
+    /// The same where a stream never has as many records as make a straggler elsewhere: a window may need those behind it.
+    @Test func aStragglerAmongFewLargeRecordsDoesNotPinTheStream() {
+        let rig = rig { $1.windowRecords = 40 }
+        let source = source(rig)
+        let sink = rig.attach("sink", name: "k", features: [Feature.holds])
+        rig.grant(sink, records: 1 << 40)
+        rig.emit(source, "p", 1, [emission("held", key: "h")])
+        for id in UInt64(2)...500 {
+            let next = [emission("\(id)", key: "k")]
+            guard source.affords(next) else {
+                Issue.record("the source is out of credit at \(id)")
+                return
+            }
+            rig.emit(source, "p", id, next)
+            rig.settle(sink, [TestOutcome(sink.held.last!.delivery, .accepted)])
+        }
+        #expect(sink.held.map(\.payload) == ["held"] && rig.router.subscriptions[0].parking.count == 1)
+    }
+
     /// A worker with windows dies while records wait behind those it held: these follow, for a window may need them.
     @Test func whatWaitsBehindAHeldKeyFollowsAfterACrash() {
         let rig = rig()
