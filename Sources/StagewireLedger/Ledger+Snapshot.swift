@@ -3,9 +3,8 @@
 extension Ledger {
     /// Bytes of the records needed in entries below `cut`: exact for copies, an estimate where extents are needed in part.
     public func liveBytes(below cut: UInt64) -> Int {
-        var total = 0
+        var total = strayBytes
         for (index, stream) in streams.enumerated() {
-            total += stream.strays.values.reduce(0) { $0 + $1.count }
             let old = stream.extents.entries(below: cut)
             total += stream.edited.values.reduce(0) { $0 + ($1.place.sequence < cut ? $1.bytes.count : 0) }
             if old.isEmpty { continue }

@@ -56,8 +56,7 @@ extension Router {
     private mutating func giveUpIfNothingMoves(_ index: Int, _ start: UInt64) {
         let stage = subscriptions[index].stage
         let end = streams[subscriptions[index].stream].log.end
-        guard isHeldOnPurpose(stage), inputsEnded(stage), subscriptions[index].progress.cursor == end,
-            subscriptions[index].parking.waiting == 0, subscriptions[index].dead.retrying == 0
+        guard isHeldOnPurpose(stage), inputsEnded(stage), subscriptions[index].isHandedOutButForReplay(at: end)
         else { return }
         subscriptions[index].replay = nil
         replays -= 1

@@ -70,8 +70,11 @@ struct Subscription {
     }
 
     /// Everything before `end` has been handed out at least once and nothing waits to go again.
-    func isHandedOut(at end: UInt64) -> Bool {
-        progress.cursor == end && parking.waiting == 0 && dead.retrying == 0 && replay == nil
+    func isHandedOut(at end: UInt64) -> Bool { isHandedOutButForReplay(at: end) && replay == nil }
+
+    /// The same, whether or not a person wants some of it again.
+    func isHandedOutButForReplay(at end: UInt64) -> Bool {
+        progress.cursor == end && parking.waiting == 0 && dead.retrying == 0
     }
 }
 

@@ -32,22 +32,25 @@ import Testing
         TestEmission(output: StepBytes.output(key: key, payload: payload))
     }
 
-    /// One delivery is held while thousands pass: it moves into the parking, and the stream goes on.
-    @Test func aStragglerDoesNotPinTheStream() {
-        let rig = rig()
+    /// A sink that holds the first record, while those up to `last` pass.
+    private func holdOne(_ rig: Rig, whileOthersPass last: UInt64) throws -> RigWorker {
         let source = source(rig)
         let sink = rig.attach("sink", name: "k", features: [Feature.holds])
         rig.grant(sink, records: 1 << 40)
         rig.emit(source, "p", 1, [emission("held", key: "h")])
-        for id in UInt64(2)...6000 {
+        for id in 2...last {
             let next = [emission("\(id)", key: "k\(id % 7)")]
-            guard source.affords(next) else {
-                Issue.record("the source is out of credit at \(id)")
-                return
-            }
+            try #require(source.affords(next), "the source is out of credit at \(id)")
             rig.emit(source, "p", id, next)
             rig.settle(sink, [TestOutcome(sink.held.last!.delivery, .accepted)])
         }
+        return sink
+    }
+
+    /// One delivery is held while thousands pass: it moves into the parking, and the stream goes on.
+    @Test func aStragglerDoesNotPinTheStream() throws {
+        let rig = rig()
+        let sink = try holdOne(rig, whileOthersPass: 6000)
         #expect(sink.held.map(\.payload) == ["held"])
         #expect(rig.router.subscriptions[0].parking.count == 1)
         #expect(rig.router.streams[0].log.count < 2000)
@@ -56,21 +59,9 @@ import Testing
     }
 
     /// The same where a stream never has as many records as make a straggler elsewhere: a window may need those behind it.
-    @Test func aStragglerAmongFewLargeRecordsDoesNotPinTheStream() {
+    @Test func aStragglerAmongFewLargeRecordsDoesNotPinTheStream() throws {
         let rig = rig { $1.windowRecords = 40 }
-        let source = source(rig)
-        let sink = rig.attach("sink", name: "k", features: [Feature.holds])
-        rig.grant(sink, records: 1 << 40)
-        rig.emit(source, "p", 1, [emission("held", key: "h")])
-        for id in UInt64(2)...500 {
-            let next = [emission("\(id)", key: "k")]
-            guard source.affords(next) else {
-                Issue.record("the source is out of credit at \(id)")
-                return
-            }
-            rig.emit(source, "p", id, next)
-            rig.settle(sink, [TestOutcome(sink.held.last!.delivery, .accepted)])
-        }
+        let sink = try holdOne(rig, whileOthersPass: 500)
         #expect(sink.held.map(\.payload) == ["held"] && rig.router.subscriptions[0].parking.count == 1)
     }
 
