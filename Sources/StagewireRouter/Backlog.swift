@@ -125,6 +125,8 @@ extension Router {
     mutating func tend(_ index: Int, at now: Moment) {
         let stream = subscriptions[index].stream
         relieveBacklog(index, at: now)
+        leaveBacklog(index)
+        guard subscriptions[index].hasBacklog else { return }
         let low = subscriptions[index].progress.low
         let end = subscriptions[index].backlog!.end
         subscriptions[index].backlog!.log.release(before: min(low, end))
@@ -137,10 +139,17 @@ extension Router {
         if subscriptions[index].backlog!.isBehind, !isUnderPressure(stream) {
             subscriptions[index].backlog!.isBehind = false
         }
-        if !subscriptions[index].backlog!.isBehind, low >= end {
-            subscriptions[index].backlog = nil
-            subscriptions[index].hasBacklog = false
-        }
+        leaveBacklog(index)
+    }
+
+    /// One that has caught up and needs nothing of its own memory is a reader of its stream like any other, before that
+    /// gives back what lies behind both.
+    mutating func leaveBacklog(_ index: Int) {
+        guard let backlog = subscriptions[index].backlog, !backlog.isBehind,
+            subscriptions[index].progress.low >= backlog.end
+        else { return }
+        subscriptions[index].backlog = nil
+        subscriptions[index].hasBacklog = false
     }
 
     /// One record that is tried again and again does not keep all behind it in memory.

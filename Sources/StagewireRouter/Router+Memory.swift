@@ -52,8 +52,14 @@ extension Router {
     private mutating func yield(_ index: Int, at now: Moment) -> Bool {
         let low = subscriptions[index].progress.low
         let stream = subscriptions[index].stream
-        // What is in its own memory is in nobody's way.
-        guard !subscriptions[index].hasBacklog else { return false }
+        if subscriptions[index].hasBacklog {
+            // What is in its own memory is in nobody's way; what it holds beyond that is.
+            let backlog = subscriptions[index].backlog!
+            let needsStream = !backlog.isBehind && subscriptions[index].progress.cursor > backlog.end
+            guard needsStream, isStraggler(index), moveIntoParking(low, index, at: now) else { return false }
+            leaveBacklog(index)
+            return true
+        }
         guard low < subscriptions[index].progress.cursor else {
             guard low < streams[stream].visibleEnd else { return false }
             return giveUp(low, index)
@@ -69,9 +75,16 @@ extension Router {
         let low = subscriptions[index].progress.low
         let isWaiting = subscriptions[index].parking[low].map { $0.state != .inFlight } ?? false
         // Of few large records there are never so many: half of what is kept is enough then.
-        let kept = subscriptions[index].backlog?.log.count ?? streams[subscriptions[index].stream].log.count
-        let many = min(Limits.straggling, kept / 2)
+        let many = min(Limits.straggling, kept(for: index) / 2)
         return isWaiting || subscriptions[index].progress.stranded > many
+    }
+
+    /// Records in the memories from which a subscription is handed records.
+    private func kept(for index: Int) -> Int {
+        let inStream = streams[subscriptions[index].stream].log.count
+        guard subscriptions[index].hasBacklog else { return inStream }
+        let backlog = subscriptions[index].backlog!
+        return backlog.log.count + (backlog.isBehind ? 0 : inStream)
     }
 
     mutating func moveIntoParking(_ sequence: UInt64, _ index: Int, at now: Moment) -> Bool {
