@@ -69,7 +69,9 @@ extension Chaos {
         faults += compare(Self.transform, emitted, dead[Self.transform])
         faults += compare(Self.sink, derived, dead[Self.sink])
         if options.auditOverflow == .block {
-            faults += compare(Self.audit, emitted + (options.auditReadsBoth ? derived : []), dead[Self.audit])
+            let read = emitted + (options.auditReadsBoth ? derived : [])
+            let wanted = options.auditHasCondition ? read.filter(isWanted) : read
+            faults += compare(Self.audit, wanted, dead[Self.audit])
         }
         for stage in [Self.transform, Self.sink] { faults += orderFaults(stage) }
         let summary = rig.router.summary()

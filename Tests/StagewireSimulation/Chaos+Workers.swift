@@ -34,7 +34,7 @@ extension Chaos {
 
     private func send(_ worker: RigWorker, _ partition: String, _ id: UInt64, _ payloads: [String], isNew: Bool) {
         let emissions = payloads.map { payload in
-            TestEmission(output: StepBytes.output(key: key(of: payload), payload: payload))
+            TestEmission(output: output(payload))
         }
         guard worker.affords(emissions) else { return }
         if isNew {
@@ -54,6 +54,22 @@ extension Chaos {
             }
         }
         for partition in ["p", "q"] where worker.closed == nil { rig.send(worker, .finished(partition: partition)) }
+    }
+
+    /// What a worker sends for a payload.
+    func output(_ payload: String) -> [UInt8] {
+        let isMarked = options.auditHasCondition && isWanted(payload)
+        return StepBytes.output(
+            key: key(of: payload), payload: payload, attributes: isMarked ? [(Self.wanted, "")] : [])
+    }
+
+    /// The attribute for which the audit looks, if it has a condition.
+    static let wanted = "wanted"
+
+    /// Nothing of every other ten emits is wanted, so that the audit passes over many records at once.
+    func isWanted(_ payload: String) -> Bool {
+        let number = Int(payload.dropFirst().prefix { $0.isNumber })!
+        return number / 10 % 2 == 0
     }
 
     /// The same for a record and for everything derived from it.
@@ -176,7 +192,7 @@ extension Chaos {
         }
         guard worker.stage == Self.transform else { return TestOutcome(received.delivery, .accepted) }
         let emissions = Self.outputs(of: received.payload).map { payload in
-            TestEmission(output: StepBytes.output(key: key(of: payload), payload: payload))
+            TestEmission(output: output(payload))
         }
         return TestOutcome(received.delivery, .accepted, emissions)
     }

@@ -39,6 +39,8 @@ package final class Chaos {
         package var keysCollide = false
         /// The audit reads what the transform emits, too: a stage with two inputs.
         package var auditReadsBoth = false
+        /// The audit reads only what its condition lets through: nothing of long stretches.
+        package var auditHasCondition = false
         /// The audit seldom settles anything, so that its streams go on without it.
         package var auditIsSlow = false
         package var backlogBytes = 1 << 30
@@ -116,6 +118,9 @@ package final class Chaos {
         sink.maxWorkers = 4
         var audit = StageDefinition(name: "audit", inputs: [InputDefinition(stage: 0, overflow: options.auditOverflow)])
         if options.auditReadsBoth { audit.inputs.append(InputDefinition(stage: 1)) }
+        if options.auditHasCondition {
+            for index in audit.inputs.indices { audit.inputs[index].when = .exists(wanted) }
+        }
         audit.ordering = options.auditOrdering
         audit.maxWorkers = 4
         var stages = [source, transform, sink, audit]
@@ -293,7 +298,7 @@ package final class Chaos {
     /// A person puts another record in a letter's place: with the same payload, by which all is counted, and so another id.
     private func edit(_ letter: DeadLetter, _ stage: Int) {
         let payload = String(decoding: letter.record.ref.payload, as: UTF8.self)
-        let output = StepBytes.output(key: key(of: payload), payload: payload)
+        let output = output(payload)
         do throws(CloseReason) {
             let id = try rig.router.editDeadLetter(stage: stage, letter.number, output: output.span.bytes)
             precondition(letter.isRetrying == (id == nil), "what is on its way back is not edited")

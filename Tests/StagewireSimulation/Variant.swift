@@ -47,6 +47,7 @@ package enum Variant: Int, CaseIterable, Sendable {
             options.window = [1, 2, 2, 1][Int(other / 4 % 4)]
             options.keysCollide = other / 4 % 4 > 1
         }
+        options.auditHasCondition = other / 8 % 3 == 1
         if options.auditIsSlow { options.backlogBytes = [1 << 30, 6000, 40_000][Int(other / 6 % 3)] }
         return options
     }
