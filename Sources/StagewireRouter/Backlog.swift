@@ -115,7 +115,7 @@ extension Router {
     }
 
     /// Perhaps nothing else happens until then.
-    private mutating func lookAgain(at due: UInt64) {
+    mutating func lookAgain(at due: UInt64) {
         guard nextLook == 0 else { return }
         nextLook = due
         timers.arm(.look, at: due)

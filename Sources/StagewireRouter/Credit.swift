@@ -97,8 +97,9 @@ struct GrantPolicy: Equatable {
     ///   - occupied: what the stream retains
     ///   - reserved: over all other sessions that may exist, the greater of one step and what each may still send
     ///   - attached: sessions attached now
-    func increase(outstanding: Int, occupied: Int, reserved: Int, attached: Int) -> Int {
-        let share = max(0, window - occupied) / max(1, attached)
+    ///   - filled: how much of the window is given out: all of it, or less while that is enough
+    func increase(outstanding: Int, occupied: Int, reserved: Int, attached: Int, filled: Int) -> Int {
+        let share = max(0, filled - occupied) / max(1, attached)
         let target = step + share
         // Under its own step a session is topped up at once, for it may wait for exactly that much. Above,
         // half windows: fewer Credit frames.

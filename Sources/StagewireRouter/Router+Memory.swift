@@ -4,11 +4,11 @@ import StagewireRecord
 /// Stream memory: what is given back, what is moved out of the way, who may send more.
 extension Router {
     /// Releases what no subscription needs.
-    mutating func releaseStreams() {
-        for stream in streams.indices { release(stream) }
+    mutating func releaseStreams(at now: Moment) {
+        for stream in streams.indices { release(stream, at: now) }
     }
 
-    private mutating func release(_ stream: Int) {
+    private mutating func release(_ stream: Int, at now: Moment) {
         // Invisible records are not released, even with nobody to read them: their step is not durable yet.
         // So are those of a group that is not written down.
         var needed = streams[stream].visibleEnd
@@ -17,8 +17,7 @@ extension Router {
         }
         guard needed > streams[stream].log.tail else { return }
         let bytes = streams[stream].log.bytes
-        streams[stream].log.release(before: needed)
-        streams[stream].needsGrant = true
+        streams[stream].release(before: needed, at: now)
         for subscriber in streams[stream].subscribers where subscriptions[subscriber].hasBacklog {
             guard subscriptions[subscriber].backlog!.end < streams[stream].log.tail else { continue }
             subscriptions[subscriber].backlog!.bytesOnDisk += bytes - streams[stream].log.bytes
@@ -28,6 +27,7 @@ extension Router {
     /// A stream that fills up because of one subscription: its stragglers move into the parking, and what its
     /// overflow policy gives up goes.
     mutating func relieve(_ stream: Int, at now: Moment) {
+        if let due = streams[stream].lengthenIfStuck(at: now) { lookAgain(at: due) }
         guard isUnderPressure(stream) else {
             if options.isRecording {
                 for subscriber in streams[stream].subscribers { subscriptions[subscriber].pace.rest() }
@@ -37,7 +37,7 @@ extension Router {
         for subscriber in streams[stream].subscribers {
             while isUnderPressure(stream), needed(subscriber) == streams[stream].log.tail {
                 guard yield(subscriber, at: now) || fallBehind(subscriber, at: now) else { break }
-                release(stream)
+                release(stream, at: now)
             }
         }
     }
@@ -184,16 +184,22 @@ extension Router {
         let occupiedRecords = streams[stream].log.count
         let absent = bytePolicy.sessions - attached
         var reserved = reserves(stream)
+        // It is full as far as it is filled, and what it holds passes quickly: what that frees is granted, and nothing before.
+        let isHeldBack = streams[stream].isShort && streams[stream].isOverWindow
         for slot in stages[stage].sessions {
             let old = sessions[slot].outputs[port]
             reserved.bytes -= bytePolicy.reserve(outstanding: old.outstandingBytes)
             reserved.records -= recordPolicy.reserve(outstanding: old.outstandingRecords)
-            var bytes = bytePolicy.increase(
-                outstanding: old.outstandingBytes, occupied: occupiedBytes, reserved: reserved.bytes, attached: attached
-            )
-            var records = recordPolicy.increase(
-                outstanding: old.outstandingRecords, occupied: occupiedRecords, reserved: reserved.records,
-                attached: attached)
+            var bytes = 0
+            var records = 0
+            if !isHeldBack {
+                bytes = bytePolicy.increase(
+                    outstanding: old.outstandingBytes, occupied: occupiedBytes, reserved: reserved.bytes,
+                    attached: attached, filled: streams[stream].filledBytes)
+                records = recordPolicy.increase(
+                    outstanding: old.outstandingRecords, occupied: occupiedRecords, reserved: reserved.records,
+                    attached: attached, filled: streams[stream].filledRecords)
+            }
             if old.isNew {
                 let others = outstanding(stage, port: port)
                 bytes = max(bytes, bytePolicy.first(occupied: occupiedBytes, others: others.bytes, absent: absent))

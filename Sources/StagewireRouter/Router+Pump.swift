@@ -14,13 +14,13 @@ extension Router {
             tend(subscription, at: now)
         }
         for stream in streams.indices { relieve(stream, at: now) }
-        releaseStreams()
+        releaseStreams(at: now)
         for stage in stages.indices
         where !isSuspending && !stages[stage].sessions.isEmpty && stages[stage].phase != .ended {
             pumpStage(stage, at: now)
         }
         // What was skipped goes at once; what was delivered above is still needed, so no segment moves.
-        releaseStreams()
+        releaseStreams(at: now)
         grant(at: now)
         advanceEnding(at: now)
     }

@@ -124,6 +124,8 @@ public struct Router {
             let stream = stages[input.stage].streams[input.port]
             let workers = pipeline.stages[input.stage].maxWorkers
             streams[stream].subscribers.append(subscriptions.count)
+            // Who drops is to do so when the window is full, not sooner.
+            if input.overflow != .block { streams[stream].turnover = nil }
             stages[input.stage].isRead = true
             own.append(subscriptions.count)
             subscriptions.append(
@@ -141,6 +143,8 @@ public struct Router {
                     stage: index, port: port,
                     origin: OriginID(pipeline: pipeline.name, stage: definition.name, port: definition.ports[port]),
                     limits: pipeline.limits, maxWorkers: definition.maxWorkers))
+            // On its way over the disk much is under way at once, and slow readers are told by how full their stream is.
+            if options.isRecording { streams[streams.count - 1].turnover = nil }
             return streams.count - 1
         }
         stages.append(Stage(definition: definition, subscriptions: own, streams: ports))

@@ -106,6 +106,10 @@ struct Stream {
     var subscribers: [Int] = []
     let bytes: GrantPolicy
     let records: GrantPolicy
+    /// nil: it is filled up to its window always.
+    var turnover: Turnover?
+    /// `turnover` says that less is enough.
+    private(set) var isShort = false
     /// Something was released or appended: sessions may be granted more.
     var needsGrant = true
 
@@ -115,11 +119,36 @@ struct Stream {
         self.origin = origin
         bytes = GrantPolicy(window: limits.windowBytes, step: limits.maxStepBytes, sessions: maxWorkers)
         records = GrantPolicy(window: limits.windowRecords, step: limits.maxStepRecords, sessions: maxWorkers)
+        turnover = Turnover(limits)
     }
 
     /// The first record that may be read from the log, whoever asks.
     var memoryStart: UInt64 { max(log.tail, wholeFrom) }
 
-    /// Over its shared window: deliveries to the stage that feeds it pause.
-    var isOverWindow: Bool { log.bytes >= bytes.window || log.count >= records.window }
+    /// How far it is filled.
+    var filledBytes: Int { isShort ? min(bytes.window, turnover!.bytes) : bytes.window }
+    var filledRecords: Int { isShort ? min(records.window, turnover!.records) : records.window }
+
+    /// Over what it is filled to: deliveries to the stage that feeds it pause.
+    var isOverWindow: Bool { log.bytes >= filledBytes || log.count >= filledRecords }
+
+    /// Gives back what is before a record.
+    mutating func release(before sequence: UInt64, at now: Moment) {
+        let (count, size) = (log.count, log.bytes)
+        log.release(before: sequence)
+        needsGrant = true
+        guard turnover != nil else { return }
+        turnover!.released(records: count - log.count, bytes: size - log.bytes, at: now.uptime)
+        isShort = turnover!.isQuick
+    }
+
+    /// Has its whole window again if it is short and stands still; until then it may do so at the time that is returned.
+    mutating func lengthenIfStuck(at now: Moment) -> UInt64? {
+        guard isShort, isOverWindow else { return nil }
+        guard now.uptime >= turnover!.deadline else { return turnover!.deadline }
+        turnover!.stood(at: now.uptime)
+        isShort = false
+        needsGrant = true
+        return nil
+    }
 }

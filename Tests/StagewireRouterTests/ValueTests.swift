@@ -129,15 +129,15 @@ import Testing
         #expect(window.admits(bytes: .max))
     }
 
-    /// Every history of up to four grants, uses and releases of two sessions: the budget holds, and once the stream
-    /// is empty a session gets its step, whatever the other one has.
+    /// Every history of up to four grants, uses and releases of two sessions, with the whole of the window given out and with half of
+    /// it: the budget holds, and once the stream is empty a session gets its step, whatever the other one has.
     private func exploreGrants(_ policy: GrantPolicy, _ sessions: [Int], occupied: Int, depth: Int) {
         #expect(occupied + sessions[0] + sessions[1] <= policy.capacity)
-        for session in 0...1 {
+        for (session, filled) in [(0, policy.window), (1, policy.window), (0, policy.window / 2), (1, policy.window / 2)] {
             let more = policy.increase(
                 outstanding: sessions[session], occupied: occupied,
                 reserved: policy.reserve(outstanding: sessions[1 - session]),
-                attached: 2)
+                attached: 2, filled: filled)
             #expect(more >= 0)
             if occupied == 0 { #expect(sessions[session] + more >= policy.step) }
             guard depth > 0 else { continue }

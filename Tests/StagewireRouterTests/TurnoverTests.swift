@@ -1,0 +1,120 @@
+import StagewireModel
+import StagewireSimulation
+import Testing
+
+@testable import StagewireRecord
+@testable import StagewireRouter
+
+/// Streams that are filled less than their window while what they hold passes quickly.
+@Suite struct TurnoverTests {
+    /// Three steps of ten records are enough while the readers are quick; the window has 200.
+    private func rig(_ change: (inout PipelineDefinition, inout Router.Options) -> Void = { _, _ in }) -> Rig {
+        var pipeline = PipelineDefinition(
+            name: "p",
+            stages: [
+                StageDefinition(name: "source", isSource: true),
+                StageDefinition(name: "sink", inputs: [InputDefinition(stage: 0)]),
+            ])
+        pipeline.limits.maxRecord = 4096
+        pipeline.limits.maxStepBytes = 40_960
+        pipeline.limits.maxStepRecords = 10
+        pipeline.limits.windowRecords = 200
+        pipeline.stages[0].maxWorkers = 2
+        var options = Router.Options()
+        change(&pipeline, &options)
+        return Rig(pipeline, options: options)
+    }
+
+    private func start(_ rig: Rig) -> (source: RigWorker, sink: RigWorker) {
+        let source = rig.attach("source", name: "s")
+        rig.send(source, .claim(partition: "p"))
+        let sink = rig.attach("sink", name: "k")
+        rig.grant(sink, records: 1 << 40)
+        return (source, sink)
+    }
+
+    /// Emits until there is no more credit, or twice a window is there; returns how many records the stream has then.
+    private func fill(_ rig: Rig, _ source: RigWorker, from id: inout UInt64) -> Int {
+        let last = id + 400
+        while id < last, case let next = [TestEmission(output: StepBytes.output(key: "k\(id % 5)", payload: "\(id)"))],
+            source.affords(next)
+        {
+            rig.emit(source, "p", id, next)
+            id += 1
+        }
+        return rig.router.streams[0].log.count
+    }
+
+    private func settleAll(_ rig: Rig, _ sink: RigWorker) {
+        for held in sink.held { rig.settle(sink, [TestOutcome(held.delivery, .accepted)]) }
+    }
+
+    private func settle(_ rig: Rig, _ sink: RigWorker, _ count: Int) {
+        for held in sink.held.prefix(count) { rig.settle(sink, [TestOutcome(held.delivery, .accepted)]) }
+    }
+
+    /// In the beginning nobody knows; then it is short, until it stands still; then it is left alone for a while.
+    @Test func isShortWhileItsReadersAreQuick() {
+        let rig = rig()
+        let (source, sink) = start(rig)
+        var id: UInt64 = 1
+        #expect(fill(rig, source, from: &id) == 210, "its window and a step")
+        settleAll(rig, sink)
+        rig.advance(milliseconds: 1)
+        for _ in 0..<5 {
+            let filled = fill(rig, source, from: &id)
+            #expect((30...50).contains(filled), "three steps, and what was granted below that: \(filled)")
+            settleAll(rig, sink)
+        }
+
+        // A slow reader: the stream stands still for 20 ms, and has its window.
+        _ = fill(rig, source, from: &id)
+        rig.advance(milliseconds: 19)
+        #expect(fill(rig, source, from: &id) <= 50)
+        rig.advance(milliseconds: 1)
+        #expect(fill(rig, source, from: &id) >= 200)
+        // Quick for a moment is not enough for two seconds.
+        settleAll(rig, sink)
+        #expect(fill(rig, source, from: &id) >= 200)
+        settleAll(rig, sink)
+        rig.advance(milliseconds: 2000)
+        _ = fill(rig, source, from: &id)
+        settle(rig, sink, 100)
+        settle(rig, sink, 100)
+        #expect(fill(rig, source, from: &id) < 200)
+    }
+
+    /// Below three steps a session has one of its own, whatever another one was granted while the stream was long.
+    @Test func everySessionHasAStepBelowThat() {
+        let rig = rig()
+        let (source, sink) = start(rig)
+        let other = rig.attach("source", name: "t")
+        rig.send(other, .claim(partition: "q"))
+        var id: UInt64 = 1
+        _ = fill(rig, source, from: &id)
+        settleAll(rig, sink)
+        #expect(rig.router.streams[0].isShort)
+        let limit = other.granted[0]!
+        #expect(limit.records >= 10, "the other session has its step")
+        for id in 1...200 as ClosedRange<UInt64> {
+            let next = [TestEmission(output: StepBytes.output(key: "o", payload: "\(id)"))]
+            #expect(other.affords(next))
+            rig.emit(other, "q", id, next)
+            settleAll(rig, sink)
+        }
+    }
+
+    /// Who drops does so when the window is full; what is on its way over a disk is more than three steps.
+    @Test func onlyWhereNothingElseGoesByTheWindow() {
+        let dropping = rig { pipeline, _ in pipeline.stages[1].inputs[0].overflow = .dropOldest }
+        let recording = rig { _, options in options.isRecording = true }
+        for rig in [dropping, recording] {
+            let (source, sink) = start(rig)
+            var id: UInt64 = 1
+            for _ in 0..<3 {
+                #expect(fill(rig, source, from: &id) >= 149)
+                settleAll(rig, sink)
+            }
+        }
+    }
+}
