@@ -184,8 +184,9 @@ extension Router {
         let occupiedRecords = streams[stream].log.count
         let absent = bytePolicy.sessions - attached
         var reserved = reserves(stream)
-        // It is full as far as it is filled, and what it holds passes quickly: what that frees is granted, and nothing before.
-        let isHeldBack = streams[stream].isShort && streams[stream].isOverWindow
+        // A short stream that is full as far as it is filled: its source waits for what passes. Other stages are paused, and have
+        // their step for what they were given before.
+        let isHeldBack = stages[stage].definition.isSource && streams[stream].isShort && streams[stream].isOverWindow
         for slot in stages[stage].sessions {
             let old = sessions[slot].outputs[port]
             reserved.bytes -= bytePolicy.reserve(outstanding: old.outstandingBytes)
