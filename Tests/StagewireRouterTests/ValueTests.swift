@@ -133,7 +133,8 @@ import Testing
     /// it: the budget holds, and once the stream is empty a session gets its step, whatever the other one has.
     private func exploreGrants(_ policy: GrantPolicy, _ sessions: [Int], occupied: Int, depth: Int) {
         #expect(occupied + sessions[0] + sessions[1] <= policy.capacity)
-        for (session, filled) in [(0, policy.window), (1, policy.window), (0, policy.window / 2), (1, policy.window / 2)] {
+        for turn in 0..<4 {
+            let (session, filled) = (turn % 2, turn < 2 ? policy.window : policy.window / 2)
             let more = policy.increase(
                 outstanding: sessions[session], occupied: occupied,
                 reserved: policy.reserve(outstanding: sessions[1 - session]),
