@@ -84,8 +84,7 @@ struct Document {
             } catch YamlError.duplicatedKeysInMapping(let keys, let context) {
                 let position = Position(context.mark)
                 if masks.count < Self.duplicates, mask(at: position) { continue }
-                let key = keys.sorted().first ?? ""
-                errors.append((position, "the key \(quoted(restored(key))) stands more than once in this mapping", nil))
+                errors.append(Self.duplicate(keys.map(restored), at: position))
                 return nil
             } catch let error as YamlError {
                 report(error)
@@ -97,11 +96,24 @@ struct Document {
         }
     }
 
-    /// Replaces the first letter of the key at `position`; false where that letter has a meaning of its own.
+    /// What cannot be told apart by a mask. Keys that are no texts come in no order, and so do their places.
+    private static func duplicate(_ keys: [String], at position: Position) -> (Position, String, String?) {
+        guard let key = keys.min(), !keys.contains(noText) else {
+            return (.start, "a list or a mapping stands as a key more than once", "keys are texts")
+        }
+        return (position, "the key \(quoted(key)) stands more than once in this mapping", nil)
+    }
+
+    /// What Yams calls a key that is a list or a mapping.
+    private static let noText = "<uncovertable>"
+
+    /// Replaces the first letter or digit of the key at `position`; false where there is none, or it has a meaning of its own.
     private mutating func mask(at position: Position) -> Bool {
         guard var index = index(of: position) else { return false }
-        if text[index] == "\"" || text[index] == "'" { index += 1 }
-        guard index < text.count, text[index].properties.isAlphabetic || ("0"..."9").contains(text[index]),
+        // Of a list or a mapping that stands as a key it is a letter within that.
+        let end = text[index...].firstIndex { $0.isLetterOrDigit || "\\:,]}#&*!|>\n".unicodeScalars.contains($0) }
+        index = end ?? index
+        guard index < text.count, text[index].isLetterOrDigit,
             let mask = Unicode.Scalar(Self.firstMask + UInt32(masks.count))
         else { return false }
         masks[mask] = text[index]
@@ -260,4 +272,8 @@ extension Node {
         case .alias(let alias): alias.tag.description
         }
     }
+}
+
+extension Unicode.Scalar {
+    fileprivate var isLetterOrDigit: Bool { properties.isAlphabetic || ("0"..."9").contains(self) }
 }

@@ -25,15 +25,18 @@ struct LedgerFuzzer {
         var ledger = Ledger()
         var strays: [UInt8] = []
         var payloads: [UInt64: [UInt8]] = [:]
+        // Segments ascend, whatever a snapshot says: the journal sees to that.
+        var segment: UInt64 = 1
         for piece in Self.pieces(input) {
             switch piece {
             case .entry(let kind, let payload):
                 let sequence = max(1, ledger.next)
-                guard take(kind, payload, sequence, &ledger) else { return use(ledger, strays, payloads) }
+                guard take(kind, payload, sequence, of: segment, &ledger) else { return use(ledger, strays, payloads) }
                 if kind == EntryKind.steps { payloads[sequence] = payload }
             case .snapshot(let bytes):
                 guard let snapshot = try? Snapshot(bytes.span.bytes), snapshot.ledger.next < 1 << 32 else { continue }
                 ledger = snapshot.ledger
+                segment = max(1, ledger.next)
                 strays = snapshot.records
             }
         }
@@ -41,12 +44,14 @@ struct LedgerFuzzer {
     }
 
     /// False: it was refused.
-    private func take(_ kind: UInt8, _ payload: [UInt8], _ sequence: UInt64, _ ledger: inout Ledger) -> Bool {
+    private func take(
+        _ kind: UInt8, _ payload: [UInt8], _ sequence: UInt64, of segment: UInt64, _ ledger: inout Ledger
+    ) -> Bool {
         var next = ledger
         do throws(LedgerFlaw) {
             try next.apply(
                 kind: kind, payload.span.bytes,
-                at: EntryPlace(segment: 1, offset: 64 + Int(sequence) * 64, sequence: sequence))
+                at: EntryPlace(segment: segment, offset: 64 + Int(sequence) * 64, sequence: sequence))
         } catch {
             precondition(!error.what.isEmpty, "an entry is refused with words")
             return false

@@ -28,6 +28,8 @@ extension Ledger {
         for _ in 0..<(try cursor.count(bytes)) {
             let start = cursor.offset
             let mark = SegmentMark(first: try cursor.number(bytes, upTo: next), time: try cursor.number(bytes))
+            // The next one gets the ledger's own time, so none may be ahead of that.
+            if mark.time > time { throw LedgerFlaw(what: "a segment of a time to come", offset: start) }
             if let last = segments.last, mark.first <= last.first || mark.time < last.time {
                 throw LedgerFlaw(what: "segments are out of order", offset: start)
             }

@@ -148,7 +148,17 @@ import Testing
         let keys = (0..<60).map { "k\($0): 1\nk\($0): 2" }.joined(separator: "\n")
         #expect(complaint("pipeline: p\n" + keys).contains("stands more than once"))
         #expect(complaint("\"\": 1\n\"\": 2").contains("stands more than once"))
-        #expect(complaint("? [a]\n: 1\n? [a]\n: 2").contains("stands more than once"))
+        #expect(complaint("? [a]\n: 1\n? [a]\n: 2").contains("test.yaml:3:3: a key has to be a text"))
+        #expect(complaint("? []\n: 1\n? []\n: 2").contains("a list or a mapping stands as a key more than once"))
+    }
+
+    /// Keys that are no texts have no order, so the first of several duplicates was another one each time. Found by fuzzing.
+    @Test func duplicatesOfAllKindsAreNamedAtOnce() {
+        let text = "pipeline: p\nstages:\n  s: {[.a1]: 1, un: 1, \u{fffd}k: 1, [.a1]: 2, un: 2, \u{fffd}k: 2, run: [x]}"
+        let first = complaint(text)
+        #expect(first.contains("the key `un` stands more than once") && first.contains("3:7: a key has to be a text"))
+        #expect(first.contains("the key `\u{fffd}k` stands more than once"))
+        for _ in 0..<20 { #expect(complaint(text) == first) }
     }
 
     @Test func oversizeText() {

@@ -113,6 +113,19 @@ struct HostileTests {
     }
 
     /// Numbers that would ask for all memory, or run for ever, if they were believed.
+    /// The ledger's own time is the next segment's, so that would stand before the last one.
+    @Test func aSegmentOfATimeToCome() throws {
+        var ledger = Sample.ledger()
+        ledger.time = 5
+        ledger.segments = [Ledger.SegmentMark(first: 1, time: 5)]
+        let fetch: EntryFetch = { _, _, _ in }
+        let good = try ledger.snapshot(cutting: 0, strays: [], fetch: fetch).encoded()
+        #expect(try Snapshot(good.span.bytes).ledger.segments.map(\.time) == [5])
+        ledger.segments = [Ledger.SegmentMark(first: 1, time: 6)]
+        let bad = try ledger.snapshot(cutting: 0, strays: [], fetch: fetch).encoded()
+        #expect(throws: LedgerFlaw.self) { try Snapshot(bad.span.bytes) }
+    }
+
     @Test func hugeCounts() throws {
         let ledger = Sample.ledger()
         for count in [1 << 20, 1 << 40, UInt64.max >> 1, .max] as [UInt64] {
