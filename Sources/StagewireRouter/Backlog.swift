@@ -125,21 +125,17 @@ extension Router {
     mutating func tend(_ index: Int, at now: Moment) {
         let stream = subscriptions[index].stream
         relieveBacklog(index, at: now)
+        // Nothing is between its own records and the stream's memory: as soon as that has room it is one reader of many.
+        let hasCaughtUp = subscriptions[index].backlog!.end >= streams[stream].memoryStart
+        if hasCaughtUp {
+            subscriptions[index].backlog!.bytesOnDisk = 0
+            if !isUnderPressure(stream) { subscriptions[index].backlog!.isBehind = false }
+        }
         leaveBacklog(index)
         guard subscriptions[index].hasBacklog else { return }
-        let low = subscriptions[index].progress.low
         let end = subscriptions[index].backlog!.end
-        subscriptions[index].backlog!.log.release(before: min(low, end))
-        if end < streams[stream].memoryStart {
-            if end - subscriptions[index].progress.cursor < 1024 { read(index) }
-            return
-        }
-        // Nothing is between its own records and the stream's memory: as soon as that has room it is one reader of many.
-        subscriptions[index].backlog!.bytesOnDisk = 0
-        if subscriptions[index].backlog!.isBehind, !isUnderPressure(stream) {
-            subscriptions[index].backlog!.isBehind = false
-        }
-        leaveBacklog(index)
+        subscriptions[index].backlog!.log.release(before: min(subscriptions[index].progress.low, end))
+        if !hasCaughtUp, end - subscriptions[index].progress.cursor < 1024 { read(index) }
     }
 
     /// One that has caught up and needs nothing of its own memory is a reader of its stream like any other, before that

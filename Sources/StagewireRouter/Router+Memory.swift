@@ -16,11 +16,10 @@ extension Router {
             if let own = self.needed(subscriber) { needed = min(needed, own) }
         }
         guard needed > streams[stream].log.tail else { return }
-        let bytes = streams[stream].log.bytes
-        streams[stream].release(before: needed, at: now)
+        let bytes = streams[stream].release(before: needed, at: now)
         for subscriber in streams[stream].subscribers where subscriptions[subscriber].hasBacklog {
             guard subscriptions[subscriber].backlog!.end < streams[stream].log.tail else { continue }
-            subscriptions[subscriber].backlog!.bytesOnDisk += bytes - streams[stream].log.bytes
+            subscriptions[subscriber].backlog!.bytesOnDisk += bytes
         }
     }
 
@@ -186,7 +185,7 @@ extension Router {
         var reserved = reserves(stream)
         // A short stream that is full as far as it is filled: its source waits for what passes. Other stages are paused, and have
         // their step for what they were given before.
-        let isHeldBack = stages[stage].definition.isSource && streams[stream].isShort && streams[stream].isOverWindow
+        let isHeldBack = stages[stage].definition.isSource && streams[stream].isFullThoughShort
         for slot in stages[stage].sessions {
             let old = sessions[slot].outputs[port]
             reserved.bytes -= bytePolicy.reserve(outstanding: old.outstandingBytes)

@@ -142,9 +142,9 @@ public struct Router {
                 Stream(
                     stage: index, port: port,
                     origin: OriginID(pipeline: pipeline.name, stage: definition.name, port: definition.ports[port]),
-                    limits: pipeline.limits, maxWorkers: definition.maxWorkers))
-            // On its way over the disk much is under way at once, and slow readers are told by how full their stream is.
-            if options.isRecording { streams[streams.count - 1].turnover = nil }
+                    limits: pipeline.limits, maxWorkers: definition.maxWorkers,
+                    // On its way over the disk much is under way at once, and slow readers are told by how full their stream is.
+                    turnover: options.isRecording ? nil : Turnover(pipeline.limits)))
             return streams.count - 1
         }
         stages.append(Stage(definition: definition, subscriptions: own, streams: ports))

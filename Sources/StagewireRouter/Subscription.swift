@@ -108,22 +108,25 @@ struct Stream {
     let records: GrantPolicy
     /// nil: it is filled up to its window always.
     var turnover: Turnover?
-    /// `turnover` says that less is enough.
-    private(set) var isShort = false
     /// Something was released or appended: sessions may be granted more.
     var needsGrant = true
 
-    init(stage: Int, port: Int, origin: OriginID, limits: PipelineLimits, maxWorkers: Int) {
+    init(
+        stage: Int, port: Int, origin: OriginID, limits: PipelineLimits, maxWorkers: Int, turnover: Turnover?
+    ) {
         self.stage = stage
         self.port = port
         self.origin = origin
         bytes = GrantPolicy(window: limits.windowBytes, step: limits.maxStepBytes, sessions: maxWorkers)
         records = GrantPolicy(window: limits.windowRecords, step: limits.maxStepRecords, sessions: maxWorkers)
-        turnover = Turnover(limits)
+        self.turnover = turnover
     }
 
     /// The first record that may be read from the log, whoever asks.
     var memoryStart: UInt64 { max(log.tail, wholeFrom) }
+
+    /// Its readers are quick: less than its window is enough.
+    private var isShort: Bool { turnover?.isQuick ?? false }
 
     /// How far it is filled.
     var filledBytes: Int { isShort ? min(bytes.window, turnover!.bytes) : bytes.window }
@@ -132,22 +135,23 @@ struct Stream {
     /// Over what it is filled to: deliveries to the stage that feeds it pause.
     var isOverWindow: Bool { log.bytes >= filledBytes || log.count >= filledRecords }
 
-    /// Gives back what is before a record.
-    mutating func release(before sequence: UInt64, at now: Moment) {
+    /// It is as full as it is filled while its readers are quick.
+    var isFullThoughShort: Bool { isShort && isOverWindow }
+
+    /// Gives back what is before a record, and says how many bytes that were.
+    mutating func release(before sequence: UInt64, at now: Moment) -> Int {
         let (count, size) = (log.count, log.bytes)
         log.release(before: sequence)
         needsGrant = true
-        guard turnover != nil else { return }
-        turnover!.released(records: count - log.count, bytes: size - log.bytes, at: now.uptime)
-        isShort = turnover!.isQuick
+        turnover?.released(records: count - log.count, bytes: size - log.bytes, at: now.uptime)
+        return size - log.bytes
     }
 
     /// Has its whole window again if it is short and stands still; until then it may do so at the time that is returned.
     mutating func lengthenIfStuck(at now: Moment) -> UInt64? {
-        guard isShort, isOverWindow else { return nil }
+        guard isFullThoughShort else { return nil }
         guard now.uptime >= turnover!.deadline else { return turnover!.deadline }
         turnover!.stood(at: now.uptime)
-        isShort = false
         needsGrant = true
         return nil
     }

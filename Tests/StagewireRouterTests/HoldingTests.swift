@@ -187,8 +187,7 @@ import Testing
 
     /// A suspect whose lane another key keeps busy: the lane is kept free of new records until the suspect had its trial.
     @Test func aSuspectGetsItsLane() throws {
-        let lane = { (key: String) in RecordIdentity.keyHash(Array(key.utf8).span.bytes) & UInt64(KeyLanes.count - 1) }
-        let other = try #require((0..<100_000).map { "c\($0)" }.first { lane($0) == lane("a") })
+        let other = try #require(neighbour(of: "a"))
         let rig = rig()
         let source = source(rig)
         let first = rig.attach("sink", name: "k1")
@@ -230,4 +229,10 @@ import Testing
         rig.turn()
         #expect(sink.held.count == 6)
     }
+}
+
+/// Another key of the same lane.
+func neighbour(of key: String) -> String? {
+    let lane = { (key: String) in RecordIdentity.keyHash(Array(key.utf8).span.bytes) & UInt64(KeyLanes.count - 1) }
+    return (0..<100_000).map { "c\($0)" }.first { lane($0) == lane(key) }
 }
