@@ -46,6 +46,7 @@ final class Switchboard {
 
     private var isTurnScheduled = false
     private var turnMoment: Moment?
+    var load = LoopLoad()
     var timer: (due: UInt64, task: Scheduled<Void>)?
     var isStopped = false
 

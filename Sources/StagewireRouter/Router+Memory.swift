@@ -12,14 +12,27 @@ extension Router {
         // Invisible records are not released, even with nobody to read them: their step is not durable yet.
         // So are those of a group that is not written down.
         var needed = streams[stream].visibleEnd
+        var workers = 0
         for subscriber in streams[stream].subscribers {
             if let own = self.needed(subscriber) { needed = min(needed, own) }
+            workers = max(workers, stages[subscriptions[subscriber].stage].sessions.count)
         }
         guard needed > streams[stream].log.tail else { return }
-        let bytes = streams[stream].release(before: needed, at: now)
+        let bytes = streams[stream].release(before: needed, workers: workers, at: now)
         for subscriber in streams[stream].subscribers where subscriptions[subscriber].hasBacklog {
             guard subscriptions[subscriber].backlog!.end < streams[stream].log.tail else { continue }
             subscriptions[subscriber].backlog!.bytesOnDisk += bytes
+        }
+    }
+
+    /// Whether the processor is what limits the pipeline: then streams whose readers keep up are not filled. Whoever is slower than the
+    /// broker, or waits for more than that, has whole windows.
+    public mutating func note(isBusy: Bool) {
+        guard isBusy != self.isBusy else { return }
+        self.isBusy = isBusy
+        for stream in streams.indices {
+            streams[stream].turnover?.isBrokerBusy = isBusy
+            streams[stream].needsGrant = true
         }
     }
 
@@ -185,7 +198,9 @@ extension Router {
         var reserved = reserves(stream)
         // A short stream that is full as far as it is filled: its source waits for what passes. Other stages are paused, and have
         // their step for what they were given before.
-        let isHeldBack = stages[stage].definition.isSource && streams[stream].isFullThoughShort
+        let isSource = stages[stage].definition.isSource
+        let isHeldBack = isSource && streams[stream].isFullThoughShort
+        let fill = isSource ? streams[stream].filled : (bytes: bytePolicy.window, records: recordPolicy.window)
         for slot in stages[stage].sessions {
             let old = sessions[slot].outputs[port]
             reserved.bytes -= bytePolicy.reserve(outstanding: old.outstandingBytes)
@@ -195,10 +210,10 @@ extension Router {
             if !isHeldBack {
                 bytes = bytePolicy.increase(
                     outstanding: old.outstandingBytes, occupied: occupiedBytes, reserved: reserved.bytes,
-                    attached: attached, filled: streams[stream].filledBytes)
+                    attached: attached, filled: fill.bytes)
                 records = recordPolicy.increase(
                     outstanding: old.outstandingRecords, occupied: occupiedRecords, reserved: reserved.records,
-                    attached: attached, filled: streams[stream].filledRecords)
+                    attached: attached, filled: fill.records)
             }
             if old.isNew {
                 let others = outstanding(stage, port: port)

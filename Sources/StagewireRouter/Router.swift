@@ -58,6 +58,8 @@ public struct Router {
     var lastNoted: UInt64 = 0
     /// The disk is nearly full: nobody falls behind any more, and streams wait for those who have.
     public var isDiskTight = false
+    /// See `note(isBusy:)`.
+    var isBusy = false
     var isShuttingDown = false
     /// What is not delivered yet stays for the next run.
     var isSuspending = false

@@ -125,25 +125,28 @@ struct Stream {
     /// The first record that may be read from the log, whoever asks.
     var memoryStart: UInt64 { max(log.tail, wholeFrom) }
 
-    /// Its readers are quick: less than its window is enough.
-    private var isShort: Bool { turnover?.isQuick ?? false }
-
     /// How far it is filled.
-    var filledBytes: Int { isShort ? min(bytes.window, turnover!.bytes) : bytes.window }
-    var filledRecords: Int { isShort ? min(records.window, turnover!.records) : records.window }
+    var filled: (bytes: Int, records: Int) {
+        guard let turnover, turnover.isShort else { return (bytes.window, records.window) }
+        return (min(bytes.window, turnover.bytes), min(records.window, turnover.records))
+    }
 
     /// Over what it is filled to: deliveries to the stage that feeds it pause.
-    var isOverWindow: Bool { log.bytes >= filledBytes || log.count >= filledRecords }
+    var isOverWindow: Bool {
+        let filled = filled
+        return log.bytes >= filled.bytes || log.count >= filled.records
+    }
 
-    /// It is as full as it is filled while its readers are quick.
-    var isFullThoughShort: Bool { isShort && isOverWindow }
+    /// It is as full as it is filled while it is short.
+    var isFullThoughShort: Bool { turnover.map(\.isShort) == true && isOverWindow }
 
     /// Gives back what is before a record, and says how many bytes that were.
-    mutating func release(before sequence: UInt64, at now: Moment) -> Int {
+    /// - Parameter workers: of the reader that has most of them.
+    mutating func release(before sequence: UInt64, workers: Int, at now: Moment) -> Int {
         let (count, size) = (log.count, log.bytes)
         log.release(before: sequence)
         needsGrant = true
-        turnover?.released(records: count - log.count, bytes: size - log.bytes, at: now.uptime)
+        turnover?.released(records: count - log.count, bytes: size - log.bytes, workers: workers, at: now.uptime)
         return size - log.bytes
     }
 

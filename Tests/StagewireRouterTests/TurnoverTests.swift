@@ -7,7 +7,7 @@ import Testing
 
 /// Streams that are filled less than their window while what they hold passes quickly.
 @Suite struct TurnoverTests {
-    /// Three steps of ten records are enough while the readers are quick; the window has 200.
+    /// Three steps of ten records are all that it holds while the readers are quick; the window has 200.
     private func rig(_ change: (inout PipelineDefinition, inout Router.Options) -> Void = { _, _ in }) -> Rig {
         var pipeline = PipelineDefinition(
             name: "p",
@@ -67,21 +67,88 @@ import Testing
             settleAll(rig, sink)
         }
 
-        // A slow reader: the stream stands still for 20 ms, and has its window.
+        // A slow reader: the stream stands still for 100 ms, and has its window.
         _ = fill(rig, source, from: &id)
-        rig.advance(milliseconds: 19)
+        rig.advance(milliseconds: 99)
         #expect(fill(rig, source, from: &id) <= 50)
         rig.advance(milliseconds: 1)
         #expect(fill(rig, source, from: &id) >= 200)
-        // Quick for a moment is not enough for two seconds.
+        // Quick for a moment is not enough for five seconds.
         settleAll(rig, sink)
         #expect(fill(rig, source, from: &id) >= 200)
         settleAll(rig, sink)
-        rig.advance(milliseconds: 2000)
+        rig.advance(milliseconds: 5000)
         _ = fill(rig, source, from: &id)
         settle(rig, sink, 100)
         settle(rig, sink, 100)
         #expect(fill(rig, source, from: &id) < 200)
+    }
+
+    /// While the broker is not what limits, whoever is slower has its whole window.
+    @Test func isLongWhileTheBrokerIsIdle() {
+        let rig = rig()
+        let (source, sink) = start(rig)
+        var id: UInt64 = 1
+        _ = fill(rig, source, from: &id)
+        settleAll(rig, sink)
+        rig.advance(milliseconds: 1)
+        #expect(fill(rig, source, from: &id) <= 50)
+        rig.isBusy = false
+        rig.advance(milliseconds: 1)
+        #expect(fill(rig, source, from: &id) >= 200)
+        // What was granted stays granted.
+        rig.isBusy = true
+        for _ in 0..<2 {
+            settleAll(rig, sink)
+            rig.advance(milliseconds: 1)
+            _ = fill(rig, source, from: &id)
+        }
+        #expect(rig.router.streams[0].log.count <= 50)
+    }
+
+    /// It holds what passes in two and a half milliseconds, within bounds.
+    @Test(arguments: [
+        (perMillisecond: 6000, workers: 1, records: 12_288), (600, 1, 1500), (100, 1, 1024), (100, 3, 3072),
+        (100, 200, 12_288),
+    ])
+    func holdsWhatPassesInAMoment(perMillisecond: Int, workers: Int, records: Int) {
+        var turnover = Turnover(PipelineLimits())
+        turnover.isBrokerBusy = true
+        for time in 1...1000 as ClosedRange<UInt64> {
+            turnover.released(
+                records: perMillisecond, bytes: perMillisecond * 200, workers: workers, at: time * 1_000_000)
+        }
+        #expect(turnover.records == records)
+        // A reader with many workers passes as much as they need too seldom.
+        #expect(turnover.isShort == (workers < 100))
+    }
+
+    /// Stages are paused by how full their stream is; what they are granted is seldom renewed then.
+    @Test func othersHaveCreditForTheWholeWindow() {
+        let rig = rig { pipeline, _ in
+            pipeline.stages.insert(StageDefinition(name: "worker", inputs: [InputDefinition(stage: 0)]), at: 1)
+            pipeline.stages[2].inputs[0].stage = 1
+        }
+        let (source, sink) = start(rig)
+        let worker = rig.attach("worker", name: "w")
+        rig.grant(worker, records: 1 << 40)
+        var grants = 0
+        rig.onMessage = { if $0 === worker, case .credit = $1 { grants += 1 } }
+        var id: UInt64 = 1
+        for _ in 0..<100 {
+            for _ in 0..<5 {
+                rig.emit(source, "p", id, [TestEmission(output: StepBytes.output(key: "k", payload: "\(id)"))])
+                id += 1
+            }
+            for held in worker.held {
+                let output = [TestEmission(output: StepBytes.output(key: "k", payload: held.payload))]
+                rig.settle(worker, [TestOutcome(held.delivery, .accepted, output)])
+            }
+            settleAll(rig, sink)
+            rig.advance(milliseconds: 1)
+        }
+        #expect(rig.router.streams[1].turnover!.isShort)
+        #expect(grants <= 8, "one for about each hundred of 500 records: \(grants)")
     }
 
     /// Below three steps a session has one of its own, whatever another one was granted while the stream was long.
@@ -93,7 +160,7 @@ import Testing
         var id: UInt64 = 1
         _ = fill(rig, source, from: &id)
         settleAll(rig, sink)
-        #expect(rig.router.streams[0].turnover!.isQuick)
+        #expect(rig.router.streams[0].turnover!.isShort)
         let limit = other.granted[0]!
         #expect(limit.records >= 10, "the other session has its step")
         for id in 1...200 as ClosedRange<UInt64> {

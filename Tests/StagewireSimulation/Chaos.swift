@@ -155,6 +155,8 @@ package final class Chaos {
             if chance(options.stopPermille) { stop() }
             act()
             rounds += 1
+            // Streams are short for a while, and then again they are not.
+            rig.isBusy = rounds % 160 < 120
             if hasFault { return faults }
             if rounds > 200_000 {
                 return ["no progress while emitting: \(emitted.count) of \(options.records): \(rig.router.summary())"]
