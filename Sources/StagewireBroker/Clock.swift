@@ -10,8 +10,8 @@ enum Clock {
     /// Nanoseconds of the monotonic clock, the one that `NIODeadline` counts by as well.
     static func uptime() -> UInt64 { read(CLOCK_MONOTONIC) }
 
-    /// Nanoseconds for which the calling thread has had a processor.
-    static func threadTime() -> UInt64 { read(CLOCK_THREAD_CPUTIME_ID) }
+    /// Nanoseconds for which this process has had a processor, with all its threads.
+    static func processTime() -> UInt64 { read(CLOCK_PROCESS_CPUTIME_ID) }
 
     private static func read(_ clock: clockid_t) -> UInt64 {
         var time = timespec()

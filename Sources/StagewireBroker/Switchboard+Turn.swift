@@ -13,7 +13,7 @@ extension Switchboard {
             // Memory mode: durable is what is in memory, so a group is committed as soon as it is closed.
             router.commit(ticket)
         }
-        if journal == nil { router.note(isBusy: load.isBusy(at: moment().uptime)) }
+        router.note(BrokerLoad(isBusy: load.isBusy(at: moment().uptime), flush: journal?.flushTime ?? 0))
         router.pump(at: moment())
         let news = perform()
         post()

@@ -46,7 +46,7 @@ final class Switchboard {
 
     private var isTurnScheduled = false
     private var turnMoment: Moment?
-    var load = LoopLoad()
+    var load = LoadMeter()
     var timer: (due: UInt64, task: Scheduled<Void>)?
     var isStopped = false
 

@@ -25,14 +25,13 @@ extension Router {
         }
     }
 
-    /// Whether the processor is what limits the pipeline: then streams whose readers keep up are not filled. Whoever is slower than the
-    /// broker, or waits for more than that, has whole windows.
-    public mutating func note(isBusy: Bool) {
-        guard isBusy != self.isBusy else { return }
-        self.isBusy = isBusy
-        for stream in streams.indices {
-            streams[stream].turnover?.isBrokerBusy = isBusy
-            streams[stream].needsGrant = true
+    /// How much the broker has to do: while it is what limits the pipeline, streams whose readers keep up are not filled. Whoever
+    /// is slower than the broker, or waits for more than that, has whole windows.
+    public mutating func note(_ load: BrokerLoad) {
+        for stream in streams.indices where streams[stream].turnover?.load != load {
+            let hadWindow = streams[stream].turnover?.isShort == false
+            streams[stream].turnover?.load = load
+            if !hadWindow { streams[stream].needsGrant = true }
         }
     }
 
@@ -199,7 +198,7 @@ extension Router {
         // A short stream that is full as far as it is filled: its source waits for what passes. Other stages are paused, and have
         // their step for what they were given before.
         let isSource = stages[stage].definition.isSource
-        let isHeldBack = isSource && streams[stream].isFullThoughShort
+        let isHeldBack = isSource && (streams[stream].isFullThoughShort || isJournalBehind)
         let fill = isSource ? streams[stream].filled : (bytes: bytePolicy.window, records: recordPolicy.window)
         for slot in stages[stage].sessions {
             let old = sessions[slot].outputs[port]

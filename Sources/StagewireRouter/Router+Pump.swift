@@ -16,7 +16,7 @@ extension Router {
         for stream in streams.indices { relieve(stream, at: now) }
         releaseStreams(at: now)
         for stage in stages.indices
-        where !isSuspending && !stages[stage].sessions.isEmpty && stages[stage].phase != .ended {
+        where !isSuspending && !isJournalBehind && !stages[stage].sessions.isEmpty && stages[stage].phase != .ended {
             pumpStage(stage, at: now)
         }
         // What was skipped goes at once; what was delivered above is still needed, so no segment moves.

@@ -23,6 +23,9 @@ public struct Router {
         /// A subscription that needs longer than this for half of what its stream's memory holds, while that is nearly full,
         /// falls behind: its stream goes on without it, and it reads from the disk. One that is faster is waited for.
         public var patience: Duration = .seconds(1)
+        /// A stream that is not filled to its window holds so many records for each worker of its reader, or more. Fewer are not
+        /// worth waking a worker for.
+        public var leastRecords = 1024
         public init() {}
     }
 
@@ -58,8 +61,13 @@ public struct Router {
     var lastNoted: UInt64 = 0
     /// The disk is nearly full: nobody falls behind any more, and streams wait for those who have.
     public var isDiskTight = false
-    /// See `note(isBusy:)`.
-    var isBusy = false
+    /// So much waits for the disk that nothing more is handed out, nor sources granted more, until that is less.
+    public var isJournalBehind = false {
+        didSet {
+            guard oldValue && !isJournalBehind else { return }
+            for stream in streams.indices { streams[stream].needsGrant = true }
+        }
+    }
     var isShuttingDown = false
     /// What is not delivered yet stays for the next run.
     var isSuspending = false
@@ -145,8 +153,7 @@ public struct Router {
                     stage: index, port: port,
                     origin: OriginID(pipeline: pipeline.name, stage: definition.name, port: definition.ports[port]),
                     limits: pipeline.limits, maxWorkers: definition.maxWorkers,
-                    // On its way over the disk much is under way at once, and slow readers are told by how full their stream is.
-                    turnover: options.isRecording ? nil : Turnover(pipeline.limits)))
+                    turnover: Turnover(pipeline.limits, options)))
             return streams.count - 1
         }
         stages.append(Stage(definition: definition, subscriptions: own, streams: ports))

@@ -40,39 +40,47 @@ import Testing
     }
 
     private static func cut(
-        _ open: [UInt64: UInt64], freesAll: Bool = false, sparesLatest: Bool, anew: Int = 1 << 20
+        _ open: [UInt64: UInt64], freesAll: Bool = false, sparing: Int, anew: Int = 1 << 20, size: Int = 1_000_000
     ) throws -> UInt64 {
         SnapshotPlan.cut(
-            try ledger(open: open), segments, freesAll: freesAll, sparesLatest: sparesLatest, anew: anew)
+            try ledger(open: open), segments.map { ($0.first, size) }, freesAll: freesAll, sparing: sparing, anew: anew)
     }
 
     @Test func nothingNeededNothingCopied() throws {
-        for sparesLatest in [false, true] {
-            #expect(try Self.cut([:], sparesLatest: sparesLatest) == 30)
-            #expect(try Self.cut([31: 10, 34: 10], sparesLatest: sparesLatest) == 30)
+        for sparing in [0, 1] {
+            #expect(try Self.cut([:], sparing: sparing) == 30)
+            #expect(try Self.cut([31: 10, 34: 10], sparing: sparing) == 30)
         }
     }
 
     /// What is on its way in the latest full segment stays where it is, and all before goes; without room it is copied.
     @Test func theLatestFullSegmentIsSpared() throws {
-        #expect(try Self.cut([25: 10, 29: 3], sparesLatest: true) == 20)
-        #expect(try Self.cut([25: 10, 29: 3], sparesLatest: false) == 30)
-        #expect(try Self.cut([25: 10, 29: 3], freesAll: true, sparesLatest: true) == 30)
+        #expect(try Self.cut([25: 10, 29: 3], sparing: 1) == 20)
+        #expect(try Self.cut([25: 10, 29: 3], sparing: 0) == 30)
+        #expect(try Self.cut([25: 10, 29: 3], freesAll: true, sparing: 1) == 30)
+    }
+
+    /// What is on its way is spread over as many segments as it needs several times over, and they are spared as far as may be.
+    @Test func asMuchIsSparedAsIsOnItsWay() throws {
+        let (two, three): ([UInt64: UInt64], [UInt64: UInt64]) = ([15: 10, 29: 10], [15: 10, 25: 10, 29: 10])
+        #expect(try Self.cut(two, sparing: 1 << 30, size: 10_000) == 20)
+        #expect(try Self.cut(three, sparing: 1 << 30, size: 10_000) == 10)
+        #expect(try Self.cut(three, sparing: 10_000, size: 10_000) == 20)
     }
 
     /// More than may pass through memory at once: as many of the oldest segments go as that is enough for, and the rest with the
     /// next snapshot.
     @Test func whatIsTooMuchAtOnceGoesLittleByLittle() throws {
-        #expect(try Self.cut([3: 1, 25: 10], sparesLatest: false, anew: 1100) == 30)
-        #expect(try Self.cut([3: 1, 25: 10], sparesLatest: false, anew: 1099) == 10)
-        #expect(try Self.cut([3: 1, 25: 10], sparesLatest: false, anew: 99) == 0)
-        #expect(try Self.cut([3: 1, 25: 10], freesAll: true, sparesLatest: false, anew: 99) == 30)
+        #expect(try Self.cut([3: 1, 25: 10], sparing: 0, anew: 1100) == 30)
+        #expect(try Self.cut([3: 1, 25: 10], sparing: 0, anew: 1099) == 10)
+        #expect(try Self.cut([3: 1, 25: 10], sparing: 0, anew: 99) == 0)
+        #expect(try Self.cut([3: 1, 25: 10], freesAll: true, sparing: 0, anew: 99) == 30)
     }
 
     /// An old record pins nothing: it is copied as before.
     @Test func whatIsOlderIsCopied() throws {
-        #expect(try Self.cut([3: 1], sparesLatest: true) == 20)
-        #expect(try Self.cut([3: 1], sparesLatest: false) == 30)
-        #expect(try Self.cut([3: 1, 25: 10], sparesLatest: true) == 20)
+        #expect(try Self.cut([3: 1], sparing: 1) == 20)
+        #expect(try Self.cut([3: 1], sparing: 0) == 30)
+        #expect(try Self.cut([3: 1, 25: 10], sparing: 1) == 20)
     }
 }

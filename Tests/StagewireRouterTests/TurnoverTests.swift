@@ -93,11 +93,11 @@ import Testing
         settleAll(rig, sink)
         rig.advance(milliseconds: 1)
         #expect(fill(rig, source, from: &id) <= 50)
-        rig.isBusy = false
+        rig.load.isBusy = false
         rig.advance(milliseconds: 1)
         #expect(fill(rig, source, from: &id) >= 200)
         // What was granted stays granted.
-        rig.isBusy = true
+        rig.load.isBusy = true
         for _ in 0..<2 {
             settleAll(rig, sink)
             rig.advance(milliseconds: 1)
@@ -112,8 +112,8 @@ import Testing
         (100, 200, 12_288),
     ])
     func holdsWhatPassesInAMoment(perMillisecond: Int, workers: Int, records: Int) {
-        var turnover = Turnover(PipelineLimits())
-        turnover.isBrokerBusy = true
+        var turnover = Turnover(PipelineLimits(), Router.Options())
+        turnover.load.isBusy = true
         for time in 1...1000 as ClosedRange<UInt64> {
             turnover.released(
                 records: perMillisecond, bytes: perMillisecond * 200, workers: workers, at: time * 1_000_000)
@@ -171,17 +171,53 @@ import Testing
         }
     }
 
-    /// Who drops does so when the window is full; what is on its way over a disk is more than three steps.
-    @Test func onlyWhereNothingElseGoesByTheWindow() {
-        let dropping = rig { pipeline, _ in pipeline.stages[1].inputs[0].overflow = .dropOldest }
-        let recording = rig { _, options in options.isRecording = true }
-        for rig in [dropping, recording] {
-            let (source, sink) = start(rig)
-            var id: UInt64 = 1
-            for _ in 0..<3 {
-                #expect(fill(rig, source, from: &id) >= 149)
-                settleAll(rig, sink)
-            }
+    /// With a journal what passes while it is flushed several times is on its way.
+    @Test(arguments: [
+        (flush: 6, perMillisecond: 40, records: 1540), (6, 400, 15_400), (6, 2000, 65_536), (60, 40, 14_500),
+    ])
+    func holdsMoreWhereItGoesOverADisk(flush: UInt64, perMillisecond: Int, records: Int) {
+        var options = Router.Options()
+        options.isRecording = true
+        var turnover = Turnover(PipelineLimits(), options)
+        turnover.load = BrokerLoad(isBusy: true, flush: flush * 1_000_000)
+        for time in 1...2000 as ClosedRange<UInt64> {
+            turnover.released(records: perMillisecond, bytes: perMillisecond * 200, workers: 1, at: time * 1_000_000)
         }
+        #expect(turnover.isShort)
+        #expect(turnover.records == records)
+    }
+
+    /// Who drops does so when the window is full.
+    @Test func onlyWhereNothingElseGoesByTheWindow() {
+        let rig = rig { pipeline, _ in pipeline.stages[1].inputs[0].overflow = .dropOldest }
+        let (source, sink) = start(rig)
+        var id: UInt64 = 1
+        for _ in 0..<3 {
+            #expect(fill(rig, source, from: &id) >= 149)
+            settleAll(rig, sink)
+        }
+    }
+
+    /// What stands still again soon is left alone for twice as long.
+    @Test func isLeftAloneForLongerEachTime() {
+        var turnover = Turnover(PipelineLimits(), Router.Options())
+        turnover.load.isBusy = true
+        var now: UInt64 = 1_000_000_000
+        func passUntilShort() -> UInt64 {
+            let start = now
+            while !turnover.isShort, now - start < 60_000_000_000 {
+                now += 1_000_000
+                turnover.released(records: 1000, bytes: 200_000, workers: 1, at: now)
+            }
+            return (now - start) / 1_000_000_000
+        }
+        #expect(passUntilShort() == 0)
+        for seconds in [1, 2, 4, 8, 16, 16] as [UInt64] {
+            turnover.stood(at: now)
+            #expect(passUntilShort() == seconds)
+        }
+        now += 20_000_000_000
+        turnover.stood(at: now)
+        #expect(passUntilShort() == 1)
     }
 }

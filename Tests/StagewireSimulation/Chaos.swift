@@ -94,7 +94,9 @@ package final class Chaos {
         random = SeededGenerator(seed: seed)
         self.options = options
         let pipeline = Self.pipeline(options)
-        rig = Rig(pipeline, journal: options.journal.map { SimulatedJournal(pipeline, seed: seed, $0) })
+        var router = Router.Options()
+        router.leastRecords = SimulatedJournal.leastRecords
+        rig = Rig(pipeline, options: router, journal: options.journal.map { SimulatedJournal(pipeline, seed: seed, $0) })
         accepted = Array(repeating: [:], count: 4)
         attempts = Array(repeating: [:], count: 4)
         dropped = Array(repeating: [:], count: 4)
@@ -133,7 +135,7 @@ package final class Chaos {
         var pipeline = PipelineDefinition(name: "chaos", stages: stages)
         pipeline.limits.maxRecord = 4096
         pipeline.limits.maxStepBytes = 12_000
-        // Without a journal a stream is short, three steps, while its readers are quick.
+        // Without a journal a stream has three steps at most while it is short.
         pipeline.limits.maxStepRecords = options.journal == nil ? 8 : 16
         pipeline.limits.windowBytes = 24_000
         pipeline.limits.windowRecords = 64
@@ -156,7 +158,7 @@ package final class Chaos {
             act()
             rounds += 1
             // Streams are short for a while, and then again they are not.
-            rig.isBusy = rounds % 160 < 120
+            rig.load.isBusy = rounds % 160 < 120
             if hasFault { return faults }
             if rounds > 200_000 {
                 return ["no progress while emitting: \(emitted.count) of \(options.records): \(rig.router.summary())"]

@@ -15,8 +15,8 @@ package final class Rig {
     package private(set) var notices: [Notice] = []
     /// Told to the router as unwritten until `flushWrites`.
     package var writesAtOnce = true
-    /// What the router is told of the load on its loop.
-    package var isBusy = true
+    /// What the router is told of the broker's load.
+    package var load = BrokerLoad(isBusy: true)
     private var unwritten: [(ConnectionID, Int)] = []
     private var nextConnection: UInt64 = 1
     private var batch = StepBatch()
@@ -169,7 +169,7 @@ package final class Rig {
         } else if let ticket = router.seal() {
             router.commit(ticket)
         }
-        router.note(isBusy: isBusy)
+        router.note(load)
         router.pump(at: now)
         perform()
         if writesAtOnce { flushWrites() }

@@ -40,6 +40,10 @@ package final class SimulatedJournal {
 
     /// Subscriptions that are slow for so long fall behind.
     package static let patience = Duration.milliseconds(30)
+    /// A short stream has fewer records than its window of 64.
+    package static let leastRecords = 8
+    /// What waits for the disk before deliveries wait, too, bytes.
+    private static let enoughWaiting = 3000
 
     private var filling: [Entry] = []
     private var flying: [Entry] = []
@@ -106,6 +110,7 @@ package final class SimulatedJournal {
             if chance(1, of: 150) { isTight.toggle() }
         }
         router.isDiskTight = isTight
+        defer { router.isJournalBehind = waitingBytes + router.openBytes > Self.enoughWaiting }
         if isCalm || chance(flight == .none ? 8 : 2, of: 10), let ticket = router.seal(withRest: isCalm) {
             take(ticket, &router)
         }
@@ -173,6 +178,8 @@ package final class SimulatedJournal {
         router.forEachPart(of: ticket) { part in part.withUnsafeBytes { payload += $0 } }
         filling.append(Entry(kind: EntryKind.steps, payload: payload, ticket: ticket))
     }
+
+    private var waitingBytes: Int { filling.reduce(0) { $0 + $1.payload.count } }
 
     private func submit() {
         swap(&flying, &filling)
@@ -316,6 +323,7 @@ package final class SimulatedJournal {
         var routerOptions = Router.Options()
         routerOptions.isRecording = true
         routerOptions.patience = Self.patience
+        routerOptions.leastRecords = Self.leastRecords
         firstTicket = durableTicket
         return Router(pipeline, options: routerOptions, recovered: recovered, at: now)
     }

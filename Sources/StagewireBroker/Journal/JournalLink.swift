@@ -31,6 +31,8 @@ final class JournalLink {
     private static let largeGroup = 4 * 1024 * 1024
     /// While so much waits already, groups go on growing; what comes is bounded by the streams' windows.
     private static let mostWaiting = 16 * 1024 * 1024
+    /// While so much waits for a flush, beside the one that is under way, nothing more is handed out: it would come back and wait.
+    private static let enoughWaiting = 2 * largeGroup
     /// As many large groups as may wait.
     private static let mostSpares = mostWaiting / largeGroup
     /// `relaxed`: what may be lost is at most what came in such a time, and in such an amount.
@@ -66,6 +68,10 @@ final class JournalLink {
     /// Bytes of the last batch that was handed over.
     private var lastFlush = 0
     private var isBusy = false
+    /// When the flush that is under way began, uptime in nanoseconds.
+    private var flushBegan: UInt64 = 0
+    /// How long flushes take of late, nanoseconds.
+    private(set) var flushTime: UInt64 = 0
     private var isTimerSet = false
     private var isSnapshotting = false
     /// The last snapshot failed, which has been said once; until its time has passed the next one is not due.
@@ -90,6 +96,7 @@ final class JournalLink {
         router.isDiskTight = store.isTight
         if wantsGroup(router.openBytes) { close(groupOf: &router) }
         submit()
+        router.isJournalBehind = router.openBytes + queuedBytes >= Self.enoughWaiting
     }
 
     /// A group that has become large in the middle of a turn.
@@ -155,6 +162,7 @@ final class JournalLink {
     }
 
     private func flush() {
+        flushBegan = Clock.uptime()
         run {
             $0.flush()
         } then: {
@@ -180,6 +188,7 @@ final class JournalLink {
                 isFull = false
                 observer?.noticed(Notice(.info, "the journal has room again"))
             }
+            flushTime = (3 * flushTime + Clock.uptime() - flushBegan) / 4
             let tickets = flying
             flying = []
             unconfirmed -= tickets.count

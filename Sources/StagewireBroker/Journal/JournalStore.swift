@@ -130,8 +130,8 @@ final class JournalStore: Sendable {
             var ledger = state.ledger
             let bound = ledger.bound(policy(freesAll: freesAll), segments: segments, now: now)
             ledger.retain(from: bound)
-            let isRoomy = state.writer.byteCount < byteLimit / 2
-            let cut = min(bound, SnapshotPlan.cut(ledger, segments, freesAll: freesAll, sparesLatest: isRoomy))
+            let spared = state.writer.byteCount < byteLimit / 2 ? byteLimit / 8 : 0
+            let cut = min(bound, SnapshotPlan.cut(ledger, segments, freesAll: freesAll, sparing: spared))
             state.pending = bound == .max ? cut : bound
             ledger.close(below: cut)
             state.ledger.close(below: cut)
@@ -225,12 +225,13 @@ enum SnapshotPlan {
     /// costs an eighth of what is freed: what is on its way will not be needed for long, and what stays is worth a copy as soon
     /// as enough came after it. So the disk has at most about eight times what is needed. 0: nothing is worth a copy.
     ///
-    /// With `sparesLatest` nothing is copied out of the latest full segment: under load that is what is just on its way, and
-    /// nobody needs it any more when the next snapshot comes. It costs the disk a segment.
+    /// With `sparing` nothing is copied out of the latest full segments: as many as four times what is needed would fill, one at least,
+    /// and at most so many bytes. Under load that is what is on its way, and when later snapshots come nobody needs it any more. It
+    /// costs the disk those segments.
     ///
     /// With `freesAll` it is the active segment, unless that were too much for memory.
     static func cut(
-        _ ledger: Ledger, _ segments: [(first: UInt64, bytes: Int)], freesAll: Bool, sparesLatest: Bool,
+        _ ledger: Ledger, _ segments: [(first: UInt64, bytes: Int)], freesAll: Bool, sparing: Int,
         anew: Int = mostCopiedAnew
     ) -> UInt64 {
         if freesAll, let last = segments.last, ledger.liveBytes(below: last.first) <= mostCopied {
@@ -240,9 +241,11 @@ enum SnapshotPlan {
         var freed = segments.dropLast().reduce(0) { $0 + $1.bytes }
         // From the latest on, each time half as many segments: a few looks are enough.
         var count = segments.count - 1
-        if sparesLatest, count > 0, ledger.liveBytes(below: segments[count].first) > 0 {
+        var spared = min(sparing, max(1, 4 * (ledger.liveBytes(below: ledger.next) - copied)))
+        while spared > 0, count > 0, ledger.liveBytes(below: segments[count].first) > copied {
             count -= 1
             freed -= segments[count].bytes
+            spared -= segments[count].bytes
         }
         while count > 0 {
             let cut = segments[count].first

@@ -1,5 +1,5 @@
-/// Whether the event loop's thread has a processor for most of the time. Asked on that thread.
-struct LoopLoad {
+/// Whether the broker has a processor for most of the time.
+struct LoadMeter {
     /// It is measured anew after this time, nanoseconds.
     private static let interval: UInt64 = 20_000_000
 
@@ -7,10 +7,10 @@ struct LoopLoad {
     private var had: UInt64 = 0
     private var isBusy = false
 
-    /// For more than half of the last interval.
+    /// For more than half of the last interval, all threads together.
     mutating func isBusy(at uptime: UInt64) -> Bool {
         guard uptime - since >= Self.interval else { return isBusy }
-        let has = Clock.threadTime()
+        let has = Clock.processTime()
         isBusy = has - had > (uptime - since) / 2
         (since, had) = (uptime, has)
         return isBusy
