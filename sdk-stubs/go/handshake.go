@@ -14,10 +14,11 @@ import (
 
 // connect dials, says Hello and reads the answer.
 func (w *worker) connect() (net.Conn, *bufio.Reader, *pb.Welcome, error) {
-	conn, err := net.Dial("unix", w.socket)
+	conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: w.socket, Net: "unix"})
 	if err != nil {
 		return nil, nil, nil, err
 	}
+	_ = conn.SetWriteBuffer(sendBuffer) // without it everything is as right, only slower
 	_ = conn.SetDeadline(time.Now().Add(handshakeTimeout))
 	_, err = conn.Write(encodeFrame(&pb.Envelope{Message: &pb.Envelope_Hello{Hello: &pb.Hello{
 		MinVersion: protocolVersion, MaxVersion: protocolVersion, Stage: w.stage, Instance: w.instance,

@@ -20,6 +20,11 @@ const (
 	// Gathered outcomes are written after this time even if the handler is still busy.
 	settleDelay = 10 * time.Millisecond
 
+	// Bytes that may wait for the broker, where Linux has 208 KiB unless told otherwise: a worker that writes more sleeps
+	// until the broker has read, which then gets small pieces and wakes the worker for each of them. net.core.wmem_max may
+	// make it less.
+	sendBuffer = 1024 * 1024
+
 	// Receive windows per input: bytes (at least twice max_record, so that half of it still takes
 	// any record) and records.
 	windowBytes   = 4 * 1024 * 1024

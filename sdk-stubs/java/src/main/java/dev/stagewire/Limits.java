@@ -18,6 +18,12 @@ final class Limits {
     static final int BATCH = 64 * 1024;
     /** What an outcome may have beside its outputs: with BATCH it stays within CONTROL_ALLOWANCE. */
     static final int OUTCOME_OVERHEAD = 128 * 1024;
+    /**
+     * Bytes that may wait for the broker, where Linux has 208 KiB unless told otherwise: a worker that writes more sleeps
+     * until the broker has read, which then gets small pieces and wakes the worker for each of them. net.core.wmem_max
+     * may make it less.
+     */
+    static final int SEND_BUFFER = 1024 * 1024;
     /** Records that the broker may send ahead on each input. */
     static final int WINDOW_RECORDS = 2048;
     /** Emits of one partition that may wait for their confirmation. */
