@@ -20,7 +20,7 @@ PACKAGES := \
 	pkg-config libprotobuf-c-dev protobuf-c-compiler protobuf-compiler \
 	golang-go golang-google-protobuf-dev \
 	cargo rustc librust-prost-dev librust-prost-derive-dev librust-prost-build-dev librust-bytes-dev librust-serde-derive-dev librust-serde-json-dev \
-	librust-serde-path-to-error-dev librust-base64-dev librust-signal-hook-dev \
+	librust-serde-path-to-error-dev librust-base64-dev librust-signal-hook-dev librust-nix-dev \
 	python3 python3-venv \
 	nodejs node-typescript jq \
 	valgrind \

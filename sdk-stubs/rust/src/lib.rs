@@ -51,6 +51,7 @@ mod frame;
 mod handshake;
 mod holding;
 mod hub;
+mod incoming;
 mod json;
 mod keeper;
 mod lagging;

@@ -25,6 +25,11 @@ pub const SETTLE_TARGET: usize = 64 * 1024;
 /// Gathered outcomes are written after about this time even if the handler is still busy.
 pub const SETTLE_DELAY: Duration = Duration::from_millis(10);
 
+/// Bytes that may wait for the broker, where Linux has 208 KiB unless told otherwise: a worker that writes more
+/// sleeps until the broker has read, which then gets small pieces and wakes the worker for each of them.
+/// net.core.wmem_max may make it less.
+pub const SEND_BUFFER: usize = 1024 * 1024;
+
 /// Receive windows per input: bytes (at least twice max_record, so that half of it still takes any
 /// record) and records.
 pub const WINDOW_BYTES: u64 = 4 * 1024 * 1024;

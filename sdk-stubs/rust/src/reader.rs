@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 use std::io::{BufReader, Read};
-use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -14,6 +13,7 @@ use crate::confirmations::Confirmer;
 use crate::console::Console;
 use crate::frame::{find_deliver, read_frame, Fault};
 use crate::hub::{Hub, State};
+use crate::incoming::Incoming;
 use crate::limits::CLOSE_TIMEOUT;
 use crate::pb::{self, envelope::Message as Kind};
 use crate::record::{decode_deliver, Context, Delivered};
@@ -27,9 +27,9 @@ pub fn close(code: Code, message: String) -> Kind {
 
 /// After our Close: reads on until EOF, for a bounded time. To hang up on what is unread could cost the
 /// broker our Close.
-pub fn discard(stream: &UnixStream, input: &mut BufReader<UnixStream>) {
+pub fn discard(input: &mut BufReader<Incoming>) {
     let deadline = Instant::now() + CLOSE_TIMEOUT;
-    let _ = stream.set_read_timeout(Some(CLOSE_TIMEOUT));
+    input.get_mut().set_timeout(Some(CLOSE_TIMEOUT));
     let mut scratch = [0; 4096];
     while Instant::now() < deadline && matches!(input.read(&mut scratch), Ok(n) if n > 0) {}
 }
@@ -39,8 +39,7 @@ pub struct Reader {
     pub hub: Arc<Hub>,
     pub writer: Arc<Writer>,
     pub context: Arc<Context>,
-    pub stream: UnixStream,
-    pub input: BufReader<UnixStream>,
+    pub input: BufReader<Incoming>,
     pub max_frame: u32,
     pub console: Console,
     pub confirmer: Confirmer,
@@ -61,7 +60,7 @@ impl Reader {
         if last.is_some() {
             self.hub.end(fault);
             self.writer.close(last);
-            return discard(&self.stream, &mut self.input);
+            return discard(&mut self.input);
         }
         self.writer.close(None);
         self.hub.end(fault);

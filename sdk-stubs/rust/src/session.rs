@@ -12,6 +12,7 @@ use crate::console::Console;
 use crate::credit::Charge;
 use crate::frame::Fault;
 use crate::hub::{Hub, State};
+use crate::incoming::Incoming;
 use crate::keeper::{self, Watch};
 use crate::lanes::Lane;
 use crate::limits::CLOSE_TIMEOUT;
@@ -50,7 +51,7 @@ impl Session {
     pub fn start(
         hub: Arc<Hub>,
         stream: UnixStream,
-        input: BufReader<UnixStream>,
+        input: BufReader<Incoming>,
         welcome: Arc<pb::Welcome>,
         max_frame: u32,
         watches: &Arc<[Watch]>,
@@ -65,7 +66,6 @@ impl Session {
             hub: hub.clone(),
             writer: writer.clone(),
             context: context.clone(),
-            stream: stream.try_clone()?,
             input,
             // The limit in force (LM-1) is the broker's, when that is the lesser.
             max_frame: u32::try_from(welcome.max_frame).map_or(max_frame, |limit| limit.min(max_frame)),

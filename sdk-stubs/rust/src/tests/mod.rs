@@ -4,6 +4,7 @@ mod adversity;
 mod confirmations;
 mod conformance;
 mod crew;
+mod incoming;
 mod panes;
 mod process;
 mod rehearsal;
