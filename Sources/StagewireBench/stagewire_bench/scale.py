@@ -25,6 +25,8 @@ class Point:
 
 GROUPS = {
     "stages": [Point(f"{n} worker stage{'s' * (n > 1)} in a row", Shape(chain=n)) for n in (1, 10, 50)],
+    "durable-stages": [Point(f"{n} worker stage{'s' * (n > 1)} in a row, `durability: disk`", Shape(chain=n, durability="disk"))
+                       for n in (1, 10, 50)],
     "keys": [Point(f"{n:,} key{'s' * (n > 1)}", keys=n) for n in (1, 100, 10_000)],
     "payload": [Point(size_text(size), size=size) for size in (100, 1024, 16 << 10, 256 << 10, 4 << 20)],
     "fan-out": [Point(f"{n} reader{'s' * (n > 1)} of one stage", Shape(sinks=n)) for n in (1, 4, 16)],
