@@ -24,6 +24,22 @@ public struct ByteRange: Equatable, Sendable {
     public var range: Range<Int> { Int(offset)..<(Int(offset) + Int(length)) }
 }
 
+/// Indices into an array of a batch, which has at most `StepBatch.entryLimit` entries: half the size of a range of integers.
+@usableFromInline
+struct IndexRange: Equatable, Sendable {
+    private let start: UInt32
+    private let end: UInt32
+
+    @inline(__always)
+    init(_ range: Range<Int>) {
+        start = UInt32(truncatingIfNeeded: range.lowerBound)
+        end = UInt32(truncatingIfNeeded: range.upperBound)
+    }
+
+    @inline(__always)
+    var range: Range<Int> { Range(uncheckedBounds: (Int(start), Int(end))) }
+}
+
 /// A range of delivery ids, both ends included.
 public struct DeliveryRange: Equatable, Sendable {
     public var first: UInt64
@@ -44,29 +60,59 @@ public struct StepBatch {
         public var first: UInt64
         /// Already `first` where the wire had 0.
         public var last: UInt64
-        public var kind: OutcomeKind
-        /// Indices into `emissions`.
-        public var emissions: Range<Int>
+        private let emissionIndices: IndexRange
+        private let moreIndices: IndexRange
+        private let errorIndex: Int32
         public var delayMS: UInt32
-        /// Index into `errors`; -1: none.
-        public var error: Int
+        public var kind: OutcomeKind
+
+        @inline(__always)
+        init(
+            first: UInt64, last: UInt64, kind: OutcomeKind, emissions: Range<Int>, delayMS: UInt32, error: Int,
+            more: Range<Int>
+        ) {
+            (self.first, self.last, self.kind, self.delayMS) = (first, last, kind, delayMS)
+            emissionIndices = IndexRange(emissions)
+            moreIndices = IndexRange(more)
+            errorIndex = Int32(truncatingIfNeeded: error)
+        }
+
+        /// Indices into `emissions`.
+        @inline(__always)
+        public var emissions: Range<Int> { emissionIndices.range }
         /// Indices into `ranges`: further deliveries, ascending, beyond `last`.
-        public var more: Range<Int>
+        @inline(__always)
+        public var more: Range<Int> { moreIndices.range }
+        /// Index into `errors`; -1: none.
+        public var error: Int { Int(errorIndex) }
     }
 
     /// One record that a worker emitted.
     public struct Emission: Equatable, Sendable {
         public var port: UInt32
-        /// Indices into `parents`; empty: all deliveries of the outcome.
-        public var parents: Range<Int>
+        private let parentIndices: IndexRange
         /// The encoded `Record` without lineage.
         public var output: ByteRange
         /// The encoded `TraceContext`; empty when absent.
         public var trace: ByteRange
         /// `RecordIdentity.keyHash` of the key; 0: no key.
         public var keyHash: UInt64
-        @usableFromInline var flaw: Flaw?
         var flawOffset: UInt32
+        @usableFromInline var flaw: Flaw?
+
+        @inline(__always)
+        init(
+            port: UInt32, parents: Range<Int>, output: ByteRange, trace: ByteRange, keyHash: UInt64, flaw: Flaw?,
+            flawOffset: UInt32
+        ) {
+            (self.port, self.output, self.trace, self.keyHash) = (port, output, trace, keyHash)
+            (self.flaw, self.flawOffset) = (flaw, flawOffset)
+            parentIndices = IndexRange(parents)
+        }
+
+        /// Indices into `parents`; empty: all deliveries of the outcome.
+        @inline(__always)
+        public var parents: Range<Int> { parentIndices.range }
 
         @inlinable
         public var isWellFormed: Bool { flaw == nil }

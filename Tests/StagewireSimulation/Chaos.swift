@@ -96,7 +96,8 @@ package final class Chaos {
         let pipeline = Self.pipeline(options)
         var router = Router.Options()
         router.leastRecords = SimulatedJournal.leastRecords
-        rig = Rig(pipeline, options: router, journal: options.journal.map { SimulatedJournal(pipeline, seed: seed, $0) })
+        let journal = options.journal.map { SimulatedJournal(pipeline, seed: seed, $0) }
+        rig = Rig(pipeline, options: router, journal: journal)
         accepted = Array(repeating: [:], count: 4)
         attempts = Array(repeating: [:], count: 4)
         dropped = Array(repeating: [:], count: 4)
