@@ -130,7 +130,7 @@ final class JournalStore: Sendable {
             var ledger = state.ledger
             let bound = ledger.bound(policy(freesAll: freesAll), segments: segments, now: now)
             ledger.retain(from: bound)
-            let spared = state.writer.byteCount < byteLimit / 2 ? byteLimit / 8 : 0
+            let spared = !freesAll && state.writer.byteCount < byteLimit / 2 ? byteLimit / 8 : 0
             let cut = min(bound, SnapshotPlan.cut(ledger, segments, freesAll: freesAll, sparing: spared))
             state.pending = bound == .max ? cut : bound
             ledger.close(below: cut)
