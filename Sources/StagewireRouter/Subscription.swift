@@ -150,10 +150,11 @@ struct Stream {
         return size - log.bytes
     }
 
-    /// Has its whole window again if it is short and stands still; until then it may do so at the time that is returned.
+    /// Has its whole window again if it is short and stands still. Until then it is to be looked at again at the time that is returned:
+    /// when everything stands still nothing else says that the broker is idle.
     mutating func lengthenIfStuck(at now: Moment) -> UInt64? {
         guard isFullThoughShort else { return nil }
-        guard now.uptime >= turnover!.deadline else { return turnover!.deadline }
+        guard now.uptime >= turnover!.deadline else { return min(turnover!.deadline, now.uptime + Turnover.look) }
         turnover!.stood(at: now.uptime)
         needsGrant = true
         return nil

@@ -46,6 +46,9 @@ struct Turnover {
     /// turns on few processors have to wait longer than it takes them to be quick.
     static let quick: UInt64 = 100_000_000
     static let quickFlushes: UInt64 = 60
+    /// How often a stream that is short and full is looked at if nothing else happens, nanoseconds: longer than it takes to find the
+    /// broker idle.
+    static let look: UInt64 = 25_000_000
     /// A stream that stands still is left alone for so long, and for twice as long each time that it does so again.
     static let shortestRest: UInt64 = 1_000_000_000
     static let longestRest: UInt64 = 16_000_000_000
