@@ -12,26 +12,30 @@ extension Router {
         // Invisible records are not released, even with nobody to read them: their step is not durable yet.
         // So are those of a group that is not written down.
         var needed = streams[stream].visibleEnd
-        var workers = 0
         for subscriber in streams[stream].subscribers {
             if let own = self.needed(subscriber) { needed = min(needed, own) }
-            workers = max(workers, stages[subscriptions[subscriber].stage].sessions.count)
         }
         guard needed > streams[stream].log.tail else { return }
-        let bytes = streams[stream].release(before: needed, workers: workers, at: now)
+        let bytes = streams[stream].release(before: needed, workers: mostWorkers(of: stream), at: now)
         for subscriber in streams[stream].subscribers where subscriptions[subscriber].hasBacklog {
             guard subscriptions[subscriber].backlog!.end < streams[stream].log.tail else { continue }
             subscriptions[subscriber].backlog!.bytesOnDisk += bytes
         }
     }
 
+    /// Of the reader that has most of them.
+    private func mostWorkers(of stream: Int) -> Int {
+        streams[stream].subscribers.reduce(0) { max($0, stages[subscriptions[$1].stage].sessions.count) }
+    }
+
     /// How much the broker has to do: while it is what limits the pipeline, streams whose readers keep up are not filled. Whoever
     /// is slower than the broker, or waits for more than that, has whole windows.
     public mutating func note(_ load: BrokerLoad) {
-        for stream in streams.indices where streams[stream].turnover?.load != load {
-            let hadWindow = streams[stream].turnover?.isShort == false
-            streams[stream].turnover?.load = load
-            if !hadWindow { streams[stream].needsGrant = true }
+        for stream in streams.indices {
+            guard let old = streams[stream].turnover?.load, old != load else { continue }
+            let wasShort = streams[stream].isShort
+            streams[stream].turnover!.load = load
+            if wasShort && !streams[stream].isShort { streams[stream].needsGrant = true }
         }
     }
 
@@ -195,8 +199,8 @@ extension Router {
         let occupiedRecords = streams[stream].log.count
         let absent = bytePolicy.sessions - attached
         var reserved = reserves(stream)
-        // A short stream that is full as far as it is filled: its source waits for what passes. Other stages are paused, and have
-        // their step for what they were given before.
+        // A short stream that is full as far as it is filled: its source waits for what passes. Other stages are paused instead, so their
+        // credit goes by the whole window: to renew it for the little that passes would wake their workers after every turn.
         let isSource = stages[stage].definition.isSource
         let isHeldBack = isSource && (streams[stream].isFullThoughShort || isJournalBehind)
         let fill = isSource ? streams[stream].filled : (bytes: bytePolicy.window, records: recordPolicy.window)

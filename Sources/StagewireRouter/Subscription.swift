@@ -125,6 +125,9 @@ struct Stream {
     /// The first record that may be read from the log, whoever asks.
     var memoryStart: UInt64 { max(log.tail, wholeFrom) }
 
+    /// It is filled less than its window.
+    var isShort: Bool { turnover?.isShort == true }
+
     /// How far it is filled.
     var filled: (bytes: Int, records: Int) {
         guard let turnover, turnover.isShort else { return (bytes.window, records.window) }
@@ -138,7 +141,7 @@ struct Stream {
     }
 
     /// It is as full as it is filled while it is short.
-    var isFullThoughShort: Bool { turnover.map(\.isShort) == true && isOverWindow }
+    var isFullThoughShort: Bool { isShort && isOverWindow }
 
     /// Gives back what is before a record, and says how many bytes that were.
     /// - Parameter workers: of the reader that has most of them.

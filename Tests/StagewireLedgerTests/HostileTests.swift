@@ -112,7 +112,6 @@ struct HostileTests {
         #expect(taken > 0, "seed \(seed)")
     }
 
-    /// Numbers that would ask for all memory, or run for ever, if they were believed.
     /// The ledger's own time is the next segment's, so that would stand before the last one.
     @Test func aSegmentOfATimeToCome() throws {
         var ledger = Sample.ledger()
@@ -126,6 +125,7 @@ struct HostileTests {
         #expect(throws: LedgerFlaw.self) { try Snapshot(bad.span.bytes) }
     }
 
+    /// Numbers that would ask for all memory, or run for ever, if they were believed.
     @Test func hugeCounts() throws {
         let ledger = Sample.ledger()
         for count in [1 << 20, 1 << 40, UInt64.max >> 1, .max] as [UInt64] {

@@ -23,10 +23,13 @@ class Point:
         return Case(self.size, keys=self.keys)
 
 
+def rows(label="", **more):
+    return [Point(f"{n} worker stage{'s' * (n > 1)} in a row{label}", Shape(chain=n, **more)) for n in (1, 10, 50)]
+
+
 GROUPS = {
-    "stages": [Point(f"{n} worker stage{'s' * (n > 1)} in a row", Shape(chain=n)) for n in (1, 10, 50)],
-    "durable-stages": [Point(f"{n} worker stage{'s' * (n > 1)} in a row, `durability: disk`", Shape(chain=n, durability="disk"))
-                       for n in (1, 10, 50)],
+    "stages": rows(),
+    "durable-stages": rows(", `durability: disk`", durability="disk"),
     "keys": [Point(f"{n:,} key{'s' * (n > 1)}", keys=n) for n in (1, 100, 10_000)],
     "payload": [Point(size_text(size), size=size) for size in (100, 1024, 16 << 10, 256 << 10, 4 << 20)],
     "fan-out": [Point(f"{n} reader{'s' * (n > 1)} of one stage", Shape(sinks=n)) for n in (1, 4, 16)],
