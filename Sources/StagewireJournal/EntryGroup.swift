@@ -62,6 +62,13 @@ public struct EntryGroup: ~Copyable, Sendable {
         openEntry = nil
     }
 
+    /// Lends all bytes, with zeros behind them.
+    mutating func withBytes<E>(andZeros zeros: Int, _ body: (RawSpan) throws(E) -> Void) throws(E) {
+        bytes.append(contentsOf: repeatElement(0, count: zeros))
+        defer { bytes.removeLast(zeros) }
+        try body(bytes.span.bytes)
+    }
+
     /// Shows the entries of a group that has been sealed, and written from `start` on.
     func forEach(from start: JournalPosition, _ visit: EntryVisitor) {
         let span = bytes.span.bytes

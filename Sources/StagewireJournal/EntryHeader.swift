@@ -11,7 +11,7 @@ public struct EntryHeader: Equatable, Sendable {
     public var flushStart: UInt64
     /// The checksum of the entry before it.
     public var previous: UInt32
-    /// What the payload is, from 1; the journal does not look.
+    /// What the payload is, from 1 to 254; the journal does not look.
     public var kind: UInt8
 
     /// Bytes of the whole entry.
@@ -30,6 +30,7 @@ public struct EntryHeader: Equatable, Sendable {
     /// Writes an entry's header with what is known before it has a place, and room for the rest.
     static func stub(kind: UInt8, into bytes: inout [UInt8]) {
         precondition(kind != 0, "kind 0 is what zeros look like, so no entry has it")
+        precondition(kind != JournalFormat.markKind, "a mark is no entry")
         bytes.append(contentsOf: repeatElement(0, count: JournalFormat.entryHeader))
         bytes[bytes.count - JournalFormat.entryHeader + 28] = kind
     }
@@ -65,13 +66,39 @@ extension EntryHeader {
     /// nearly everything out before a checksum is computed.
     func isPlausible(_ expected: ClosedRange<UInt64>, room: Int) -> Bool {
         expected.contains(sequence) && flushStart >= 1 && flushStart <= sequence && kind != 0
-            && length <= JournalFormat.payloadLimit && bytes <= room
+            && kind != JournalFormat.markKind && length <= JournalFormat.payloadLimit && bytes <= room
     }
 
     /// Whether the bytes are what the checksum says. `bytes` holds the whole entry from `offset` on.
     func isIntact(_ span: RawSpan, at offset: Int, seed: CRC32C) -> Bool {
         var crc = seed
         crc.update(span.extracting((offset + 4)..<(offset + bytes)))
+        return crc.value == checksum
+    }
+}
+
+/// What stands behind the last entry when it is known to be durable, until the next one is written over it: the fields of an
+/// entry's header, with the sequence that the next one will have. Its last bytes are zero, so that a write that was cut short over a
+/// mark shows it as over zeros.
+extension EntryHeader {
+    /// The bytes of a mark.
+    static func mark(_ next: UInt64, after previous: UInt32, seed: CRC32C) -> [UInt8] {
+        var bytes = [UInt8](repeating: 0, count: JournalFormat.mark)
+        bytes.store(next, at: 8)
+        bytes.store(next, at: 16)
+        bytes.store(previous, at: 24)
+        bytes[28] = JournalFormat.markKind
+        var crc = seed
+        crc.update(bytes.span.bytes.extracting(4..<bytes.count))
+        bytes.store(crc.value, at: 0)
+        return bytes
+    }
+
+    /// Whether the fields are those of a mark, and `bytes`, which hold it from the first byte on, are what its checksum says.
+    func isMark(_ bytes: RawSpan, seed: CRC32C) -> Bool {
+        guard kind == JournalFormat.markKind, length == 0, flushStart == sequence else { return false }
+        var crc = seed
+        crc.update(bytes.extracting(4..<JournalFormat.mark))
         return crc.value == checksum
     }
 }

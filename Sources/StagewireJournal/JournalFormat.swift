@@ -1,7 +1,7 @@
 /// The numbers of docs/JOURNAL_FORMAT.md, which says what they mean.
 public enum JournalFormat {
-    /// The only one so far; a journal with a higher one is refused.
-    public static let version: UInt32 = 1
+    /// What is written; a journal with a higher one is refused. The first had neither marks nor segments that are used again.
+    public static let version: UInt32 = 2
     /// "stgwjrnl"
     static let magic: UInt64 = 0x6c6e_726a_7767_7473
     /// Bytes before the first entry of a segment.
@@ -13,6 +13,10 @@ public enum JournalFormat {
     /// What fills an entry up, one to eight times: the last byte of an entry is never zero, so that one whose end was never
     /// written shows it.
     static let endMark: UInt8 = 0x2e
+    /// The kind of the mark behind the last entry, which no entry has.
+    static let markKind: UInt8 = 0xff
+    /// A mark has this many bytes, and so many zeros are behind the last entry of a segment that is used again.
+    static let mark = entryHeader
     /// The longest payload of an entry. A reader needs this much memory at worst, and a group is one entry or several.
     public static let payloadLimit = 128 * 1024 * 1024
     /// No segment begins with a higher sequence, so that sums of sequences and sizes never overflow.
@@ -23,6 +27,8 @@ public enum JournalFormat {
     static let segmentSuffix = ".seg"
     /// A segment that has no place in the sequence yet.
     static let spareName = "next.new"
+    /// Behind the name of a segment that nobody needs, whose place is used again.
+    static let reusableSuffix = ".old"
     /// What `RepairPlan` writes before it takes the place of a damaged segment.
     static let repairName = "repair.new"
     public static let lockName = "lock"
@@ -37,6 +43,9 @@ public enum JournalFormat {
         let digits = String(first, radix: 16)
         return String(repeating: "0", count: 16 - digits.count) + digits + segmentSuffix
     }
+
+    /// What the segment is called when nobody needs it any more.
+    static func reusableName(_ first: UInt64) -> String { segmentName(first) + reusableSuffix }
 
     /// The first sequence out of a name, nil for names that are none of a segment.
     public static func firstSequence(of name: String) -> UInt64? {
@@ -90,6 +99,8 @@ struct SegmentHeader: Equatable, Sendable {
     /// The size of the file.
     var capacity: Int
     var nonce: UInt64
+    /// The file was another segment before, so anything may be behind its entries; otherwise there are zeros.
+    var isReused = false
 
     /// What the checksums of this segment's entries begin with: bytes of another segment, or of an earlier life of the
     /// same blocks, or made up by somebody who sends records, are never taken for entries of this one.
@@ -111,6 +122,7 @@ struct SegmentHeader: Equatable, Sendable {
         bytes.store(first, at: 32)
         bytes.store(UInt64(capacity), at: 40)
         bytes.store(nonce, at: 48)
+        bytes.store(UInt32(isReused ? 1 : 0), at: 56)
         bytes.store(CRC32C.of(bytes.span.bytes.extracting(0..<60)), at: 60)
         return bytes
     }
@@ -129,13 +141,14 @@ struct SegmentHeader: Equatable, Sendable {
         else { return .damaged }
         let version = bytes.load32(8)
         if version > JournalFormat.version { return .newer(version: version) }
-        guard version == JournalFormat.version, bytes.load32(56) == 0,
+        guard version >= 1, bytes.load32(56) <= version - 1,
             let capacity = Int(exactly: bytes.load64(40)), capacity >= JournalFormat.segmentHeader,
             (1...JournalFormat.sequenceLimit).contains(bytes.load64(32))
         else { return .damaged }
         return .header(
             SegmentHeader(
                 previous: bytes.load32(12), identity: JournalIdentity(high: bytes.load64(16), low: bytes.load64(24)),
-                first: bytes.load64(32), capacity: capacity, nonce: bytes.load64(48)))
+                first: bytes.load64(32), capacity: capacity, nonce: bytes.load64(48),
+                isReused: bytes.load32(56) == 1))
     }
 }

@@ -11,15 +11,18 @@ public struct JournalOptions: Sendable {
     public var firstSegmentBytes: Int
     /// Bytes of all segments together, the one prepared ahead included. A group that is larger never fits.
     public var byteLimit: Int
-    /// Segments, the one prepared ahead included.
+    /// Segments, the one prepared ahead included; those that will be used again are not.
     public var segmentLimit: Int
+    /// Bytes of segments of the usual size that are kept when nobody needs them, to be written over; 0: none, for whoever has their
+    /// files in other places, too. They count as the others do.
+    public var reusableBytes: Int
     /// The sequence of the first entry of a new journal.
     public var firstSequence: UInt64
 
     public init(
         identity: JournalIdentity, nonce: UInt64, segmentBytes: Int = 64 * 1024 * 1024,
         firstSegmentBytes: Int? = nil, byteLimit: Int = .max,
-        segmentLimit: Int = .max, firstSequence: UInt64 = 1
+        segmentLimit: Int = .max, reusableBytes: Int = 0, firstSequence: UInt64 = 1
     ) {
         precondition(
             segmentBytes >= JournalFormat.segmentHeader + JournalFormat.entryBytes(payload: 0),
@@ -32,6 +35,7 @@ public struct JournalOptions: Sendable {
         self.firstSegmentBytes = min(segmentBytes, firstSegmentBytes ?? segmentBytes)
         self.byteLimit = byteLimit
         self.segmentLimit = segmentLimit
+        self.reusableBytes = reusableBytes
         self.firstSequence = firstSequence
     }
 

@@ -103,8 +103,10 @@ public struct JournalReader<D: Disk>: ~Copyable {
         following = firsts.first { $0 > first }
     }
 
-    /// At the end all is zero and no segment follows. Anything else is damage, or retention that has overtaken the reader.
+    /// At the end all is zero, or there is a mark, and no segment follows. Anything else is damage, or retention that has overtaken the
+    /// reader: a segment that has no name any more may have become another one.
     private mutating func nothingMore(_ firsts: [UInt64]) throws(JournalError) -> EntryHeader? {
+        guard firsts.contains(scan.header.first) else { throw .notRetained(sequence: next, first: firsts.first) }
         let place = scan.offset
         let isAtEnd: Bool
         do { isAtEnd = try scan.isAtEnd() } catch { throw .disk(error) }

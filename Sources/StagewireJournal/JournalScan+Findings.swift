@@ -4,9 +4,8 @@ extension JournalScan {
     mutating func close(_ scan: borrowing SegmentScan<D>, _ breaks: [Break], next: UInt64?) {
         report.segments[report.segments.count - 1].next = scan.next
         report.segments[report.segments.count - 1].end = scan.offset
-        // Flush starts never fall, so the last valid entry says best what was durable when it was written; and a segment
-        // is begun only when everything before it is durable.
-        let durable = next ?? scan.current?.header.flushStart ?? 0
+        // A segment is begun only when everything before it is durable.
+        let durable = next ?? scan.durable
         var lacks = false
         for item in breaks {
             let finding = judge(item, scan, durable: durable, isLast: next == nil)

@@ -154,14 +154,17 @@ struct JournalScan<D: Disk> {
                 moveEnd(scan)
             }
             let place = scan.offset
-            guard let last = try scan.file.lastNonzero(from: place, to: scan.limit) else { break }
+            let last = try scan.leftover()
+            // A segment that is used again may look empty where something was erased.
+            if last == nil, !scan.header.isReused { break }
             let claimed = try scan.claimedEnd(at: place)
             let first = scan.next
             let found = try scan.resynchronise(below: next)
+            if last == nil, found == nil { break }
             breaks.append(
                 Break(
-                    range: place..<(found?.offset ?? max(last + 1, claimed ?? 0)), first: first,
-                    end: found?.header.sequence ?? next,
+                    range: place..<(found?.offset ?? max((last ?? place) + 1, claimed ?? 0)), first: first,
+                    end: found?.sequence ?? next,
                     looksUnfinished: try scan.looksUnfinished(at: place, resumed: found?.offset)))
             if found == nil { break }
         }

@@ -31,7 +31,7 @@ extension JournalWriter {
         throws(JournalError) -> JournalWriter
     {
         do throws(DiskError) {
-            try removeLeftovers(disk)
+            let reusable = try takeLeftovers(disk, options)
             let active: Active
             var kept = found.segments.map { Kept(first: $0.first, bytes: $0.size) }
             if let end = found.end, let last = found.segments.last {
@@ -41,18 +41,32 @@ extension JournalWriter {
                 kept = [Kept(first: active.header.first, bytes: active.header.capacity)]
             }
             return JournalWriter(
-                disk: disk, options: options, lock: lock, active: active, kept: kept, chain: found.chain,
-                next: found.end?.sequence ?? active.header.first, found: found)
+                disk: disk, options: options, lock: lock, active: active, kept: kept, reusable: reusable,
+                chain: found.chain, next: found.end?.sequence ?? active.header.first, found: found)
         } catch {
             throw error.cause == .noSpace ? .full(.disk(error)) : .disk(error)
         }
     }
 
-    /// A spare may be of any size and state: it is made anew when it is needed.
-    private static func removeLeftovers(_ disk: D) throws(DiskError) {
-        for name in try disk.list() where name == JournalFormat.spareName || name == JournalFormat.repairName {
-            try disk.remove(name)
+    /// A spare may be of any size and state: it is made anew when it is needed. Segments that would have been used again are kept
+    /// for that, if they are of the size and number that is wanted now.
+    private static func takeLeftovers(_ disk: D, _ options: JournalOptions) throws(DiskError) -> [Kept] {
+        var reusable: [Kept] = []
+        for name in try disk.list().sorted() {
+            if name == JournalFormat.spareName || name == JournalFormat.repairName { try disk.remove(name) }
+            guard name.hasSuffix(JournalFormat.reusableSuffix),
+                let first = JournalFormat.firstSequence(
+                    of: String(name.dropLast(JournalFormat.reusableSuffix.count)))
+            else { continue }
+            if (reusable.count + 1) * options.segmentBytes <= options.reusableBytes,
+                try SegmentFile(name, on: disk).size == options.segmentBytes
+            {
+                reusable.append(Kept(first: first, bytes: options.segmentBytes))
+            } else {
+                try disk.remove(name)
+            }
         }
+        return reusable
     }
 
     private static func beginJournal(_ disk: D, _ options: JournalOptions) throws(DiskError) -> Active {

@@ -27,36 +27,24 @@ extension JournalWriter {
         do { try disk.sync(spare.file) } catch { throw poisoned(error) }
     }
 
-    /// Whether `prepareAhead` would do something.
+    /// Whether `prepareAhead` would do something. Where a segment is used again there is nothing to prepare.
     public var wantsPreparation: Bool {
-        guard poison == nil else { return false }
+        guard poison == nil, reusable.isEmpty else { return false }
         return spare.map { $0.zeroed < $0.bytes } ?? (limitReached(by: usualBytes) == nil)
     }
 
     /// Ends the active segment and begins the next one with room for `bytes`.
     mutating func rotate(for bytes: Int) throws(JournalError) {
         let old = try active()
-        let header = try nextHeader(for: bytes)
-        let file = try beginSegment(header)
+        let needed = max(usualBytes, JournalFormat.segmentHeader + bytes)
+        let reused = try reuse(for: needed)
+        let (header, file) = if let reused { reused } else { try beginSegment(for: needed) }
         disk.close(old.file)
         state = .open(Active(file: file, header: header, end: JournalFormat.segmentHeader, scrap: 0))
         // A segment without entries has the name of its successor, which has taken its place.
         if old.header.first == header.first { kept.removeLast() }
         precondition(kept.last.map { $0.first < header.first } ?? true, "segments follow each other")
         kept.append(Kept(first: header.first, bytes: header.capacity))
-    }
-
-    /// Decides the size, and sees to it that there is a spare of that size.
-    private mutating func nextHeader(for bytes: Int) throws(JournalError) -> SegmentHeader {
-        let needed = max(usualBytes, JournalFormat.segmentHeader + bytes)
-        if let spare, spare.bytes < needed { try dropSpare() }
-        if spare == nil {
-            if let limit = limitReached(by: needed) { throw .full(limit) }
-            try makeSpare(needed)
-        }
-        return SegmentHeader(
-            previous: chain, identity: options.identity, first: next, capacity: spare?.bytes ?? needed,
-            nonce: options.nonce(of: next))
     }
 
     /// The size of the next segment, unless a group needs more.
@@ -71,6 +59,36 @@ extension JournalWriter {
         return nil
     }
 
+    private func header(capacity: Int, isReused: Bool = false) -> SegmentHeader {
+        SegmentHeader(
+            previous: chain, identity: options.identity, first: next, capacity: capacity,
+            nonce: options.nonce(of: next), isReused: isReused)
+    }
+
+    // MARK: Out of a spare
+
+    /// The next segment with new blocks: a spare of the right size. Without space for a name the spare stays one.
+    private mutating func beginSegment(for needed: Int) throws(JournalError) -> (SegmentHeader, DiskFile) {
+        if let spare, spare.bytes < needed { try dropSpare() }
+        if spare == nil {
+            try makeRoom(for: needed)
+            try makeSpare(needed)
+        }
+        guard let spare else { preconditionFailure("a segment is made of a spare") }
+        let header = header(capacity: spare.bytes)
+        try begin(header, in: spare.file, called: JournalFormat.spareName)
+        self.spare = nil
+        return (header, spare.file)
+    }
+
+    /// Gives up segments that would be used again before it says that there is no room.
+    private mutating func makeRoom(for bytes: Int) throws(JournalError) {
+        while let limit = limitReached(by: bytes) {
+            guard !reusable.isEmpty else { throw .full(limit) }
+            try dropReusable()
+        }
+    }
+
     private mutating func makeSpare(_ bytes: Int) throws(JournalError) {
         do { spare = Spare(file: try disk.makeSpare(bytes), bytes: bytes) } catch { throw unlessFull(error) }
     }
@@ -81,18 +99,52 @@ extension JournalWriter {
         spare = nil
     }
 
-    /// Makes the spare the segment of `header`. Without space for a name the spare stays one.
-    private mutating func beginSegment(_ header: SegmentHeader) throws(JournalError) -> DiskFile {
-        guard let file = spare?.file else { preconditionFailure("a segment is made of a spare") }
+    /// Makes a file the segment of `header`.
+    private mutating func begin(_ header: SegmentHeader, in file: DiskFile, called name: String) throws(JournalError) {
         do { try disk.writeHeader(header, to: file) } catch {
             throw error.operation == .write ? unlessFull(error) : poisoned(error)
         }
-        do { try disk.rename(JournalFormat.spareName, to: JournalFormat.segmentName(header.first)) } catch {
-            throw unlessFull(error)
-        }
+        do { try disk.rename(name, to: JournalFormat.segmentName(header.first)) } catch { throw unlessFull(error) }
         do { try disk.syncDirectory() } catch { throw poisoned(error) }
-        spare = nil
-        return file
+    }
+
+    // MARK: Out of an old one
+
+    /// The next segment in the place of one that nobody needs: its blocks are there already, and a sync has nothing to write but
+    /// what was written. Nil if there is none of that size.
+    private mutating func reuse(for needed: Int) throws(JournalError) -> (SegmentHeader, DiskFile)? {
+        guard let old = reusable.first, old.bytes >= needed else { return nil }
+        if segmentCount > options.segmentLimit { throw .full(.segments(limit: options.segmentLimit)) }
+        let name = JournalFormat.reusableName(old.first)
+        let file: DiskFile
+        do { file = try disk.open(name, .write) } catch {
+            // Somebody has removed it.
+            reusable.removeFirst()
+            return nil
+        }
+        let header = header(capacity: old.bytes, isReused: true)
+        do { try begin(header, in: file, called: name) } catch {
+            disk.close(file)
+            throw error
+        }
+        reusable.removeFirst()
+        return (header, file)
+    }
+
+    /// Removes the oldest of the segments that would be used again.
+    private mutating func dropReusable() throws(JournalError) {
+        do { try disk.remove(JournalFormat.reusableName(reusable[0].first)) } catch {
+            guard error.cause == .missing else { throw poisoned(error) }
+        }
+        reusable.removeFirst()
+    }
+
+    /// Gives the place of all segments that would be used again back to the disk.
+    ///
+    /// Errors: `.poisoned`
+    public mutating func dropAllReusable() throws(JournalError) {
+        _ = try active()
+        while !reusable.isEmpty { try dropReusable() }
     }
 
     // MARK: Going
@@ -105,11 +157,14 @@ extension JournalWriter {
     public mutating func retire(below sequence: UInt64) throws(JournalError) -> Int {
         _ = try active()
         let retired = retirable(below: sequence)
-        for first in retired { try retire(first, removed: Self.remove(first, on: disk)) }
+        for first in retired {
+            let retirement = retirement(of: first)
+            try retire(retirement, done: retirement.carryOut(on: disk))
+        }
         return retired.count
     }
 
-    // Removing a large file takes as long as many flushes. So it may be done beside them, in three steps: which ones, the
+    // Removing a large file takes as long as many flushes. So it may be done beside them, in three steps: which ones and how, the
     // file, and what the writer has to know.
 
     /// The first sequences of the segments that `retire` would remove, the oldest first.
@@ -117,21 +172,29 @@ extension JournalWriter {
         zip(kept, kept.dropFirst()).prefix { $1.first <= sequence }.map(\.0.first)
     }
 
-    /// Removes the file of a segment. Needs no writer.
-    public static func remove(_ first: UInt64, on disk: D) -> Result<Void, DiskError> {
-        Result { () throws(DiskError) in try disk.remove(JournalFormat.segmentName(first)) }
+    /// What is to become of a segment that nobody needs.
+    /// - Parameter reusing: it may be used again, if it has the usual size and there are not too many already.
+    public func retirement(of first: UInt64, reusing: Bool = true) -> Retirement {
+        let bytes = kept.first { $0.first == first }?.bytes
+        return Retirement(
+            first: first,
+            isReusable: reusing && bytes == options.segmentBytes
+                && reusableBytes + options.segmentBytes <= options.reusableBytes)
     }
 
     /// Makes the removal of the oldest segment durable; until then it counts. Those that were named are removed in their order.
     ///
     /// Errors: `.poisoned`, also if the removal has failed.
-    public mutating func retire(_ first: UInt64, removed: Result<Void, DiskError>) throws(JournalError) {
+    public mutating func retire(_ retirement: Retirement, done: Result<Void, DiskError>) throws(JournalError) {
         _ = try active()
         precondition(
-            kept.count > 1 && kept[0].first == first, "the oldest segment goes first, and never the active one")
-        do { try removed.get() } catch { throw poisoned(error) }
-        kept.removeFirst()
+            kept.count > 1 && kept[0].first == retirement.first,
+            "the oldest segment goes first, and never the active one")
+        do { try done.get() } catch { throw poisoned(error) }
+        let segment = kept.removeFirst()
         do { try disk.syncDirectory() } catch { throw poisoned(error) }
+        // Only now: nothing is written over that would come back under its name.
+        if retirement.isReusable { reusable.append(segment) }
     }
 
     /// What has to be kept so that at most `bytes` are: the sequence to give to `retire`. For retention by size.
@@ -142,6 +205,25 @@ extension JournalWriter {
             if sum > bytes { return kept.first { $0.first > segment.first }?.first ?? segment.first }
         }
         return first
+    }
+}
+
+/// How a segment goes that nobody needs.
+public struct Retirement: Equatable, Sendable {
+    public let first: UInt64
+    /// It gets another name, and its place is used again; otherwise it is removed.
+    public let isReusable: Bool
+
+    /// Does it to the file. Needs no writer.
+    public func carryOut<D: Disk>(on disk: D) -> Result<Void, DiskError> {
+        let name = JournalFormat.segmentName(first)
+        return Result { () throws(DiskError) in
+            if isReusable {
+                try disk.rename(name, to: JournalFormat.reusableName(first))
+            } else {
+                try disk.remove(name)
+            }
+        }
     }
 }
 
@@ -164,9 +246,11 @@ extension Disk {
         return file
     }
 
-    /// Writes the header of a segment that has no name yet, and makes it durable together with the file's size.
+    /// Writes the header of a segment that has no name yet, and makes it durable together with the file's size. In one that was
+    /// another before, zeros follow where that had its first entry.
     func writeHeader(_ header: SegmentHeader, to file: DiskFile) throws(DiskError) {
-        try writeAll(file, header.encoded().span.bytes, at: 0)
+        let zeros = header.isReused ? min(JournalFormat.mark, header.capacity - JournalFormat.segmentHeader) : 0
+        try writeAll(file, (header.encoded() + [UInt8](repeating: 0, count: zeros)).span.bytes, at: 0)
         try sync(file)
     }
 }

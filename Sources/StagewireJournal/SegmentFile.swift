@@ -42,6 +42,9 @@ struct SegmentFile<D: Disk>: ~Copyable {
         return min(count, filled)
     }
 
+    /// How many bytes from `offset` on are in memory.
+    func loaded(from offset: Int) -> Int { max(0, start + filled - offset) }
+
     /// Forgets what is in memory: somebody may have appended since.
     mutating func forget() { filled = 0 }
 

@@ -6,7 +6,7 @@ import Testing
 /// Every call of the journal to its disk, in a run that uses all of it, goes wrong in every way; after each, what was confirmed is
 /// there, nothing else is, and the journal goes on.
 struct FailpointTests {
-    static let scripts: [UInt64] = [1, 2]
+    static let scripts: [UInt64] = [1, 2, 27, 64]
 
     private func play(script: UInt64, fault: (Int, MemoryDisk.Fault)?, _ crash: MemoryDisk.Crash) -> Rig {
         let rig = Rig(seed: script) { _ in crash }
@@ -46,14 +46,17 @@ struct FailpointTests {
     /// The scripts reach every kind of call; otherwise the test above proves less than it says.
     @Test func allKindsOfCalls() {
         var seen: Set<DiskOperation> = []
+        var reuses = 0
         for script in Self.scripts {
             let rig = Rig(seed: script) { _ in .process }
             rig.open()
             for _ in 0..<30 { rig.step() }
             seen.formUnion(rig.disk.calls)
+            reuses += rig.reuses
         }
         // Free space is for people, the journal does not ask for it.
         #expect(seen == Set(DiskOperation.allCases).subtracting([.freeBytes]))
+        #expect(reuses > 0, "a segment is used again")
     }
 
     private func applies(_ fault: MemoryDisk.Fault, to call: DiskOperation) -> Bool {

@@ -20,6 +20,7 @@ struct FormatTests {
         _ = try writer.flush()
         writer.append(kind: 1, [UInt8]().span.bytes)
         _ = try writer.flush()
+        try writer.mark()
         return disk.bytes(of: JournalFormat.segmentName(1))
     }
 
@@ -37,7 +38,8 @@ struct FormatTests {
             #expect(place == written.count, "the dump goes on without a gap")
             written += words.dropFirst().prefix(while: { $0.count == 2 }).prefix(16).compactMap { UInt8($0, radix: 16) }
         }
-        let used = (bytes.lastIndex { $0 != 0 } ?? 0) + 1
+        // Up to the end of the mark's row.
+        let used = 0xe0
         #expect(written == Array(bytes[..<used]), "\(Self.dump(bytes[..<used]))")
     }
 
@@ -71,7 +73,10 @@ struct FormatTests {
     }
 
     @Test func headers() {
-        let header = SegmentHeader(previous: 9, identity: identity, first: 77, capacity: 4096, nonce: 5)
+        var header = SegmentHeader(previous: 9, identity: identity, first: 77, capacity: 4096, nonce: 5)
+        header.isReused = true
+        #expect(SegmentHeader.decode(header.encoded().span.bytes) == .header(header))
+        header.isReused = false
         let bytes = header.encoded()
         #expect(SegmentHeader.decode(bytes.span.bytes) == .header(header))
         for place in bytes.indices {
@@ -82,10 +87,27 @@ struct FormatTests {
         }
     }
 
+    /// A segment of the first version has nothing in the field that says whether it was another one.
+    @Test func theFirstVersion() {
+        var bytes = SegmentHeader(previous: 9, identity: identity, first: 77, capacity: 4096, nonce: 5).encoded()
+        func store(version: UInt32, reused: UInt32) -> SegmentHeader.Decoded {
+            bytes.store(version, at: 8)
+            bytes.store(reused, at: 56)
+            bytes.store(CRC32C.of(bytes.span.bytes.extracting(0..<60)), at: 60)
+            return SegmentHeader.decode(bytes.span.bytes)
+        }
+        guard case .header = store(version: 1, reused: 0), case .header = store(version: 2, reused: 1) else {
+            Issue.record("a good header is refused")
+            return
+        }
+        #expect(store(version: 1, reused: 1) == .damaged && store(version: 2, reused: 2) == .damaged)
+        #expect(store(version: 0, reused: 0) == .damaged)
+    }
+
     /// The header of a later version, which keeps magic, version and checksum where they are.
     static func newer(_ bytes: [UInt8]) -> [UInt8] {
         var bytes = bytes
-        bytes.store(UInt32(2), at: 8)
+        bytes.store(JournalFormat.version + 1, at: 8)
         bytes.store(CRC32C.of(bytes.span.bytes.extracting(0..<60)), at: 60)
         return bytes
     }

@@ -16,19 +16,23 @@ struct PowerLossTests {
     @Test func everySeed() {
         var restarts = 0
         var unfinished = 0
+        var reuses = 0
         for seed in Self.seeds {
             let rig = play(seed)
             restarts += rig.restarts
             unfinished += rig.unfinished
+            reuses += rig.reuses
             if !rig.problems.isEmpty {
                 Issue.record("seed \(seed): \(rig.problems)")
                 return
             }
         }
-        print("power loss: \(Self.seeds.count) seeds, \(restarts) restarts, \(unfinished) unfinished writes cleared")
+        print(
+            "power loss: \(Self.seeds.count) seeds, \(restarts) restarts, \(unfinished) unfinished writes cleared, "
+                + "\(reuses) flushes beside segments that were used again")
         guard Self.seeds.count > 100 else { return }
         // Otherwise nothing was proven.
-        #expect(restarts > Self.seeds.count && unfinished > Self.seeds.count / 5)
+        #expect(restarts > Self.seeds.count && unfinished > Self.seeds.count / 5 && reuses > Self.seeds.count)
     }
 
     private func play(_ seed: UInt64) -> Rig {

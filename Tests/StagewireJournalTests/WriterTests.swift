@@ -179,9 +179,11 @@ struct WriterTests {
     }
 
     /// A file is removed while flushes go on: until that is durable the segment counts, and whatever a crash leaves is whole.
-    @Test(arguments: 0...3)
-    func retirementBesideFlushes(crashAfter steps: Int) throws {
-        var writer = try Sample.open(disk)
+    @Test(arguments: 0...3, [0, 1024, 8192])
+    func retirementBesideFlushes(crashAfter steps: Int, reusableBytes: Int) throws {
+        var options = Sample.options()
+        options.reusableBytes = reusableBytes
+        var writer = try Sample.open(disk, options)
         var items = try Sample.fill(&writer, flushes: [Int](repeating: 2, count: 20))
         let segments = writer.segments.map(\.first)
         let retired = writer.retirable(below: segments[3])
@@ -189,21 +191,22 @@ struct WriterTests {
         let more = [Int](repeating: 2, count: 8)
         for first in retired.prefix(steps) {
             let (count, bytes) = (writer.segments.count, writer.byteCount)
-            let removed = JournalWriter.remove(first, on: disk)
+            let retirement = writer.retirement(of: first)
+            let done = retirement.carryOut(on: disk)
             #expect(writer.segments.count == count && writer.byteCount == bytes && writer.first == first)
             items += try Sample.fill(&writer, flushes: more)
-            try writer.retire(first, removed: removed)
+            try writer.retire(retirement, done: done)
             #expect(writer.first > first)
         }
         // The next one's file is gone, and nothing has been said of it.
         if steps < retired.count {
-            _ = JournalWriter.remove(retired[steps], on: disk)
+            _ = writer.retirement(of: retired[steps]).carryOut(on: disk)
             items += try Sample.fill(&writer, flushes: more)
         }
         let last = writer.next
         _ = consume writer
         disk.restart(.power(seed: UInt64(steps)))
-        let reopened = try Sample.open(disk)
+        let reopened = try Sample.open(disk, options)
         #expect(reopened.next == last && reopened.first <= segments[3])
         #expect(try Sample.scan(disk).0 == items.filter { $0.sequence >= reopened.first })
     }
@@ -213,9 +216,10 @@ struct WriterTests {
         var writer = try Sample.open(disk)
         _ = try Sample.fill(&writer, flushes: [Int](repeating: 2, count: 20))
         disk.faults = [disk.calls.count: .fails]
-        let removed = JournalWriter.remove(1, on: disk)
+        let retirement = writer.retirement(of: 1)
+        let done = retirement.carryOut(on: disk)
         let cause = DiskError(.remove, "0000000000000001.seg", .other(code: 5, text: "Input/output error"))
-        #expect(throws: JournalError.poisoned(cause)) { try writer.retire(1, removed: removed) }
+        #expect(throws: JournalError.poisoned(cause)) { try writer.retire(retirement, done: done) }
         #expect(throws: JournalError.poisoned(cause)) { _ = try writer.flush() }
     }
 
@@ -319,8 +323,8 @@ struct WriterTests {
         _ = try Sample.open(disk)
         let name = JournalFormat.segmentName(1)
         disk.replace(name, FormatTests.newer(disk.bytes(of: name)))
-        #expect(throws: JournalError.newerFormat(segment: name, version: 2)) { _ = try Sample.open(disk) }
-        #expect(throws: JournalError.newerFormat(segment: name, version: 2)) {
+        #expect(throws: JournalError.newerFormat(segment: name, version: 3)) { _ = try Sample.open(disk) }
+        #expect(throws: JournalError.newerFormat(segment: name, version: 3)) {
             _ = try JournalReader.open(disk, from: 1)
         }
     }

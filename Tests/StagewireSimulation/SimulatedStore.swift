@@ -20,8 +20,8 @@ final class SimulatedStore {
         case none
         case captured(Ledger, cut: UInt64)
         case written(Ledger, cut: UInt64)
-        /// Segments that nobody needs; with the outcome, the file of the first one is gone, which is not durable yet.
-        case retiring([UInt64], removed: Result<Void, DiskError>?)
+        /// Segments that nobody needs; with the outcome, the file of the first one is gone, or has another name, which is not durable yet.
+        case retiring([UInt64], done: (Retirement, Result<Void, DiskError>)?)
     }
 
     static let identity = JournalIdentity(high: 0x5353, low: 0x696d)
@@ -66,7 +66,8 @@ final class SimulatedStore {
         if let content = try SnapshotFile.read(of: identity, on: disk) { snapshot = try Snapshot(content.span.bytes) }
         snapshot.ledger.retain(retention != nil)
         var options = JournalOptions(
-            identity: identity, nonce: nonce, segmentBytes: segmentBytes, firstSegmentBytes: segmentBytes / 2)
+            identity: identity, nonce: nonce, segmentBytes: segmentBytes, firstSegmentBytes: segmentBytes / 2,
+            reusableBytes: Int(nonce % 3) * segmentBytes)
         options.request.from = snapshot.ledger.next
         options.request.confirmed = snapshot.ledger.next
         var ledger = snapshot.ledger
@@ -111,7 +112,11 @@ final class SimulatedStore {
             if case .full = error { return .full }
             return .lost(error.message)
         }
-        return flaw.map { .flawed($0) } ?? .durable
+        if let flaw { return .flawed(flaw) }
+        // The broker's store leaves that out when there is much to do.
+        guard !writer.next.isMultiple(of: 3) else { return .durable }
+        do throws(JournalError) { try writer.mark() } catch { return .lost(error.message) }
+        return .durable
     }
 
     func prepare(zeros: Int) -> Outcome {
@@ -171,9 +176,9 @@ final class SimulatedStore {
                 pending = floor
             case .written(let made, let cut):
                 ledger.adopt(made, cutting: cut)
-                phase = .retiring(writer.retirable(below: min(made.next, ledger.firstNeeded)), removed: nil)
+                phase = .retiring(writer.retirable(below: min(made.next, ledger.firstNeeded)), done: nil)
                 snapshotsTaken += 1
-            case .retiring(let segments, let removed): try advanceRetirement(segments, removed)
+            case .retiring(let segments, let done): try advanceRetirement(segments, done)
             }
             return .durable
         } catch JournalError.poisoned(let error) {
@@ -186,19 +191,22 @@ final class SimulatedStore {
     }
 
     /// The file of the oldest of these segments goes; then the writer hears of it. Flushes and rotations come in between.
-    private func advanceRetirement(_ segments: [UInt64], _ removed: Result<Void, DiskError>?) throws(JournalError) {
+    private func advanceRetirement(
+        _ segments: [UInt64], _ done: (Retirement, Result<Void, DiskError>)?
+    ) throws(JournalError) {
         guard let first = segments.first else {
             phase = .none
             pending = 0
             return
         }
-        guard let removed else {
-            phase = .retiring(segments, removed: JournalWriter.remove(first, on: disk))
+        guard let done else {
+            let retirement = writer.retirement(of: first)
+            phase = .retiring(segments, done: (retirement, retirement.carryOut(on: disk)))
             return
         }
-        try writer.retire(first, removed: removed)
+        try writer.retire(done.0, done: done.1)
         segmentsRetired += 1
-        phase = .retiring(Array(segments.dropFirst()), removed: nil)
+        phase = .retiring(Array(segments.dropFirst()), done: nil)
     }
 
     private func capture(_ random: inout some RandomNumberGenerator, at now: UInt64) {

@@ -110,7 +110,7 @@ def disk_notes(results):
     if not results.bandwidths:
         return []
     alone = tables.spread(Spread.of(value / 1e6 for value in results.bandwidths))
-    return [f"The disk alone, {disk.GROUP >> 20} MiB at a time into a file that has its place, `fdatasync` after each: {alone} MB/s."]
+    return [f"The disk alone, {disk.GROUP >> 20} MiB at a time over what files have already, `fdatasync` after each: {alone} MB/s."]
 
 
 def throughput_figures(cell, floor, ours):

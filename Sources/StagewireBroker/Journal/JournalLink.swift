@@ -40,7 +40,9 @@ final class JournalLink {
     private static let relaxedBytes = 4 * 1024 * 1024
     /// A flush of more says that there is much to do: what can be prepared ahead is left for quieter times, for it makes the next
     /// one wait, and the disk write more.
-    private static let busyFlush = 256 * 1024
+    private static let busyFlush = JournalStore.markedFlush
+    /// How long after a large flush it is written down that it is durable, if no other came.
+    private static let markDelay = TimeAmount.milliseconds(100)
     /// How long after a full disk it is tried again.
     private static let patience = TimeAmount.milliseconds(500)
     /// How long after a record that is not written yet it is looked for again.
@@ -67,6 +69,9 @@ final class JournalLink {
     private var unconfirmed = 0
     /// Bytes of the last batch that was handed over.
     private var lastFlush = 0
+    /// It was written down that what was flushed is durable.
+    private var isMarked = true
+    private var isMarkTimerSet = false
     private var isBusy = false
     /// When the flush that is under way began, uptime in nanoseconds.
     private var flushBegan: UInt64 = 0
@@ -152,6 +157,7 @@ final class JournalLink {
         isBusy = true
         let batch = batches.removeFirst()
         lastFlush = batch.group.byteCount
+        isMarked = lastFlush <= JournalStore.markedFlush
         queuedBytes -= lastFlush
         flying = batch.tickets
         batch.tickets.removeAll(keepingCapacity: true)
@@ -214,12 +220,32 @@ final class JournalLink {
         if !isSnapshotResting, store.wantsSnapshot { snapshot() }
         submit()
         guard !isBusy else { return }
-        if closing != nil { return finish() }
+        if closing != nil { return isMarked ? finish() : mark() }
+        if !isMarked { setMarkTimer() }
         guard lastFlush <= Self.busyFlush, store.wantsPreparation else { return }
+        work { $0.prepare() }
+    }
+
+    /// Between two large flushes there often is a moment without one: it is no quiet time.
+    private func setMarkTimer() {
+        guard !isMarkTimerSet else { return }
+        isMarkTimerSet = true
+        loop.assumeIsolated().scheduleTask(in: Self.markDelay) { [weak self] in
+            guard let self else { return }
+            isMarkTimerSet = false
+            if !isMarked, !isBusy, batches.isEmpty, !isLost, closing == nil { mark() }
+        }
+    }
+
+    private func mark() {
+        isMarked = true
+        work { $0.mark() }
+    }
+
+    /// Does something for quiet times, between flushes.
+    private func work(_ work: @escaping @Sendable (JournalStore) -> JournalStore.Outcome) {
         isBusy = true
-        run {
-            $0.prepare()
-        } then: { link, outcome in
+        run(work) { link, outcome in
             link.isBusy = false
             if case .lost(let reason) = outcome { return link.lose(reason) }
             // A group may have waited for this, and nothing else may happen.

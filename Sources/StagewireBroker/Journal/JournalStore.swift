@@ -22,7 +22,13 @@ final class JournalStore: Sendable {
         var snapshotBytes = 0
         /// A snapshot is being made that does not have what is in entries below it; 0: none.
         var pending: UInt64 = 0
+
+        /// Bytes of segments that something in them is needed of, and of the one prepared ahead.
+        var usedBytes: Int { writer.byteCount - writer.reusableBytes }
     }
+
+    /// A flush of more than that is not marked by itself: if there is much to do, the next one is about to take the mark's place.
+    static let markedFlush = 256 * 1024
 
     let disk: FileDisk
     private let identity: JournalIdentity
@@ -37,8 +43,9 @@ final class JournalStore: Sendable {
 
     /// For a status, and for the loop, which must not wait for the state: whoever has that may be at the disk.
     struct Facts {
-        /// Of segments and snapshot.
+        /// Of segments and snapshot, and what of that is needed.
         var bytes = 0
+        var usedBytes = 0
         var segments = 0
         var entries: UInt64 = 0
         var wantsPreparation = false
@@ -94,6 +101,14 @@ final class JournalStore: Sendable {
         }
         if let flaw { return .lost("The journal's entry cannot be understood by the one who wrote it: \(flaw)") }
         state.written += bytes
+        return bytes > markedFlush ? .durable : mark(&state)
+    }
+
+    /// Writes down that what was flushed is durable. Does not block.
+    func mark() -> Outcome { state.withLock { Self.mark(&$0) } }
+
+    private static func mark(_ state: inout State) -> Outcome {
+        do throws(JournalError) { try state.writer.mark() } catch { return .lost(error.message) }
         return .durable
     }
 
@@ -125,12 +140,13 @@ final class JournalStore: Sendable {
     /// - Throws: what the disk or the journal has against it. `.poisoned` is final, everything else leaves all as it was.
     func takeSnapshot(freesAll: Bool = false) throws {
         let now = Clock.now().wall
+        if freesAll { try state.withLock { try $0.writer.dropAllReusable() } }
         let (ledger, cut, active) = state.withLock { state -> (Ledger, UInt64, Int) in
             let segments = state.writer.segments.map { (first: $0.first, bytes: $0.bytes) }
             var ledger = state.ledger
             let bound = ledger.bound(policy(freesAll: freesAll), segments: segments, now: now)
             ledger.retain(from: bound)
-            let spared = !freesAll && state.writer.byteCount < byteLimit / 2 ? byteLimit / 8 : 0
+            let spared = !freesAll && state.usedBytes < byteLimit / 2 ? byteLimit / 8 : 0
             let cut = min(bound, SnapshotPlan.cut(ledger, segments, freesAll: freesAll, sparing: spared))
             state.pending = bound == .max ? cut : bound
             ledger.close(below: cut)
@@ -152,16 +168,17 @@ final class JournalStore: Sendable {
             state.snapshotBytes = content.count
             return state.writer.retirable(below: min(snapshot.ledger.next, state.ledger.firstNeeded))
         }
-        try retire(retired)
+        try retire(retired, reusing: !freesAll)
     }
 
-    /// Removes segments that nobody needs any more. A file of 64 MiB takes longer to remove than a group to be written, and longer
-    /// still to be copied into an archive: flushes go on meanwhile.
-    private func retire(_ segments: [UInt64]) throws {
+    /// Removes segments that nobody needs any more, or has them used again. A file of 64 MiB takes longer to remove than a group to be
+    /// written, and longer still to be copied into an archive: flushes go on meanwhile.
+    private func retire(_ segments: [UInt64], reusing: Bool) throws {
         try archive?.keep(segments)
         for first in segments {
-            let removed = JournalWriter.remove(first, on: disk)
-            try state.withLock { try $0.writer.retire(first, removed: removed) }
+            let retirement = state.withLock { $0.writer.retirement(of: first, reusing: reusing) }
+            let done = retirement.carryOut(on: disk)
+            try state.withLock { try $0.writer.retire(retirement, done: done) }
             noteFacts()
         }
         noteFacts()
@@ -199,13 +216,14 @@ final class JournalStore: Sendable {
     var status: Facts { facts.withLock { $0 } }
 
     /// Three quarters of the limit are used: what is left is for what streams hold in memory, and for settlements.
-    var isTight: Bool { facts.withLock { $0.bytes > byteLimit / 4 * 3 } }
+    var isTight: Bool { facts.withLock { $0.usedBytes > byteLimit / 4 * 3 } }
 
     private func noteFacts() {
         // Under the state's lock, so that what was seen later is said later.
         state.withLock { state in
             let now = Facts(
-                bytes: state.writer.byteCount + state.snapshotBytes, segments: state.writer.segmentCount,
+                bytes: state.writer.byteCount + state.snapshotBytes,
+                usedBytes: state.usedBytes + state.snapshotBytes, segments: state.writer.segmentCount,
                 entries: state.writer.next - 1,
                 wantsPreparation: state.writer.isHalfFull && state.writer.wantsPreparation,
                 wantsSnapshot: state.written >= max(state.writer.activeBytes, 2 * state.snapshotBytes))

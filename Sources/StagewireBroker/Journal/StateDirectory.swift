@@ -51,7 +51,9 @@ struct StateDirectory {
                 snapshot = try Snapshot(content.span.bytes)
             }
             snapshot.ledger.retain(pipeline.retention != nil)
-            var opened = try Self.open(disk, identity, snapshot, byteLimit: pipeline.limits.journalBytes)
+            var opened = try Self.open(
+                disk, identity, snapshot, byteLimit: pipeline.limits.journalBytes,
+                isArchived: pipeline.retention?.archive != nil)
             try adapt(&opened, to: pipeline, discardsOrphans: discardsOrphans)
             return opened
         } catch { throw explain(any: error) }
@@ -71,12 +73,15 @@ struct StateDirectory {
         }
     }
 
-    private static func open(_ disk: FileDisk, _ identity: JournalIdentity, _ snapshot: Snapshot, byteLimit: Int) throws
-        -> Opened
-    {
+    /// - Parameter isArchived: the archive may have the same files under other names, so nothing is written over.
+    private static func open(
+        _ disk: FileDisk, _ identity: JournalIdentity, _ snapshot: Snapshot, byteLimit: Int, isArchived: Bool
+    ) throws -> Opened {
+        let segmentBytes = min(segmentBytes, byteLimit / 4)
         var options = JournalOptions(
-            identity: identity, nonce: .random(in: .min ... .max), segmentBytes: min(segmentBytes, byteLimit / 4),
-            firstSegmentBytes: firstSegmentBytes, byteLimit: byteLimit)
+            identity: identity, nonce: .random(in: .min ... .max), segmentBytes: segmentBytes,
+            firstSegmentBytes: firstSegmentBytes, byteLimit: byteLimit,
+            reusableBytes: isArchived ? 0 : max(segmentBytes, byteLimit / 8))
         options.request.from = snapshot.ledger.next
         options.request.confirmed = snapshot.ledger.next
         var ledger = snapshot.ledger

@@ -17,13 +17,17 @@ final class Rig {
     private let crash: (inout SplitMix64) -> MemoryDisk.Crash
     /// How often it was opened after a crash or a poisoned writer.
     private(set) var restarts = 0
+    /// How many segments that were others before there were after flushes.
+    private(set) var reuses = 0
     /// What openings found unfinished.
     private(set) var unfinished = 0
 
     init(seed: UInt64, segmentBytes: Int = 1024, crash: @escaping (inout SplitMix64) -> MemoryDisk.Crash) {
         random = SplitMix64(seed: seed)
         disk = MemoryDisk(random: SplitMix64(seed: seed ^ 0x5555))
-        options = JournalOptions(identity: identity, nonce: seed, segmentBytes: segmentBytes)
+        options = JournalOptions(
+            identity: identity, nonce: seed, segmentBytes: segmentBytes,
+            reusableBytes: [0, 1, 3][Int(seed / 2 % 3)] * segmentBytes)
         self.crash = crash
     }
 
@@ -86,6 +90,8 @@ final class Rig {
         case 14..<16: perform { (writer) throws(JournalError) in try writer.prepareAhead(zeros: 600) }
         case 16: retire()
         case 17: reopen()
+        // Where segments are used again there should be some.
+        case 18 where options.reusableBytes > 0: retire()
         default: readBack()
         }
     }
@@ -112,6 +118,8 @@ final class Rig {
             problems += account.confirm(items, durable)
             pending = []
         }
+        if Bool.random(using: &random) { perform { (writer) throws(JournalError) in try writer.mark() } }
+        reuses += disk.fileNames.count { $0.hasSuffix(".seg") && disk.bytes(of: $0)[56] == 1 }
     }
 
     private func retire() {
