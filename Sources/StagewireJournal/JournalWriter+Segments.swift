@@ -83,10 +83,8 @@ extension JournalWriter {
 
     /// Gives up segments that would be used again before it says that there is no room.
     private mutating func makeRoom(for bytes: Int) throws(JournalError) {
-        while let limit = limitReached(by: bytes) {
-            guard !reusable.isEmpty else { throw .full(limit) }
-            try dropReusable()
-        }
+        while !reusable.isEmpty, case .bytes? = limitReached(by: bytes) { try dropReusable() }
+        if let limit = limitReached(by: bytes) { throw .full(limit) }
     }
 
     private mutating func makeSpare(_ bytes: Int) throws(JournalError) {
@@ -113,8 +111,7 @@ extension JournalWriter {
     /// The next segment in the place of one that nobody needs: its blocks are there already, and a sync has nothing to write but
     /// what was written. Nil if there is none of that size.
     private mutating func reuse(for needed: Int) throws(JournalError) -> (SegmentHeader, DiskFile)? {
-        guard let old = reusable.first, old.bytes >= needed else { return nil }
-        if segmentCount > options.segmentLimit { throw .full(.segments(limit: options.segmentLimit)) }
+        guard let old = reusable.first, old.bytes >= needed, segmentCount < options.segmentLimit else { return nil }
         let name = JournalFormat.reusableName(old.first)
         let file: DiskFile
         do { file = try disk.open(name, .write) } catch {

@@ -255,7 +255,6 @@ struct ReuseTests {
         options.segmentLimit = 2
         _ = consume writer
         writer = try JournalWriter.open(disk, options)
-        _ = try Sample.fill(&writer, flushes: [2])
         try writer.retire(below: writer.next)
         for _ in 0..<2 { #expect(throws: JournalError.full(.segments(limit: 2))) { try overfill(&writer) } }
     }
