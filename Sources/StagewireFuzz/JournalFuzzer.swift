@@ -15,6 +15,7 @@ import StagewireJournal
 /// - 2: entries get their checksum, as far as their lengths lead, and
 /// - unless 8: the sequence and the predecessor that they should have.
 /// - 4: there are two segments.
+/// - 16: headers say that the segment was another one before.
 struct JournalFuzzer {
     /// No disk has room for what a header may claim.
     private static let room = 1 << 16

@@ -10,7 +10,7 @@ import Testing
     private static let directory = ProcessInfo.processInfo.environment["STAGEWIRE_WRITE_CORPUS"]
     private static let segmentBytes = 512
 
-    private func segments() throws -> [[UInt8]] {
+    private func segments(isMarked: Bool = false) throws -> [[UInt8]] {
         let disk = MemoryDisk(random: SplitMix64(seed: 7))
         let options = JournalOptions(
             identity: SmallJournal.identity, nonce: 1, segmentBytes: Self.segmentBytes)
@@ -22,6 +22,7 @@ import Testing
             }
             _ = try writer.flush()
         }
+        if isMarked { try writer.mark() }
         return disk.segmentNames.map(disk.bytes)
     }
 
@@ -29,13 +30,14 @@ import Testing
     func writeCorpus() throws {
         let directory = URL(filePath: try #require(Self.directory))
         try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
-        let segments = try segments()
+        let segments = try self.segments()
         try #require(segments.count == 2)
         let last = segments[1].lastIndex { $0 != 0 } ?? 0
         var flipped = segments[0]
         flipped[100] ^= 1
         var torn = segments[1]
         for index in (last - 20)...last { torn[index] = 0 }
+        let marked = try self.segments(isMarked: true)
         let size = UInt8(Self.segmentBytes / 8)
         let inputs: [String: [UInt8]] = [
             "one": [0, 0] + segments[0], "one-corrected": [3, 0] + segments[0],
@@ -44,6 +46,9 @@ import Testing
             "flipped": [4, size] + flipped + segments[1], "torn": [5, size] + segments[0] + torn,
             "cut-off": [7, size] + segments[0] + segments[1].prefix(150),
             "swapped": [5, size] + segments[1] + segments[0],
+            "marked": [7, size] + marked[0] + marked[1], "reused": [23, size] + marked[0] + marked[1],
+            "reused-torn": [21, size] + segments[0] + torn,
+            "reused-and-old": [31, size] + segments[0] + segments[1].prefix(200) + marked[0].dropFirst(200),
         ]
         for (name, bytes) in inputs { try Data(bytes).write(to: directory.appending(path: name)) }
     }
