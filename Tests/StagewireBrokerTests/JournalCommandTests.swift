@@ -148,6 +148,23 @@ import Testing
         }
     }
 
+    /// A run ends with a mark, so that damage to its last flush is not taken for a write that was cut short.
+    @Test func theLastFlushIsMarked() async throws {
+        try await Program.inDirectory(RunCommandTests.complete) { directory in
+            let run = try await Program(["run", "p.yaml", "--socket", "s"], in: directory).wait()
+            #expect(run.code == 0, "\(run.error)")
+            let state = directory + "/.stagewire/test"
+            let end = try #require(try Verification.verify(try FileDisk(path: state)).end)
+            let segment = "\(state)/\(JournalFormat.segmentName(end.segment))"
+            let bytes = [UInt8](try Data(contentsOf: URL(fileURLWithPath: segment)))
+            // It has no place over the end of a sector: then another run may end elsewhere.
+            guard end.offset % 512 <= 480 else { return }
+            #expect(bytes[end.offset + 28] == 0xff && bytes[end.offset + 8] == UInt8(truncatingIfNeeded: end.sequence))
+            try Self.flip(segment, end.offset - 9)
+            #expect(try await journal(directory, "verify", state).code == 1)
+        }
+    }
+
     /// The format of a later version, with its checksum: nothing is said about what it holds, and nothing done to it.
     @Test func newerAndForeign() async throws {
         func rewrite(_ path: String, _ offset: Int) throws {

@@ -23,7 +23,7 @@ import Testing
           a-stage-with-a-rather-long-name: {attach: external, from: source}
         """
 
-    private static var complete: String {
+    static var complete: String {
         let source = WorkerEntry.launch("source", count: 1000)
         return """
             pipeline: test

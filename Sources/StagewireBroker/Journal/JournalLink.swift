@@ -40,8 +40,8 @@ final class JournalLink {
     private static let relaxedBytes = 4 * 1024 * 1024
     /// A flush of more says that there is much to do: what can be prepared ahead is left for quieter times, for it makes the next
     /// one wait, and the disk write more.
-    private static let busyFlush = JournalStore.markedFlush
-    /// How long after a large flush it is written down that it is durable, if no other came.
+    private static let busyFlush = 256 * 1024
+    /// How long after the last flush it is written down that it is durable. Each that follows another says so of that one anyhow.
     private static let markDelay = TimeAmount.milliseconds(100)
     /// How long after a full disk it is tried again.
     private static let patience = TimeAmount.milliseconds(500)
@@ -157,7 +157,7 @@ final class JournalLink {
         isBusy = true
         let batch = batches.removeFirst()
         lastFlush = batch.group.byteCount
-        isMarked = lastFlush <= JournalStore.markedFlush
+        isMarked = false
         queuedBytes -= lastFlush
         flying = batch.tickets
         batch.tickets.removeAll(keepingCapacity: true)
@@ -226,14 +226,16 @@ final class JournalLink {
         work { $0.prepare() }
     }
 
-    /// Between two large flushes there often is a moment without one: it is no quiet time.
     private func setMarkTimer() {
         guard !isMarkTimerSet else { return }
         isMarkTimerSet = true
-        loop.assumeIsolated().scheduleTask(in: Self.markDelay) { [weak self] in
+        let due = flushBegan + UInt64(Self.markDelay.nanoseconds)
+        loop.assumeIsolated().scheduleTask(deadline: .uptimeNanoseconds(due)) { [weak self] in
             guard let self else { return }
             isMarkTimerSet = false
-            if !isMarked, !isBusy, batches.isEmpty, !isLost, closing == nil { mark() }
+            // If something is under way, its end comes back here.
+            guard !isMarked, !isBusy, batches.isEmpty, !isLost, closing == nil else { return }
+            if Clock.uptime() >= flushBegan + UInt64(Self.markDelay.nanoseconds) { mark() } else { setMarkTimer() }
         }
     }
 

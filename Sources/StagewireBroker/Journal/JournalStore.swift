@@ -27,9 +27,6 @@ final class JournalStore: Sendable {
         var usedBytes: Int { writer.byteCount - writer.reusableBytes }
     }
 
-    /// A flush of more than that is not marked by itself: if there is much to do, the next one is about to take the mark's place.
-    static let markedFlush = 256 * 1024
-
     let disk: FileDisk
     private let identity: JournalIdentity
     private let byteLimit: Int
@@ -101,18 +98,18 @@ final class JournalStore: Sendable {
         }
         if let flaw { return .lost("The journal's entry cannot be understood by the one who wrote it: \(flaw)") }
         state.written += bytes
-        return bytes > markedFlush ? .durable : mark(&state)
-    }
-
-    /// Writes down that what was flushed is durable. Does not block.
-    func mark() -> Outcome { state.withLock { Self.mark(&$0) } }
-
-    private static func mark(_ state: inout State) -> Outcome {
-        do throws(JournalError) { try state.writer.mark() } catch { return .lost(error.message) }
         return .durable
     }
 
     // MARK: Quiet times
+
+    /// Writes down that what was flushed is durable. Does not wait for the disk.
+    func mark() -> Outcome {
+        state.withLock { state in
+            do throws(JournalError) { try state.writer.mark() } catch { return .lost(error.message) }
+            return .durable
+        }
+    }
 
     var wantsPreparation: Bool { facts.withLock { $0.wantsPreparation } }
 
