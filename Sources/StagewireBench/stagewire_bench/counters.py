@@ -14,7 +14,8 @@ class Counters:
     def __init__(self, path):
         self.path = str(path)
         with open(path, "wb") as file:
-            file.truncate(self.SIZE)
+            # Written and not only reserved: a sink should not wait for memory in the middle of a measurement.
+            file.write(bytes(self.SIZE))
         with open(path, "r+b") as file:
             self.memory = mmap.mmap(file.fileno(), self.SIZE)
 
