@@ -53,10 +53,16 @@ public struct EntryHeader: Equatable, Sendable {
         bytes.store(sequence, at: offset + 8)
         bytes.store(flushStart, at: offset + 16)
         bytes.store(previous, at: offset + 24)
-        let header = EntryHeader(bytes.span.bytes, at: offset)
+        let count = EntryHeader(bytes.span.bytes, at: offset).bytes
+        let checksum = checksum(of: bytes.span.bytes.extracting(offset..<offset + count), seed: seed)
+        bytes.store(checksum, at: offset)
+        return checksum
+    }
+
+    /// Of an entry, or a mark: everything behind the checksum itself.
+    fileprivate static func checksum(of whole: RawSpan, seed: CRC32C) -> UInt32 {
         var crc = seed
-        crc.update(bytes.span.bytes.extracting((offset + 4)..<(offset + header.bytes)))
-        bytes.store(crc.value, at: offset)
+        crc.update(whole.extracting(droppingFirst: 4))
         return crc.value
     }
 }
@@ -71,9 +77,7 @@ extension EntryHeader {
 
     /// Whether the bytes are what the checksum says. `bytes` holds the whole entry from `offset` on.
     func isIntact(_ span: RawSpan, at offset: Int, seed: CRC32C) -> Bool {
-        var crc = seed
-        crc.update(span.extracting((offset + 4)..<(offset + bytes)))
-        return crc.value == checksum
+        checksum == Self.checksum(of: span.extracting(offset..<offset + bytes), seed: seed)
     }
 }
 
@@ -88,17 +92,13 @@ extension EntryHeader {
         bytes.store(next, at: 16)
         bytes.store(previous, at: 24)
         bytes[28] = JournalFormat.markKind
-        var crc = seed
-        crc.update(bytes.span.bytes.extracting(4..<bytes.count))
-        bytes.store(crc.value, at: 0)
+        bytes.store(checksum(of: bytes.span.bytes, seed: seed), at: 0)
         return bytes
     }
 
     /// Whether the fields are those of a mark, and `bytes`, which hold it from the first byte on, are what its checksum says.
     func isMark(_ bytes: RawSpan, seed: CRC32C) -> Bool {
-        guard kind == JournalFormat.markKind, length == 0, flushStart == sequence else { return false }
-        var crc = seed
-        crc.update(bytes.extracting(4..<JournalFormat.mark))
-        return crc.value == checksum
+        kind == JournalFormat.markKind && length == 0 && flushStart == sequence
+            && checksum == Self.checksum(of: bytes.extracting(first: JournalFormat.mark), seed: seed)
     }
 }

@@ -96,7 +96,8 @@ extension SegmentScan {
         return true
     }
 
-    /// The last byte behind `offset` where nothing should be; nil if nothing is.
+    /// The last byte behind `offset` where nothing should be and something is; in a reused segment the last of those that would show the
+    /// end. Nil if it is as it should be.
     mutating func leftover() throws(DiskError) -> Int? {
         if header.isReused { return try isAtEnd() ? nil : min(offset + JournalFormat.mark, limit) - 1 }
         let start = try passMark() ? offset + JournalFormat.mark : offset
