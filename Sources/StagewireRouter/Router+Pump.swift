@@ -52,6 +52,7 @@ extension Router {
     private mutating func deliverNew(_ index: Int, at now: Moment) {
         let stream = subscriptions[index].stream
         let end = streams[stream].visibleEnd
+        var run = runs(of: index, upTo: end)
         while subscriptions[index].progress.cursor < end {
             if handOutPlain(index, upTo: end, at: now) { continue }
             let sequence = subscriptions[index].progress.cursor
@@ -68,7 +69,7 @@ extension Router {
                 guard !held.isReady || mayLookAhead(index), queueBehind(key, sequence, index) else { return }
                 continue
             }
-            switch pick(index, key: key, bytes: record.recordLength) {
+            switch pick(index, key: key, bytes: record.recordLength, in: &run) {
             case .session(let slot):
                 subscriptions[index].progress.advance()
                 hand(record, sequence, key: key, attempt: 1, to: slot, index, at: now)
@@ -147,7 +148,10 @@ extension Router {
     private mutating func deliverWaiting(_ sequence: UInt64, key: UInt64, _ index: Int, at now: Moment) -> Bool {
         guard let parked = subscriptions[index].parking[sequence], parked.state == .waiting else { return true }
         let record = reference(sequence, index)
-        guard case .session(let slot) = pick(index, key: key, bytes: record.recordLength) else { return false }
+        var alone = DealtRun(most: 1)
+        guard case .session(let slot) = pick(index, key: key, bytes: record.recordLength, in: &alone) else {
+            return false
+        }
         unqueue(sequence, key: key, index)
         subscriptions[index].parking.update(sequence, to: .inFlight) {
             if $0.firstAttempt == 0 { $0.firstAttempt = now.uptime }
@@ -167,7 +171,18 @@ extension Router {
         case ownerIsFull
     }
 
-    private mutating func pick(_ index: Int, key: UInt64, bytes: Int) -> Choice {
+    /// How many neighbours one session may get of what there is for several: no more than leave each of them a run. Only while records
+    /// pass quickly and the broker is what limits them (`Turnover`): then deliveries of few records cost it more than the records
+    /// do, since a process is woken for each, and the memory of one is not next to that of the other. Otherwise they go out one by
+    /// one, so that what comes first is begun first.
+    private func runs(of index: Int, upTo end: UInt64) -> DealtRun {
+        let sessions = stages[subscriptions[index].stage].sessions.count
+        guard sessions > 1, streams[subscriptions[index].stream].isShort else { return DealtRun(most: 1) }
+        let records = Int(clamping: end - subscriptions[index].progress.cursor)
+        return DealtRun(most: min(DealtRun.longest, records / sessions))
+    }
+
+    private mutating func pick(_ index: Int, key: UInt64, bytes: Int, in run: inout DealtRun) -> Choice {
         let stage = subscriptions[index].stage
         let input = subscriptions[index].input
         if key != 0 {
@@ -183,7 +198,12 @@ extension Router {
                 return .nobody
             }
         }
-        return leastLoaded(stage, input: input, bytes: bytes).map { .session($0) } ?? .nobody
+        if let slot = run.goOn(), sessions[slot].trial == .none, hasRoom(slot, input: input, bytes: bytes) {
+            return .session(slot)
+        }
+        guard let slot = leastLoaded(stage, input: input, bytes: bytes) else { return .nobody }
+        run.begin(with: slot)
+        return .session(slot)
     }
 
     private mutating func leastLoaded(_ stage: Int, input: Int, bytes: Int) -> Int? {
@@ -276,5 +296,30 @@ extension Router {
             announced = portion
         }
         sessions[slot].announcedRuns = announced
+    }
+}
+
+/// Records that go to one session because the one before did. Those of a key that somebody has do not count: they go there.
+private struct DealtRun {
+    /// A Deliver of so many is worth the process that is woken for it.
+    static let longest = 64
+
+    /// Records of a run, the first included.
+    private let most: Int
+    private var slot = 0
+    private var left = 0
+
+    init(most: Int) { self.most = most }
+
+    mutating func begin(with slot: Int) {
+        self.slot = slot
+        left = most - 1
+    }
+
+    /// The session of the run, as long as it lasts.
+    mutating func goOn() -> Int? {
+        guard left > 0 else { return nil }
+        left -= 1
+        return slot
     }
 }
