@@ -152,6 +152,12 @@ public final class FileDisk: Disk, Sendable {
         throw failure(.lock, name)
     }
 
+    /// Whether somebody has the same file under another name, too: an archive, or a copy that was made by linking.
+    public func isShared(_ name: String) -> Bool {
+        var status = stat()
+        return fstatat(directory, name, &status, AT_SYMLINK_NOFOLLOW) == 0 && status.st_nlink > 1
+    }
+
     /// `name(of:)` keeps errno, and is evaluated before it is read here.
     private func failure(_ operation: DiskOperation, _ name: String) -> DiskError {
         DiskError(operation, name, .system(errno))

@@ -13,8 +13,8 @@ public struct JournalOptions: Sendable {
     public var byteLimit: Int
     /// Segments, the one prepared ahead included; those that will be used again are not.
     public var segmentLimit: Int
-    /// Bytes of segments of the usual size that are kept when nobody needs them, to be written over; 0: none, for whoever has their
-    /// files in other places, too. They count as the others do.
+    /// Bytes of segments of the usual size that are kept when nobody needs them, to be written over; 0: none. They count as the
+    /// others do.
     public var reusableBytes: Int
     /// The sequence of the first entry of a new journal.
     public var firstSequence: UInt64

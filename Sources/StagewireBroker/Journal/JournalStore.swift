@@ -168,12 +168,13 @@ final class JournalStore: Sendable {
         try retire(retired, reusing: !freesAll)
     }
 
-    /// Removes segments that nobody needs any more, or has them used again. A file of 64 MiB takes longer to remove than a group to be
-    /// written, and longer still to be copied into an archive: flushes go on meanwhile.
+    /// Removes segments that nobody needs any more, or has them used again, unless an archive has the same file. One of 64 MiB takes
+    /// longer to remove than a group to be written, and longer still to be copied into an archive: flushes go on meanwhile.
     private func retire(_ segments: [UInt64], reusing: Bool) throws {
         try archive?.keep(segments)
         for first in segments {
-            let retirement = state.withLock { $0.writer.retirement(of: first, reusing: reusing) }
+            let isShared = disk.isShared(JournalFormat.segmentName(first))
+            let retirement = state.withLock { $0.writer.retirement(of: first, reusing: reusing && !isShared) }
             let done = retirement.carryOut(on: disk)
             try state.withLock { try $0.writer.retire(retirement, done: done) }
             noteFacts()

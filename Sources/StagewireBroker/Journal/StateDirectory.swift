@@ -51,9 +51,7 @@ struct StateDirectory {
                 snapshot = try Snapshot(content.span.bytes)
             }
             snapshot.ledger.retain(pipeline.retention != nil)
-            var opened = try Self.open(
-                disk, identity, snapshot, byteLimit: pipeline.limits.journalBytes,
-                isArchived: pipeline.retention?.archive != nil)
+            var opened = try Self.open(disk, identity, snapshot, byteLimit: pipeline.limits.journalBytes)
             try adapt(&opened, to: pipeline, discardsOrphans: discardsOrphans)
             return opened
         } catch { throw explain(any: error) }
@@ -73,15 +71,14 @@ struct StateDirectory {
         }
     }
 
-    /// - Parameter isArchived: the archive may have the same files under other names, so nothing is written over.
-    private static func open(
-        _ disk: FileDisk, _ identity: JournalIdentity, _ snapshot: Snapshot, byteLimit: Int, isArchived: Bool
-    ) throws -> Opened {
+    private static func open(_ disk: FileDisk, _ identity: JournalIdentity, _ snapshot: Snapshot, byteLimit: Int) throws
+        -> Opened
+    {
         let segmentBytes = min(segmentBytes, byteLimit / 4)
         var options = JournalOptions(
             identity: identity, nonce: .random(in: .min ... .max), segmentBytes: segmentBytes,
             firstSegmentBytes: firstSegmentBytes, byteLimit: byteLimit,
-            reusableBytes: isArchived ? 0 : max(segmentBytes, byteLimit / 8))
+            reusableBytes: max(segmentBytes, byteLimit / 8))
         options.request.from = snapshot.ledger.next
         options.request.confirmed = snapshot.ledger.next
         var ledger = snapshot.ledger
