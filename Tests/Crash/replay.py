@@ -148,8 +148,6 @@ def under_load(scene: Replays) -> tuple[int, int]:
 
     scene.await_that("every one of them again", has_come)
     order(scene, ids)
-    # Each is what it was when it came there, though the journal writes over the files of others.
-    scene.command("journal", "verify", str(scene.directory / "archive"))
     return len(ids), len(scene.archived())
 
 
@@ -167,16 +165,32 @@ def between_runs(scene: Replays) -> int:
     return answer["records"]
 
 
+def archive(scene: Replays) -> int:
+    """What is in the archive stays what it was, though the journal writes over the files of segments that nobody needs."""
+    scene.start_broker()
+    scene.start_feed()
+    scene.start_sink()
+    scene.await_that("segments in the archive", lambda: len(scene.archived()) >= 10)
+    scene.kill("broker")
+    scene.command("journal", "verify", str(scene.directory / "archive"))
+    return len(scene.archived())
+
+
 def main() -> None:
+    executable = str(Path(sys.argv[1]).resolve())
     retention = f"{{bytes: {RETAINED // MIB}MiB, archive: archive}}"
     try:
-        with Replays(str(Path(sys.argv[1]).resolve()), "replay", retention=retention, journal_bytes="256MiB") as scene:
+        with Replays(executable, "replay", retention=retention, journal_bytes="256MiB") as scene:
             again, archived = under_load(scene)
             offline = between_runs(scene)
             count = scene.judge()
+        # Segments of 4 MiB, the first few but smaller.
+        with Replays(executable, "archive", retention="{bytes: 4MiB, archive: archive}", journal_bytes="16MiB") as scene:
+            archived += archive(scene)
     except Wrong as wrong:
         sys.exit(f"not ok: replay: {wrong} (files in {OUTPUT})")
-    shutil.rmtree(OUTPUT / "replay")
+    for name in ("replay", "archive"):
+        shutil.rmtree(OUTPUT / name)
     print(
         f"replay: {count:,} records, all there, each under one id; {again:,} came again under load and through a kill, in order, "
         f"{offline:,} with the next run; {archived} segments archived")
