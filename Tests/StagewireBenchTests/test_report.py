@@ -233,13 +233,15 @@ class Disk(unittest.TestCase):
             def counted(descriptor, piece, start, put=disk.put):
                 seen.append((start, len(piece)))
                 put(descriptor, piece, start)
-            with unittest.mock.patch.object(disk, "put", counted):
+            with unittest.mock.patch.object(disk, "put", counted), unittest.mock.patch.object(disk, "FILE", 1 << 20):
                 started = time.monotonic()
                 rate = disk.synced_bandwidth(directory, 0.05, group=1 << 16)
                 elapsed = time.monotonic() - started
-            # Side by side, and no more in the time of writing than would be in all of it.
-            self.assertEqual(seen[:3], [(0, 1 << 16), (1 << 16, 1 << 16), (2 << 16, 1 << 16)])
-            self.assertGreaterEqual(rate * elapsed, len(seen) << 16)
+            # Side by side, over what was written before, and no more in the time of writing than would be in all of it.
+            before, timed = seen[:16 * disk.FILES], seen[16 * disk.FILES:]
+            self.assertEqual(before, [(start << 16, 1 << 16) for start in range(16)] * disk.FILES)
+            self.assertEqual(timed[:3], before[:3])
+            self.assertGreaterEqual(rate * elapsed, len(timed) << 16)
             self.assertEqual(os.listdir(directory), [])
 
     @unittest.skipUnless(os.path.exists("/proc/self/io"), "this kernel does not account for what processes write")
