@@ -99,7 +99,9 @@ extension JournalWriter {
             if let flush = found.lastFlush { try rewrite(disk, file, flush.offset..<end.offset) }
             // The flush may have whole entries behind the broken ones: everything goes, not only what is broken.
             let unfinished = found.findings.filter { $0.kind == .unfinished }.map(\.range.upperBound)
-            let dirty = max(last.end, unfinished.max() ?? 0)
+            var dirty = max(last.end, unfinished.max() ?? 0)
+            // What is left of others is not told apart from what is left of it: all of it goes, once.
+            if header.isReused, dirty > end.offset { dirty = max(dirty, min(last.size, header.capacity)) }
             if dirty > end.offset { try disk.clear(file, end.offset..<dirty) }
             try disk.sync(file)
             try disk.syncDirectory()
