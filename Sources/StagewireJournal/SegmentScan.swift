@@ -124,7 +124,8 @@ extension SegmentScan {
                 durable = max(durable, mark.sequence)
                 return (mark.sequence, candidate)
             }
-            patience -= try checked(at: candidate)
+            // So much had to be read at most to see that no entry begins here.
+            patience -= try lengthEnd(at: candidate).map { $0 - candidate } ?? 0
             place = candidate + JournalFormat.alignment
         }
         return nil
@@ -144,11 +145,6 @@ extension SegmentScan {
             place += places.underestimatedCount * JournalFormat.alignment
         }
         return nil
-    }
-
-    /// Bytes that had to be read to see that no entry begins at `place`, at most.
-    private mutating func checked(at place: Int) throws(DiskError) -> Int {
-        try lengthEnd(at: place).map { $0 - place } ?? 0
     }
 
     /// The mark at `place`, if there is one with such a sequence.
@@ -180,7 +176,7 @@ extension SegmentScan {
         return length <= JournalFormat.payloadLimit && end <= limit ? end : nil
     }
 
-    /// Whether the broken place at `offset` looks like a write that a crash cut short: something of it was never written.
+    /// Whether the broken place at `place` looks like a write that a crash cut short: something of it was never written.
     ///
     /// Over zeros, or a mark, that can be seen. A disk writes whole sectors, so the part of it in one of them is missing; and what a
     /// sector has of a write may be an earlier state, when the write went on in a second call: then the end of that part is missing.

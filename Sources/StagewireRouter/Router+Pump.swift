@@ -190,7 +190,7 @@ extension Router {
             case .free: break
             case .claimed: return .nobody
             case .owned(let slot):
-                if sessions[slot].trial == .none, hasRoom(slot, input: input, bytes: bytes) { return .session(slot) }
+                if takesNew(slot, input: input, bytes: bytes) { return .session(slot) }
                 for other in stages[stage].sessions
                 where sessions[other].deliveries.isEmpty && hasRoom(other, input: input, bytes: bytes) {
                     return .ownerIsFull
@@ -198,9 +198,7 @@ extension Router {
                 return .nobody
             }
         }
-        if let slot = run.goOn(), sessions[slot].trial == .none, hasRoom(slot, input: input, bytes: bytes) {
-            return .session(slot)
-        }
+        if let slot = run.goOn(), takesNew(slot, input: input, bytes: bytes) { return .session(slot) }
         guard let slot = leastLoaded(stage, input: input, bytes: bytes) else { return .nobody }
         run.begin(with: slot)
         return .session(slot)
@@ -210,21 +208,24 @@ extension Router {
         let count = stages[stage].sessions.count
         if count == 1 {
             let slot = stages[stage].sessions[0]
-            return sessions[slot].trial == .none && hasRoom(slot, input: input, bytes: bytes) ? slot : nil
+            return takesNew(slot, input: input, bytes: bytes) ? slot : nil
         }
         var best: Int?
         var least = Int.max
         for offset in 0..<count {
             let slot = stages[stage].sessions[(stages[stage].turn + offset) % count]
             let owed = sessions[slot].deliveries.owed
-            guard owed < least, sessions[slot].trial == .none, hasRoom(slot, input: input, bytes: bytes) else {
-                continue
-            }
+            guard owed < least, takesNew(slot, input: input, bytes: bytes) else { continue }
             best = slot
             least = owed
         }
         stages[stage].turn = (stages[stage].turn + 1) % count
         return best
+    }
+
+    /// Whether a session can take a record that is no suspect of its trial.
+    private func takesNew(_ slot: Int, input: Int, bytes: Int) -> Bool {
+        sessions[slot].trial == .none && hasRoom(slot, input: input, bytes: bytes)
     }
 
     /// Whether a session can take a record: credit, the bound on what it holds unsettled, unwritten output.

@@ -8,13 +8,7 @@ import Testing
 /// What several workers of one stage get of what there is at once.
 @Suite struct DealingTests {
     private func rig(workers: Int, unsettled: Int? = nil) -> (Rig, RigWorker, [RigWorker]) {
-        var pipeline = PipelineDefinition(
-            name: "p",
-            stages: [
-                StageDefinition(name: "source", isSource: true),
-                StageDefinition(name: "sink", inputs: [InputDefinition(stage: 0)]),
-            ])
-        pipeline.limits.maxRecord = 4096
+        var pipeline = PipelineDefinition.sourceAndSink
         pipeline.limits.maxStepBytes = 1 << 20
         pipeline.limits.maxStepRecords = 1000
         pipeline.limits.unsettledRecords = unsettled ?? pipeline.limits.unsettledRecords

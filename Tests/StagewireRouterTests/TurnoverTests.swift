@@ -9,13 +9,7 @@ import Testing
 @Suite struct TurnoverTests {
     /// Three steps of ten records are all that it holds while the readers are quick; the window has 200.
     private func rig(_ change: (inout PipelineDefinition, inout Router.Options) -> Void = { _, _ in }) -> Rig {
-        var pipeline = PipelineDefinition(
-            name: "p",
-            stages: [
-                StageDefinition(name: "source", isSource: true),
-                StageDefinition(name: "sink", inputs: [InputDefinition(stage: 0)]),
-            ])
-        pipeline.limits.maxRecord = 4096
+        var pipeline = PipelineDefinition.sourceAndSink
         pipeline.limits.maxStepBytes = 40_960
         pipeline.limits.maxStepRecords = 10
         pipeline.limits.windowRecords = 200
@@ -221,5 +215,19 @@ import Testing
         now += 20_000_000_000
         turnover.stood(at: now)
         #expect(passUntilShort() == 1)
+    }
+}
+
+extension PipelineDefinition {
+    /// A source and its reader, with records of at most 4 KiB.
+    static var sourceAndSink: PipelineDefinition {
+        var pipeline = PipelineDefinition(
+            name: "p",
+            stages: [
+                StageDefinition(name: "source", isSource: true),
+                StageDefinition(name: "sink", inputs: [InputDefinition(stage: 0)]),
+            ])
+        pipeline.limits.maxRecord = 4096
+        return pipeline
     }
 }

@@ -229,15 +229,17 @@ final class JournalLink {
     private func setMarkTimer() {
         guard !isMarkTimerSet else { return }
         isMarkTimerSet = true
-        let due = flushBegan + UInt64(Self.markDelay.nanoseconds)
-        loop.assumeIsolated().scheduleTask(deadline: .uptimeNanoseconds(due)) { [weak self] in
+        loop.assumeIsolated().scheduleTask(deadline: .uptimeNanoseconds(markDue)) { [weak self] in
             guard let self else { return }
             isMarkTimerSet = false
             // If something is under way, its end comes back here.
             guard !isMarked, !isBusy, batches.isEmpty, !isLost, closing == nil else { return }
-            if Clock.uptime() >= flushBegan + UInt64(Self.markDelay.nanoseconds) { mark() } else { setMarkTimer() }
+            if Clock.uptime() >= markDue { mark() } else { setMarkTimer() }
         }
     }
+
+    /// Uptime in nanoseconds.
+    private var markDue: UInt64 { flushBegan + UInt64(Self.markDelay.nanoseconds) }
 
     private func mark() {
         isMarked = true
