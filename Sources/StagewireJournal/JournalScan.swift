@@ -10,6 +10,8 @@ public struct ScanReport: Equatable, Sendable {
         public let size: Int
         /// What its size should be; nil if its header is unreadable.
         public let capacity: Int?
+        /// It was another segment before: what is behind its last entry was not looked at, unless it is the last.
+        public let isReused: Bool
     }
 
     /// In order.
@@ -105,7 +107,7 @@ struct JournalScan<D: Disk> {
             report.segments.append(
                 ScanReport.Segment(
                     name: file.name, first: first, next: first, end: JournalFormat.segmentHeader, size: file.size,
-                    capacity: header.capacity))
+                    capacity: header.capacity, isReused: header.isReused))
             if let expected, let chain = expected.chain, expected.next == first, chain != header.previous {
                 // The right name and checksum with another past: a file of another life of this journal.
                 let range = 0..<file.size
@@ -116,7 +118,8 @@ struct JournalScan<D: Disk> {
         case .header, .damaged:
             report.segments.append(
                 ScanReport.Segment(
-                    name: file.name, first: first, next: first, end: 0, size: file.size, capacity: nil))
+                    name: file.name, first: first, next: first, end: 0, size: file.size, capacity: nil,
+                    isReused: false))
             broken(Finding(.header, file.name, 0..<file.size, from: first, to: next), next: next)
         }
     }

@@ -30,7 +30,11 @@ public struct RepairPlan: Equatable, Sendable {
             if holdsEnd, let capacity = segment.capacity {
                 let isWhole = segment.end <= end.offset && segment.size >= capacity
                 let isClean = !report.findings.contains { $0.segment == segment.name && !$0.range.isEmpty }
-                if !(isWhole && isClean) { steps.append(.cut(name: segment.name, end: end.offset, capacity: capacity)) }
+                // As the last one it would be searched for entries to its end.
+                let becomesLast = segment.isReused && segment.first != report.segments.last?.first
+                if !(isWhole && isClean) || becomesLast {
+                    steps.append(.cut(name: segment.name, end: end.offset, capacity: capacity))
+                }
             } else if segment.first >= end.segment {
                 steps.append(.setAside(name: segment.name))
             }

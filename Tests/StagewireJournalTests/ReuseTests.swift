@@ -169,6 +169,38 @@ struct ReuseTests {
         }
     }
 
+    /// What a segment has behind its last entry is not looked at while another follows. A repair that sets that one aside leaves nothing
+    /// there that would be seen then: here an entry that is valid by itself.
+    @Test func aRepairLeavesALastSegment() throws {
+        var writer = try JournalWriter.open(disk, Self.options())
+        let items = try reuse(&writer)
+        _ = consume writer
+        let (last, before) = try lastTwo()
+        guard case .header(let header) = try disk.readHeader(before.name) else {
+            Issue.record("its header is whole")
+            return
+        }
+        let place = before.end + 8
+        var forged: [UInt8] = []
+        EntryHeader.stub(kind: 1, into: &forged)
+        EntryHeader.close(&forged, at: 0)
+        _ = EntryHeader.seal(
+            &forged, at: 0, sequence: last.first + 1, flushStart: last.first + 1, previous: 0, seed: header.seed)
+        var bytes = disk.bytes(of: before.name)
+        bytes.replaceSubrange(place..<place + forged.count, with: forged)
+        disk.replace(before.name, bytes)
+        disk.flip(last.name, 40)
+        let repair = try Repair.run(disk)
+        #expect(repair.found.isDamaged && repair.report.findings == [])
+        #expect(repair.asides.map(\.segment) == [last.name, before.name])
+        #expect(try Sample.scan(disk).0 == items.filter { $0.sequence < last.first })
+    }
+
+    private func lastTwo() throws -> (last: ScanReport.Segment, before: ScanReport.Segment) {
+        let segments = Array(try Sample.scan(disk).1.segments.suffix(2))
+        return (segments[1], segments[0])
+    }
+
     // MARK: Marks
 
     /// What a large payload has at the end of a sector may be zero, and then damage to the last flush looks like a write that was cut
