@@ -370,7 +370,7 @@ lint: ## Check the format of the Swift sources
 	@! grep -nE '(async|await|ContinuousClock|SystemRandomNumberGenerator|Task)[ (.{]' -r Sources/StagewireRouter --include=*.swift | grep -v '///'
 
 .PHONY: bench
-bench: build bench-peers ## Measure Stagewire, a C relay and other systems in turns (QUICK=1 for a short look, BENCH="--help")
+bench: build bench-peers bench-workers ## Measure Stagewire, a C relay and other systems in turns (QUICK=1 for a short look, BENCH="--help")
 	@$(SWIFT_RELEASE) --product StagewireBenchWorker
 	@$(SWIFT_RELEASE) --product StagewireRelay
 	@$(PYTHON) Sources/StagewireBench/bench.py $(BENCH)
@@ -378,6 +378,10 @@ bench: build bench-peers ## Measure Stagewire, a C relay and other systems in tu
 .PHONY: bench-peers
 bench-peers: $(BUILD)/bench-setup.stamp
 	@Sources/StagewireBenchPeers/build.sh $(BUILD)/bench
+
+.PHONY: bench-workers
+bench-workers: setup
+	@GO="$(GO)" CARGO="$(CARGO)" Sources/StagewireBench/workers.sh $(BUILD)/bench
 
 # Peers that cannot be had are named and left out: that is no reason not to measure the others. RUNLEVEL keeps Debian from
 # starting the servers; the benchmark starts its own.

@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 
-from stagewire_bench import life, matrix, options, report, scale, slow
+from stagewire_bench import languages, life, matrix, options, report, scale, slow
 from stagewire_bench.run import Failed
 from stagewire_bench.systems import BY_NAME
 
@@ -35,6 +35,14 @@ def present(settings):
     return systems, left_out
 
 
+def present_languages(settings):
+    known = [languages.BY_NAME[name] for name in settings.language_names]
+    missing = {language.title: text for language in known if (text := language.missing(settings))}
+    for title, text in missing.items():
+        say(f"left out: a worker in {title}, for there is no {text}; `make bench-workers` builds it")
+    return [language for language in known if language.title not in missing], missing
+
+
 def measure(settings):
     systems, left_out = present(settings)
     results = report.Results(settings, systems, left_out)
@@ -52,6 +60,9 @@ def measure(settings):
         results.slow = slow.measure(settings, once, say)
     if "scale" in parts and "stagewire" in settings.system_names:
         results.scale = scale.measure(settings, settings.groups, say)
+    if "languages" in parts and "stagewire" in settings.system_names:
+        known, results.languages_left_out = present_languages(settings)
+        results.languages = languages.measure(settings, known, say)
     return results
 
 

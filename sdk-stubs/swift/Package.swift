@@ -5,7 +5,7 @@ import PackageDescription
 let package = Package(
     name: "stages",
     dependencies: [.package(name: "stagewire", path: "../..")],
-    targets: ["shout", "numbers", "mean", "conformance", "throughput"].map { name in
+    targets: ["shout", "numbers", "mean", "conformance", "throughput", "forward"].map { name in
         .executableTarget(
             name: name, dependencies: [.product(name: "StagewireStage", package: "stagewire")], path: "Sources/\(name)")
     },

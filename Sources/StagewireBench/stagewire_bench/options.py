@@ -6,20 +6,20 @@ import os
 import pathlib
 import sys
 
-from . import scale
+from . import languages, scale
 from .run import ROOT
 from .systems import BY_NAME, SYSTEMS
 
-PARTS = ("matrix", "slow", "scale", "life")
+PARTS = ("matrix", "slow", "scale", "languages", "life")
 OURS = [system.name for system in SYSTEMS if not system.peer]
 PEERS = [system.name for system in SYSTEMS if system.peer]
 
 # What QUICK=1 changes: half a minute, one round, the peers that are fast to run.
 FULL = dict(rounds=3, seconds=1.2, disk_seconds=1.0, latency_seconds=3.0, warm_up=0.6, scale_rounds=2, slow_seconds=12.0, stuck_seconds=60.0,
-            idle_seconds=10.0, starts=10, sizes="100,1024,65536", peers="all", scale="all", systems="all",
-            parts="all")
+            idle_seconds=10.0, starts=10, sizes="100,1024,65536", peers="all", scale="all", languages="all",
+            systems="all", parts="all")
 QUICK = dict(rounds=1, seconds=0.6, disk_seconds=0.3, latency_seconds=1.0, warm_up=0.3, scale_rounds=1, slow_seconds=2.0, stuck_seconds=10.0,
-             idle_seconds=1.0, starts=2, sizes="100", peers="grpc,redis", scale="none",
+             idle_seconds=1.0, starts=2, sizes="100", peers="grpc,redis", scale="none", languages="none",
              systems="stagewire,control,relay,stagewire-disk", parts="matrix,life")
 
 
@@ -48,6 +48,7 @@ class Settings:
     parts: list
     system_names: list
     groups: list
+    language_names: list
     update: str
     command: str
 
@@ -69,6 +70,7 @@ def parser(defaults):
     p.add_argument("--systems", default=defaults["systems"], help=f"of {', '.join(OURS)}; all or none")
     p.add_argument("--peers", default=defaults["peers"], help=f"of {', '.join(PEERS)}; all or none")
     p.add_argument("--scale", default=defaults["scale"], help=f"of {', '.join(scale.GROUPS)}; all or none")
+    p.add_argument("--languages", default=defaults["languages"], help=f"of workers: {', '.join(languages.BY_NAME)}; all or none")
     p.add_argument("--rounds", type=int, default=defaults["rounds"])
     p.add_argument("--scale-rounds", type=int, default=defaults["scale_rounds"])
     for name in ("seconds", "disk_seconds", "latency_seconds", "warm_up", "slow_seconds", "stuck_seconds", "idle_seconds"):
@@ -79,7 +81,7 @@ def parser(defaults):
     p.add_argument("--keys", type=int, default=64)
     p.add_argument("--no-header", dest="header", action="store_false", help="records without schema and key")
     p.add_argument("--bin", type=pathlib.Path, default=ROOT / ".build" / "release", help="where our programs are")
-    p.add_argument("--peer-programs", type=pathlib.Path, default=ROOT / "build" / "bench", help="and those of the peers")
+    p.add_argument("--peer-programs", type=pathlib.Path, default=ROOT / "build" / "bench", help="and those of the peers, and workers in other languages")
     p.add_argument("--update", metavar="FILE", default="", help="replace the tables in this file and draw the plots beside it")
     return p
 
@@ -99,6 +101,7 @@ def read(words=None):
         sizes=[int(size) for size in o.sizes.split(",") if size], parts=chosen(o.parts, PARTS, "part"),
         # In the order of the table, whatever the order on the command line.
         system_names=[name for name in BY_NAME if name in names], groups=chosen(o.scale, scale.GROUPS, "group"),
+        language_names=chosen(o.languages, languages.BY_NAME, "language"),
         command=f"{quick}python3 Sources/StagewireBench/bench.py {given}".strip(),
         **{name: getattr(o, name) for name in (
             "rounds", "seconds", "disk_seconds", "latency_seconds", "warm_up", "scale_rounds", "slow_seconds", "stuck_seconds",

@@ -1,6 +1,8 @@
 """What the system says about a process."""
 
 import pathlib
+import re
+import subprocess
 import time
 
 
@@ -34,3 +36,16 @@ def rss_mib(pid):
 
 def peak_mib(pid):
     return _memory(pid, "VmHWM:")
+
+
+def version_in(command):
+    """The first version that a command prints; nothing if it is not there."""
+    command = [str(word) for word in command]
+    if not command:
+        return ""
+    try:
+        said = subprocess.run(command, capture_output=True, text=True, timeout=10).stdout
+    except OSError:
+        return ""
+    found = re.search(r"\d+\.\d+(\.\d+)?", said)
+    return found.group() if found else ""

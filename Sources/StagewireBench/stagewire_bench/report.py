@@ -7,7 +7,7 @@ import os
 import pathlib
 import platform
 
-from . import disk, plot, tables, targets
+from . import disk, languages, plot, tables, targets
 from .matrix import STAMPED
 from .statistics import Spread
 from .systems import BY_NAME, DURABLE
@@ -23,11 +23,13 @@ class Results:
         self.machine = f"{os.cpu_count()} cores, {platform.system()} {platform.release().split('-')[0]}"
         self.cells, self.slow, self.scale = [], [], {}
         self.bandwidths = []  # of the disk, as `disk.synced_bandwidth` measures it, one for each round
+        self.languages, self.languages_left_out = [], {}
         self.startup, self.idle, self.stuck = [], None, None
 
     def failures(self):
         found = [f"{cell.system}: {text}" for cell in self.cells for text in cell.failures]
         found += [f"slow consumer, {one.system}: {one.failure}" for one in self.slow if one.failure]
+        found += [f"worker in {languages.BY_NAME[cell.name].title}: {text}" for cell in self.languages for text in cell.failures]
         return found + [f"scale, {cell.label}: {text}" for cells in self.scale.values() for cell in cells
                         for text in cell.failures]
 
@@ -44,6 +46,8 @@ class Results:
             "synced_bytes_per_second": self.bandwidths,
             "slow": [dataclasses.asdict(one) for one in self.slow],
             "scale": [cell.plain() for cells in self.scale.values() for cell in cells],
+            "languages": [cell.plain() for cell in self.languages],
+            "languages_left_out": self.languages_left_out,
             "startup": [dataclasses.asdict(one) for one in self.startup],
             "idle": dataclasses.asdict(self.idle) if self.idle else None,
             "stuck": dataclasses.asdict(self.stuck) if self.stuck else None,
@@ -73,7 +77,7 @@ def groups(cells):
 
 def all_tables(results):
     made = [targets.table(results), throughput_table(results, False), latency_table(results), throughput_table(results, True),
-            slow_table(results), *scale_tables(results), life_table(results), systems_table(results)]
+            slow_table(results), *scale_tables(results), languages_table(results), life_table(results), systems_table(results)]
     return [table for table in made if table and table.rows]
 
 
@@ -186,6 +190,21 @@ def drop_empty(table):
     """Without the columns in which no row has anything."""
     kept = [i for i in range(len(table.columns)) if any(row[i] != "-" for row in table.rows)]
     return Table(table.title, [table.columns[i] for i in kept], [[row[i] for i in kept] for row in table.rows], table.notes)
+
+
+def languages_table(results):
+    base, rows = (results.languages or [None])[0], []
+    for cell in results.languages:
+        title = f"{languages.BY_NAME[cell.name].title} {cell.version}".strip()
+        if not cell.spread("rate"):
+            rows.append([title, "failed", *["-"] * 5])
+            continue
+        rows.append([title, tables.spread(cell.spread("rate")), tables.spread(cell.spread("worker_us")),
+                     tables.ratio_range(cell.to(base, "worker_us")), tables.number(cell.spread("per_core").median),
+                     tables.spread(cell.spread("broker_us")), tables.mib(cell.spread("rss_mib").high)])
+    left = [f"Left out: {title}, for there is no {missing}." for title, missing in results.languages_left_out.items()]
+    return Table("Workers by language, 100 B", ["worker", ">records/s", ">worker's CPU, us/record", ">of the first", ">records per second of CPU",
+                                               ">broker CPU, us/record/hop", ">worker's peak RSS"], rows, left)
 
 
 def life_table(results):

@@ -1,12 +1,11 @@
 """What is measured: each system with its configuration, how it is started, and what it needs to be there."""
 
 import dataclasses
-import re
 import shutil
-import subprocess
 from typing import Callable
 
 from . import peers, stagewire
+from .process import version_in
 from .run import Run
 from .stagewire import Shape
 
@@ -38,15 +37,7 @@ class System:
         return ", ".join(absent)
 
     def version_text(self, settings):
-        if not self.version:
-            return ""
-        command = [str(word).format(bin=settings.bin) for word in self.version]
-        try:
-            said = subprocess.run(command, capture_output=True, text=True, timeout=10).stdout
-        except OSError:
-            return ""
-        found = re.search(r"\d+\.\d+(\.\d+)?", said)
-        return found.group() if found else ""
+        return version_in(str(word).format(bin=settings.bin) for word in self.version)
 
 
 def of_stagewire(durability):
