@@ -22,7 +22,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(os.environ.get("STAGEWIRE_BIN", ROOT / ".build" / "release"))
 sys.path.insert(0, str(ROOT / "Sources" / "StagewireBench"))
 
-from stagewire_bench import counters, disk, life, matrix, options, plot, process, report, scale, slow, stagewire, tables, targets
+from stagewire_bench import counters, disk, languages, life, matrix, options, plot, process, report, scale, slow, stagewire, tables, targets
 from stagewire_bench.matrix import Cell
 from stagewire_bench.run import Case, Failed, Run, Sample, size_text
 from stagewire_bench.stagewire import Shape
@@ -93,6 +93,9 @@ def results(*words):
     cells = [scale.ScaleCell("keys", label, 100, [scale.ScaleSample(100, cost, 5)] * 2)
              for label, cost in (("1 key", 1.0), ("100 keys", 1.19), ("10,000 keys", 1.3))]
     made.scale = {"keys": cells}
+    made.languages = [languages.LanguageCell(name, version, [languages.LanguageSample(rate, cpu, 0.1, 20.0)] * 2)
+                      for name, version, rate, cpu in (("slices", "", 4e6, 0.1), ("node", "20.1", 250_000, 2.0), ("python", "3.11", 300_000, 3.9))]
+    made.languages_left_out = {"Rust": "forward-rust"}
     made.startup = [life.Startup("memory", Spread.of([20.0, 30.0]), Spread.of([40.0]))]
     made.idle = life.Idle(10, 28.0, 0.01)
     made.stuck = slow.Stuck(60, 1000, 60.0, 61.0, 62.0, 1000.0, 0, [(0, 60.0)])
@@ -188,6 +191,22 @@ class Tables(unittest.TestCase):
         self.assertIn("1,000 (1,000..1,000) MB/s", table.notes[0])
         plain = report.throughput_table(made, False)
         self.assertEqual((plain.notes, "of the disk's" in plain.names), ([], False))
+
+    def test_languages_are_held_against_the_first(self):
+        table = report.languages_table(results())
+        rows = {row[0]: dict(zip(table.names, row)) for row in table.rows}
+        self.assertEqual(rows["Node 20.1"]["of the first"], "20.0x (20.0..20.0)")
+        self.assertEqual(rows["Python 3.11"]["records per second of CPU"], "256,410")
+        self.assertEqual(table.notes, ["Left out: Rust, for there is no forward-rust."])
+        made = results()
+        made.languages[1] = languages.LanguageCell("node", "", [None], ["it went away"])
+        self.assertEqual(report.languages_table(made).rows[1][1], "failed")
+        self.assertIn("worker in Node: it went away", made.failures())
+
+    def test_a_language_needs_both_the_core_and_the_rate(self):
+        reached = {row[0]: row[2:] for row in targets.of_languages(results())}
+        self.assertEqual(reached["a worker in Python, 100 B forwarded"], ["256,410", "yes"])
+        self.assertEqual(reached["a worker in Node, 100 B forwarded"], ["250,000", "**no**"])
 
     def test_growing_memory_misses_its_target(self):
         made = results()
@@ -312,6 +331,14 @@ class Options(unittest.TestCase):
             self.assertTrue(BY_NAME[name].packages)
             self.assertIn("/nowhere", BY_NAME[name].missing(here))
 
+    def test_workers_that_are_not_there_are_named(self):
+        here = settings("--peer-programs", "/nowhere")
+        for name, what in (("go", "/nowhere/forward-go"), ("java", "/nowhere/java, /nowhere/java/stagewire.jar")):
+            self.assertIn(what, languages.BY_NAME[name].missing(here))
+        self.assertEqual([languages.BY_NAME[name].missing(here) for name in ("slices", "python")], ["", ""])
+        lost = dataclasses.replace(languages.BY_NAME["python"], command=("no-such-python", "x.py"))
+        self.assertEqual(lost.missing(here), "no-such-python")
+
     def test_quick_changes_no_more_than_full_has(self):
         self.assertEqual(set(options.QUICK), set(options.FULL))
 
@@ -393,6 +420,14 @@ class WholeBenchmark(unittest.TestCase):
             self.assertEqual(cell.failures, [])
             self.assertGreater(cell.samples[0].rate, 0)
             self.assertGreater(cell.samples[0].cpu_us, 0)
+
+    def test_a_worker_in_another_language(self):
+        here = settings("--seconds", "0.2")
+        with unittest.mock.patch.object(languages, "WARM_UP", 0.1):
+            cells = languages.measure(here, [languages.BY_NAME[name] for name in ("slices", "python")], [].append)
+        for cell in cells:
+            self.assertEqual(cell.failures, [])
+            self.assertGreater(min(cell.values("rate") + cell.values("worker_us") + cell.values("broker_us")), 0)
 
 
 if __name__ == "__main__":

@@ -63,8 +63,8 @@ class _PerDelivery:
     def _handle_each(self, batch: Batch) -> int:
         """Returns how many were settled: all, unless the session drains."""
         handler, outbox, session, closed = self.handler, self.outbox, self.session, self.lanes.closed
-        emits = self.stage.kind == "transform"
-        delivery, flushed = batch.first, time.monotonic()
+        emits, accept, monotonic = self.stage.kind == "transform", outbox.accept_one, time.monotonic
+        delivery, flushed = batch.first, monotonic()
         session.began = flushed
         for view in batch.views:
             if session.stopping or session.drain is not None and self._leaving():
@@ -78,27 +78,22 @@ class _PerDelivery:
                     outbox.filter(delivery, delivery)
                 elif not emits:
                     raise TypeError(f"a sink returns nothing, not {type(result).__name__}")
+                elif type(result) is Emission:
+                    accept(delivery, result)
+                elif len(several := [*result]) == 1 and type(several[0]) is Emission:
+                    accept(delivery, several[0])
                 else:
-                    self._accept(delivery, result)
+                    self._accept_several(delivery, several)
             except Exception as error:
                 kind = settle_failed(outbox, [(delivery, delivery)], 1, error)
                 if kind != codes.REJECTED:
                     self.lanes.give_back([Record(view, batch, delivery)])
             delivery += 1
-            session.began = now = time.monotonic()
+            session.began = now = monotonic()
             if now - flushed > FLUSH_SECONDS:
                 outbox.flush()
                 flushed = now
         return int(delivery - batch.first)
-
-    def _accept(self, delivery: int, result: Any) -> None:
-        if type(result) is not Emission:
-            result = list(result)
-            if len(result) != 1 or type(result[0]) is not Emission:
-                self._accept_several(delivery, result)
-                return
-            result = result[0]
-        self.outbox.accept_one(delivery, result)
 
     def _accept_several(self, delivery: int, emissions: list[Emission]) -> None:
         if emissions:

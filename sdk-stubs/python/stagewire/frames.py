@@ -19,7 +19,7 @@ Ranges = list[tuple[int, int]]  # of deliveries, both ends included
 # Varints of one and two bytes, and the low 14 bits of longer ones with the continuation bit set.
 SMALL = [bytes([n]) for n in range(128)]
 SMALL += [bytes([n & 127 | 128, n >> 7]) for n in range(128, 1 << 14)]
-_LOW = [bytes([n & 127 | 128, n >> 7 | 128]) for n in range(1 << 14)]
+LOW = [bytes([n & 127 | 128, n >> 7 | 128]) for n in range(1 << 14)]
 
 _PREFIX = struct.Struct(">I")
 _VERSION = b"\x08\xe8\x07"  # Envelope.version = 1000
@@ -32,7 +32,7 @@ def varint(number: int) -> bytes:
     """The protobuf encoding of a number from 0 to 2**64 - 1."""
     if number < 1 << 14:
         return SMALL[number]
-    return _LOW[number & 0x3FFF] + varint(number >> 14)
+    return LOW[number & 0x3FFF] + varint(number >> 14)
 
 
 def field(tag: bytes, content: bytes) -> bytes:
@@ -85,17 +85,20 @@ def accepted(ranges: list[tuple[int, int]], emissions: list[bytes]) -> bytes:
     return field(b"\x0a", b"".join(parts))
 
 
-def accepted_one(delivery: int, port: int, output: bytes) -> bytes:
-    """`accepted` for one delivery and one emission: nearly all outcomes of nearly all transforms, so the
-    three nested lengths are computed instead of building three byte strings."""
-    size = len(output)
-    if port or size >= 1 << 13:
-        return accepted([(delivery, delivery)], [emission(port, output)])
-    number, length = varint(delivery), SMALL[size]
-    inner = SMALL[1 + len(length) + size]
-    return b"\x0a%b\x08%b\x18\x01\x22%b\x1a%b%b" % (
-        SMALL[5 + len(number) + len(inner) + len(length) + size], number, inner, length, output
-    )
+ONE_LIMIT = 1 << 13  # bytes of an output below which the lengths around it are in `SMALL`
+
+
+def around_one(header: int, payload: int, digits: int) -> tuple[int, bytes, bytes, bytes]:
+    """What stands around the parts of an outcome of one delivery and one emission on port 0, whose header and payload are
+    there and have so many bytes: the size of the output, then what is before the delivery's number, which takes `digits`
+    bytes, before the header and before the payload. Nearly all outcomes of nearly all transforms are such ones, and of
+    few sizes, so this is worth keeping."""
+    first, second = b"\x12" + SMALL[header], b"\x1a" + SMALL[payload]
+    output = len(first) + header + len(second) + payload
+    length = SMALL[output]
+    inner = SMALL[1 + len(length) + output]
+    whole = SMALL[5 + digits + len(inner) + len(length) + output]
+    return output, b"\x0a%b\x08" % whole, b"\x18\x01\x22%b\x1a%b%b" % (inner, length, first), second
 
 
 def released(ranges: list[tuple[int, int]]) -> bytes:

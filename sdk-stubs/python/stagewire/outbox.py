@@ -100,7 +100,10 @@ class Outbox:
     def __init__(self, session: Session):
         self.session = session
         self.credit = OutputCredit(session)
-        self._outcomes: list[bytes] = []
+        self._outcomes: list[bytes] = []  # or pieces of them, in order
+        # By the sizes of header and payload, for deliveries whose numbers have these bits above the lowest 14.
+        self._around: dict[tuple[int, int], tuple[int, int, bytes, bytes, bytes]] = {}
+        self._high = 0
         self._bytes = 0
         self._deliveries = 0  # that `_outcomes` settle
         self._run: tuple[int, int] | None = None  # accepted neighbours without emissions, not yet in `_outcomes`
@@ -118,22 +121,44 @@ class Outbox:
             self._run = (first, last)
 
     def accept_one(self, delivery: int, emission: Emission) -> None:
-        """One delivery, one emission: as `accept`, without detours."""
-        credit, output = self.credit, emission.output
-        number = credit.ports.get(emission.port)
-        size = len(output) + credit.reserve
-        if number is None or size > credit.largest:
+        """One delivery, one emission: as `accept`, without detours, and in pieces that are put together with all others."""
+        header, content = emission.header, emission.content
+        if delivery >> 14 != self._high:
+            self._high, self._around = delivery >> 14, {}
+        around = self._around.get((len(header), len(content))) or self._look_around(len(header), len(content))
+        credit = self.credit
+        if around is None or credit.ports.get(emission.port) != 0:
             self.accept([(delivery, delivery)], 1, [emission])
             return
-        spent = credit.spent[number]
-        granted = credit.session.limits.get(number, _NOTHING)
-        if spent[0] >= granted[0] or spent[1] + size > granted[1]:
-            self._await_credit({number: (1, size)})
+        size, charge, before, middle, behind = around
+        spent = credit.spent[0]
+        granted = credit.session.limits.get(0, _NOTHING)
+        if spent[0] >= granted[0] or spent[1] + charge > granted[1]:
+            self._await_credit({0: (1, charge)})
         spent[0] += 1
-        spent[1] += size
+        spent[1] += charge
         if self._run:
             self._close_run()
-        self._add(frames.accepted_one(delivery, number, output), 1)
+        if self._bytes + size > self._limit:
+            self._make_room()
+        self._outcomes += (before, frames.LOW[delivery & 0x3FFF], middle, header, behind, content)
+        self._bytes += size
+        self._deliveries += 1
+
+    def _look_around(self, header: int, content: int) -> tuple[int, int, bytes, bytes, bytes] | None:
+        """Of an outcome with an output that has so many bytes of header and payload: its size, what it is charged with, and
+        what stands before the lowest 14 bits of the delivery's number, before the header and before the payload. None: it
+        is not one of the many."""
+        if not (self._high and header and content and header + content < frames.ONE_LIMIT):
+            return None
+        high = frames.varint(self._high)
+        output, before, middle, behind = frames.around_one(header, content, 2 + len(high))
+        charge = output + self.credit.reserve
+        if charge > self.credit.largest:
+            return None
+        size = len(before) + 2 + len(high) + len(middle) + header + len(behind) + content
+        around = self._around[header, content] = size, charge, before, high + middle, behind
+        return around
 
     def accept(self, ranges: Ranges, count: int, emissions: list[Emission], known: set[int] | None = None) -> None:
         """One outcome over `count` deliveries. Refused, TypeError or ValueError: nothing was recorded."""
@@ -172,12 +197,15 @@ class Outbox:
         """Sends what was collected."""
         self._close_run()
         if self._outcomes:
-            frame, deliveries = frames.settle_frame(self._outcomes), self._deliveries
-            self._outcomes, self._bytes, self._deliveries = [], 0, 0
-            if self._barrier:
-                frame += self.session.ping(self._barrier)
-                self._barrier = None
-            self.session.send(frame, deliveries)
+            self._send(self._barrier)
+            self._barrier = None
+
+    def _send(self, barrier: Barrier | None = None) -> None:
+        frame, deliveries = frames.settle_frame(self._outcomes), self._deliveries
+        self._outcomes, self._bytes, self._deliveries = [], 0, 0
+        if barrier:
+            frame += self.session.ping(barrier)
+        self.session.send(frame, deliveries)
 
     def _await_credit(self, charge: Charge) -> None:
         """The broker grants once downstream has consumed what this worker sent: so send first."""
@@ -197,11 +225,13 @@ class Outbox:
             self._add(frames.accepted([run], []), run[1] - run[0] + 1)
 
     def _add(self, outcome: bytes, deliveries: int) -> None:
-        if self._bytes + len(outcome) > self._limit and self._outcomes:
-            # No Ping: what it is to stand behind may be the outcome at hand.
-            sent, count = self._outcomes, self._deliveries
-            self._outcomes, self._bytes, self._deliveries = [], 0, 0
-            self.session.send(frames.settle_frame(sent), count)
+        if self._bytes + len(outcome) > self._limit:
+            self._make_room()
         self._outcomes.append(outcome)
         self._bytes += len(outcome)
         self._deliveries += deliveries
+
+    def _make_room(self) -> None:
+        """No Ping: what it is to stand behind may be the outcome at hand."""
+        if self._outcomes:
+            self._send()

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from . import codes
-from .frames import SMALL, varint
+from .frames import varint
 from .v1 import record_pb2 as pb
 
 _DUMP = jsonlib.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
@@ -42,13 +42,20 @@ class Hop:
 class Emission:
     """An output: made by `Record.emit` or `emission`, sent when the handler is done."""
 
-    __slots__ = ("output", "port", "parents", "trace")
+    __slots__ = ("header", "content", "port", "parents", "trace")
 
-    def __init__(self, output: bytes, port: str | None, parents: tuple[int, ...], trace: bytes = b""):
-        self.output = output  # an encoded Record without lineage
+    def __init__(self, header: bytes, content: bytes, port: str | None, parents: tuple[int, ...], trace: bytes = b""):
+        self.header = header  # encoded
+        self.content = content  # the payload
         self.port = port  # None: the stage's first output
         self.parents = parents  # delivery ids
         self.trace = trace
+
+    @property
+    def output(self) -> bytes:
+        """The encoded Record without lineage. Nested messages are left out when they are empty."""
+        output = b"\x12%b%b" % (varint(len(self.header)), self.header) if self.header else b""
+        return output + b"\x1a%b%b" % (varint(len(self.content)), self.content) if self.content else output
 
 
 class Record:
@@ -238,8 +245,10 @@ class Record:
                 raise TypeError(f"keep_header: the header stays as it is, {', '.join(sorted(fields))} included")
         elif fields:
             header, content = _changed(header, content, fields)
+        elif parents is None:
+            return Emission(header, content, port, (self.delivery,))
         named = (self.delivery,) if parents is None else tuple([each.delivery for each in parents])
-        return Emission(_output(header, content), port, named)
+        return Emission(header, content, port, named)
 
 
 def emission(
@@ -257,9 +266,7 @@ def emission(
     if traceparent:
         trace = pb.TraceContext(traceparent=traceparent, tracestate=tracestate).SerializeToString()
     header = _header(b"", fields) if fields else b""
-    return Emission(
-        _output(header, content or b""), port, tuple([each.delivery for each in parents]), trace
-    )
+    return Emission(header, content or b"", port, tuple([each.delivery for each in parents]), trace)
 
 
 def _changed(header: bytes, content: bytes, fields: dict[str, Any]) -> tuple[bytes, bytes]:
@@ -368,15 +375,3 @@ def _microseconds(value: datetime | int) -> int:
             raise ValueError("event_time has no time zone: say which one, for example timezone.utc")
         return (value - _EPOCH) // timedelta(microseconds=1)
     return value
-
-
-def _output(header: bytes, content: bytes) -> bytes:
-    """An encoded Record without lineage. Nested messages are left out when they are empty."""
-    size = len(content)
-    if header and content and size < 1 << 14 > len(header):
-        return b"\x12%b%b\x1a%b%b" % (SMALL[len(header)], header, SMALL[size], content)
-    if header and content:
-        return b"\x12%b%b\x1a%b%b" % (varint(len(header)), header, varint(size), content)
-    if content:
-        return b"\x1a%b%b" % (varint(len(content)), content)
-    return b"\x12%b%b" % (varint(len(header)), header) if header else b""

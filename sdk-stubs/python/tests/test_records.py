@@ -123,10 +123,7 @@ class Frames(unittest.TestCase):
         if kind == 1 and chance.random() < 0.5:
             emission = outcome.emissions.add(port=0)
             emission.output.payload = b"x" * chance.choice([1, 100, 200, 5000, 8189, 20_000])
-            output = emission.output.SerializeToString()
-            if len(ranges) == 1 and not outcome.last:
-                return frames.accepted_one(first, 0, output)
-            return frames.accepted(ranges, [frames.emission(0, output)])
+            return frames.accepted(ranges, [frames.emission(0, emission.output.SerializeToString())])
         if chance.random() < 0.3:
             ranges.append((ranges[0][1] + 2, ranges[0][1] + 9))
             outcome.more.add(first=ranges[1][0], last=ranges[1][1])

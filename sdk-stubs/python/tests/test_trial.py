@@ -181,7 +181,7 @@ class RecordsAsJSON(unittest.TestCase):
                 if value is not None:
                     kind = {str: "text", int: "integer", float: "number", bool: "flag"}[type(value)]
                     header.attributes.add(**{"name": name, kind: value})
-            written = record_json.write(stagewire.Emission(made.SerializeToString(), None, ()), None)
+            written = record_json.write(stagewire.Emission(made.header.SerializeToString(), made.payload, None, ()), None)
             json.loads(written)
             self.assertNotIn("\n", written)
             read = record_json.read(written).record
@@ -192,7 +192,7 @@ class RecordsAsJSON(unittest.TestCase):
         made = record_pb2.Record()
         for name, value in [("a", math.nan), ("b", math.inf), ("c", -math.inf)]:
             made.header.attributes.add(name=name, number=value)
-        written = record_json.write(stagewire.Emission(made.SerializeToString(), None, ()), None)
+        written = record_json.write(stagewire.Emission(made.header.SerializeToString(), made.payload, None, ()), None)
         self.assertEqual(written, '{"attributes": {"a": "NaN", "b": "Infinity", "c": "-Infinity"}}')
 
     def test_no_digit_changes(self):

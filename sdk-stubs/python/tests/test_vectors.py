@@ -200,9 +200,6 @@ def outcome(meant):
     if meant.kind != codes.ACCEPTED:
         error = meant.error
         return frames.failed(ranges, meant.kind, error.code, error.message, meant.delay_ms, error.indefinite)
-    first = meant.emissions[0] if len(meant.emissions) == 1 else None
-    if first and not first.parents and not first.HasField("trace") and ranges == [(meant.first, meant.first)]:
-        return frames.accepted_one(meant.first, first.port, first.output.SerializeToString())
     return frames.accepted(ranges, [emission(each) for each in meant.emissions])
 
 

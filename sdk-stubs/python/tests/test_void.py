@@ -417,7 +417,8 @@ class FakeSession:
     """What an outbox needs of a session; `written` are the messages, one by one."""
 
     def __init__(self, **welcome):
-        self.welcome = pb.Welcome(inputs=[input_of(pb.ORDERING_KEY)], outputs=[pb.Output(port="out")], **welcome)
+        self.welcome = pb.Welcome(inputs=[input_of(pb.ORDERING_KEY)], outputs=[pb.Output(port="out")],
+                                  max_step_records=4096, **welcome)
         self.stopping, self.drain, self.limits = False, None, {0: (1 << 30, 1 << 40)}
         self.barriers: list[Barrier] = []
         self.confirmations = Confirmations()
@@ -436,8 +437,9 @@ class Bookkeeping(unittest.TestCase):
     def test_no_ping_stands_before_what_it_is_about(self):
         """Outcomes that do not fit into one Settle: wherever it is cut, the Ping comes behind all that gives back."""
         for size in range(1000, 2200, 10):
-            session = FakeSession(max_frame=4096, max_record=8192, max_step_bytes=8192)
+            session = FakeSession(max_frame=1 << 20, max_record=8192, max_step_bytes=8192)
             outbox = Outbox(session)
+            outbox._limit = 3072
             lanes = Lanes(session, outbox)
             outbox.fail([(1, 1)], 1, RETRY, 1000, "x" * 100)
             lanes.give_back([given_of(1, b"k")])
@@ -451,6 +453,29 @@ class Bookkeeping(unittest.TestCase):
             self.assertEqual(kinds, ["settle"] * (len(kinds) - 1) + ["ping"], f"{size}")
             settled = [id for each in session.written for outcome in each.settle.outcomes for id in ids_of(outcome)]
             self.assertEqual(settled, [1, 2, 3, 4, 5, 6], f"{size}")
+
+    def test_an_outcome_in_pieces_is_the_one_of_protobuf(self):
+        """Of every size and at every length of a delivery's number, also where a new one begins."""
+        chance = random.Random(5)
+        sizes = [0, 1, 50, 100, 120, 127, 128, 200, 8100, 8180, 8192, 9000, 16_400]
+        for start in [1, (1 << 14) - 20, (1 << 21) - 20, (1 << 28) - 20, (1 << 49) - 20]:
+            session = FakeSession(max_frame=1 << 20, max_record=1 << 16, max_step_bytes=1 << 16)
+            outbox, wanted, charged = Outbox(session), [], 0
+            outbox._limit = 1 << 14
+            for delivery in range(start, start + 200):
+                fields = {"key": bytes(chance.choice(sizes[:8]))} if chance.random() < 0.8 else {}
+                emission = stagewire.emission(payload=bytes(chance.choice(sizes)), **fields)
+                outcome = pb.Outcome(first=delivery, kind=ACCEPTED)
+                outcome.emissions.add().output.MergeFromString(emission.output)
+                charged += len(emission.output) + session.welcome.stamp_reserve
+                outbox.accept_one(delivery, emission)
+                wanted.append(outcome)
+                if chance.random() < 0.1:
+                    outbox.flush()
+            outbox.flush()
+            self.assertEqual([each for frame in session.written for each in frame.settle.outcomes], wanted)
+            self.assertEqual(outbox.credit.spent[0], [200, charged])
+            self.assertLess(max(each.ByteSize() for each in session.written), 20_000)
 
     def test_keys_that_never_come_again_are_forgotten(self):
         session = FakeSession()
