@@ -9,7 +9,8 @@ use crate::pb;
 use crate::record::Record;
 use crate::verdict::Verdict;
 use crate::window::Window;
-use crate::wire::{append_bytes_always, append_uint, append_varint, wrap};
+use crate::wire::{append_head, append_tag, append_uint, append_varint, BYTES};
+use crate::wire::{bytes_size, bytes_size_always, uint_size, varint_size};
 
 /// Fields named `emissions` in the messages that hold them.
 pub const IN_OUTCOME: u32 = 4;
@@ -71,24 +72,9 @@ impl Emitter {
                 return self.fail(Code::INVALID_OUTPUT, format!("this stage has no output port “{}”; it has {names}", output.port));
             }
         };
-        let mark = self.body.len();
-        append_uint(&mut self.body, 1, u64::from(self.welcome.outputs[index].number));
-        if !parents.is_empty() {
-            let parents_mark = self.body.len();
-            parents.iter().for_each(|parent| append_varint(&mut self.body, *parent));
-            wrap(&mut self.body, parents_mark, 2);
-        }
-        let record_mark = self.body.len();
-        let header = output.append_to(&mut self.body);
-        let size = (self.body.len() - record_mark) as u64;
-        if size == 0 {
-            // An empty record is a record nevertheless: the field must stand there.
-            append_bytes_always(&mut self.body, 3, &[]);
-        } else {
-            wrap(&mut self.body, record_mark, 3);
-        }
-        output.trace.append_to(&mut self.body, 4);
-        wrap(&mut self.body, mark, self.field);
+        let header = output.header_size();
+        let size = output.size(header) as u64;
+        self.append_emission(self.welcome.outputs[index].number, parents, output, header);
         self.charges[index].records += 1;
         self.charges[index].bytes += size;
         if let Some(problem) = output.problem(header) {
@@ -101,6 +87,23 @@ impl Emitter {
                 format!("an output of {size} bytes is larger than the pipeline's max_record of {limit} less {reserve} for lineage"),
             );
         }
+    }
+
+    fn append_emission(&mut self, port: u32, parents: &[u64], output: &Output, header: usize) {
+        let named: usize = parents.iter().map(|parent| varint_size(*parent)).sum();
+        let (record, trace) = (output.size(header), output.trace.size());
+        let size = uint_size(u64::from(port)) + bytes_size(named) + bytes_size_always(record) + bytes_size(trace);
+        let body = &mut self.body;
+        append_head(body, self.field, size);
+        append_uint(body, 1, u64::from(port));
+        append_head(body, 2, named);
+        parents.iter().for_each(|parent| append_varint(body, *parent));
+        // An empty record is a record nevertheless: the field must stand there.
+        append_tag(body, 3, BYTES);
+        append_varint(body, record as u64);
+        output.append_with(header, body);
+        append_head(body, 4, trace);
+        output.trace.append_to(body);
     }
 
     fn find_port(&mut self, port: &str) -> Option<usize> {

@@ -1,5 +1,6 @@
 use crate::limits::{MAX_ATTRIBUTES, MAX_HEADER, MAX_KEY};
-use crate::wire::{append_bytes, append_bytes_always, append_tag, append_uint, append_varint, wrap, FIXED64, VARINT};
+use crate::wire::{append_bytes, append_bytes_always, append_head, append_tag, append_uint, append_varint, FIXED64, VARINT};
+use crate::wire::{bytes_size, bytes_size_always, uint_size, varint_size};
 
 /// A record to be emitted. Everything is borrowed; an empty or zero field means: not stated.
 #[derive(Clone, Default, Debug)]
@@ -76,6 +77,16 @@ impl<'a> Attribute<'a> {
         Attribute { name, value: Scalar::Flag(value) }
     }
 
+    fn size(&self) -> usize {
+        let value = match self.value {
+            Scalar::Text(text) => bytes_size_always(text.len()),
+            Scalar::Integer(value) => 1 + varint_size(zigzag(value)),
+            Scalar::Number(_) => 9,
+            Scalar::Flag(_) => 2,
+        };
+        bytes_size(self.name.len()) + value
+    }
+
     /// A oneof member is written even if it is zero: that is what says which one is set.
     fn append_to(&self, buffer: &mut Vec<u8>) {
         append_bytes(buffer, 1, self.name.as_bytes());
@@ -83,7 +94,7 @@ impl<'a> Attribute<'a> {
             Scalar::Text(text) => append_bytes_always(buffer, 2, text.as_bytes()),
             Scalar::Integer(value) => {
                 append_tag(buffer, 3, VARINT);
-                append_varint(buffer, ((value << 1) ^ (value >> 63)) as u64); // zigzag
+                append_varint(buffer, zigzag(value));
             }
             Scalar::Number(value) => {
                 append_tag(buffer, 4, FIXED64);
@@ -97,15 +108,39 @@ impl<'a> Attribute<'a> {
     }
 }
 
+fn zigzag(value: i64) -> u64 {
+    ((value << 1) ^ (value >> 63)) as u64
+}
+
 impl Output<'_> {
     /// Encodes the `Record` message, and returns the bytes of its header.
     pub(crate) fn append_to(&self, buffer: &mut Vec<u8>) -> usize {
-        let mark = buffer.len();
-        self.append_header(buffer);
-        let header = buffer.len() - mark;
-        wrap(buffer, mark, 2);
-        append_bytes(buffer, 3, self.payload);
+        let header = self.header_size();
+        self.append_with(header, buffer);
         header
+    }
+
+    /// The same, where the size of the header is known. Lengths are worked out first: moving a message to make room
+    /// for its own would copy it once for each message that it lies in.
+    pub(crate) fn append_with(&self, header: usize, buffer: &mut Vec<u8>) {
+        append_head(buffer, 2, header);
+        self.append_header(buffer);
+        append_bytes(buffer, 3, self.payload);
+    }
+
+    /// Bytes of the `Record` message.
+    pub(crate) fn size(&self, header: usize) -> usize {
+        bytes_size(header) + bytes_size(self.payload.len())
+    }
+
+    pub(crate) fn header_size(&self) -> usize {
+        let attributes: usize = self.attributes.iter().map(|attribute| bytes_size(attribute.size())).sum();
+        bytes_size(self.schema.len())
+            + uint_size(u64::from(self.schema_version))
+            + bytes_size(self.key.len())
+            + if self.event_time != 0 { 9 } else { 0 }
+            + bytes_size(self.content_type.len())
+            + attributes
     }
 
     /// Why the broker would refuse this output, whose header takes so many bytes (RE-4).
@@ -131,18 +166,19 @@ impl Output<'_> {
         }
         append_bytes(buffer, 5, self.content_type.as_bytes());
         for attribute in &self.attributes {
-            let mark = buffer.len();
+            append_head(buffer, 6, attribute.size());
             attribute.append_to(buffer);
-            wrap(buffer, mark, 6);
         }
     }
 }
 
 impl Trace<'_> {
-    pub(crate) fn append_to(&self, buffer: &mut Vec<u8>, field: u32) {
-        let mark = buffer.len();
+    pub(crate) fn size(&self) -> usize {
+        bytes_size(self.parent.len()) + bytes_size(self.state.len())
+    }
+
+    pub(crate) fn append_to(&self, buffer: &mut Vec<u8>) {
         append_bytes(buffer, 1, self.parent.as_bytes());
         append_bytes(buffer, 2, self.state.as_bytes());
-        wrap(buffer, mark, field);
     }
 }

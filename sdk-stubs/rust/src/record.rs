@@ -42,6 +42,7 @@ pub struct Parts {
     key: Span,
     content_type: Span,
     schema_version: u32,
+    has_attributes: bool,
     event_time: i64,
 }
 
@@ -223,6 +224,9 @@ impl Record {
 
     /// Those of the header, in order. The first one of a name counts.
     pub fn attributes(&self) -> Vec<Attribute<'_>> {
+        if !self.parts.has_attributes {
+            return Vec::new();
+        }
         let range = self.parts.header.start as usize..self.parts.header.end as usize;
         let mut fields = Fields::new(&self.frame, range, "Header");
         let mut attributes = Vec::new();
@@ -299,6 +303,7 @@ fn decode_header(parts: &mut Parts, frame: &[u8], range: Range<usize>) -> Result
             (3, Value::Bytes(range)) => parts.key = range.into(),
             (4, Value::Fixed64(time)) => parts.event_time = time as i64,
             (5, Value::Bytes(range)) => parts.content_type = range.into(),
+            (6, _) => parts.has_attributes = true,
             _ => {}
         }
     }

@@ -33,6 +33,7 @@ impl<'a> Fields<'a> {
         Fields { buffer, at: range.start, end: range.end, what }
     }
 
+    #[inline]
     pub fn next(&mut self) -> Result<Option<Field>, Fault> {
         if self.at == self.end {
             return Ok(None);
@@ -56,7 +57,19 @@ impl<'a> Fields<'a> {
         Ok(Some(Field { number, value }))
     }
 
+    #[inline]
     pub fn varint(&mut self) -> Result<u64, Fault> {
+        match self.buffer[self.at..self.end].first() {
+            // Tags, and nearly all lengths.
+            Some(&byte) if byte < 0x80 => {
+                self.at += 1;
+                Ok(u64::from(byte))
+            }
+            _ => self.long_varint(),
+        }
+    }
+
+    fn long_varint(&mut self) -> Result<u64, Fault> {
         let mut value = 0u64;
         for (index, &byte) in self.buffer[self.at..self.end].iter().take(10).enumerate() {
             if index == 9 && byte > 1 {
@@ -75,6 +88,7 @@ impl<'a> Fields<'a> {
         self.at == self.end
     }
 
+    #[inline]
     fn take(&mut self, length: usize) -> Result<Range<usize>, Fault> {
         if length > self.end - self.at {
             return Err(self.fault());
@@ -89,6 +103,7 @@ impl<'a> Fields<'a> {
         Ok(self.buffer[range].try_into().expect("a range of N bytes"))
     }
 
+    #[cold]
     fn fault(&self) -> Fault {
         Fault::local(Code::MALFORMED_FRAME, format!("{} cannot be decoded, at byte {}", self.what, self.at))
     }
@@ -98,6 +113,7 @@ pub const VARINT: u32 = 0;
 pub const FIXED64: u32 = 1;
 pub const BYTES: u32 = 2;
 
+#[inline]
 pub fn append_varint(buffer: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         buffer.push(value as u8 | 0x80);
@@ -106,11 +122,13 @@ pub fn append_varint(buffer: &mut Vec<u8>, mut value: u64) {
     buffer.push(value as u8);
 }
 
+#[inline]
 pub fn append_tag(buffer: &mut Vec<u8>, field: u32, wire_type: u32) {
     append_varint(buffer, u64::from(field << 3 | wire_type));
 }
 
 /// Appends a number unless it is zero.
+#[inline]
 pub fn append_uint(buffer: &mut Vec<u8>, field: u32, value: u64) {
     if value != 0 {
         append_tag(buffer, field, VARINT);
@@ -119,41 +137,54 @@ pub fn append_uint(buffer: &mut Vec<u8>, field: u32, value: u64) {
 }
 
 /// Appends bytes or a string unless empty.
+#[inline]
 pub fn append_bytes(buffer: &mut Vec<u8>, field: u32, value: &[u8]) {
     if !value.is_empty() {
         append_bytes_always(buffer, field, value);
     }
 }
 
+#[inline]
 pub fn append_bytes_always(buffer: &mut Vec<u8>, field: u32, value: &[u8]) {
     append_tag(buffer, field, BYTES);
     append_varint(buffer, value.len() as u64);
     buffer.extend_from_slice(value);
 }
 
-/// Turns what was appended since `mark` into a length-delimited field, by moving it behind its own
-/// tag and length. Nothing since `mark`: no field.
-pub fn wrap(buffer: &mut Vec<u8>, mark: usize, field: u32) {
-    let length = buffer.len() - mark;
-    if length == 0 {
-        return;
-    }
-    let mut head = [0u8; 15];
-    let mut size = put_varint(&mut head, u64::from(field << 3 | BYTES));
-    size += put_varint(&mut head[size..], length as u64);
-    buffer.resize(buffer.len() + size, 0);
-    buffer.copy_within(mark..mark + length, mark + size);
-    buffer[mark..mark + size].copy_from_slice(&head[..size]);
+/// Bytes of a number.
+#[inline]
+pub fn varint_size(value: u64) -> usize {
+    (70 - (value | 1).leading_zeros() as usize) / 7
 }
 
-/// Writes a varint and returns its length; `target` has to hold it.
-pub fn put_varint(target: &mut [u8], mut value: u64) -> usize {
-    let mut size = 0;
-    while value >= 0x80 {
-        target[size] = value as u8 | 0x80;
-        value >>= 7;
-        size += 1;
+/// What `append_uint` appends, for a field below 16.
+#[inline]
+pub fn uint_size(value: u64) -> usize {
+    match value {
+        0 => 0,
+        _ => 1 + varint_size(value),
     }
-    target[size] = value as u8;
-    size + 1
+}
+
+/// What `append_bytes` appends of so many bytes, for a field below 16.
+#[inline]
+pub fn bytes_size(length: usize) -> usize {
+    match length {
+        0 => 0,
+        _ => bytes_size_always(length),
+    }
+}
+
+#[inline]
+pub fn bytes_size_always(length: usize) -> usize {
+    1 + varint_size(length as u64) + length
+}
+
+/// Begins a field that holds a message of so many bytes, which are to follow; none: no field.
+#[inline]
+pub fn append_head(buffer: &mut Vec<u8>, field: u32, length: usize) {
+    if length != 0 {
+        append_tag(buffer, field, BYTES);
+        append_varint(buffer, length as u64);
+    }
 }
