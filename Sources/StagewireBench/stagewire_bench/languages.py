@@ -37,6 +37,14 @@ class Language:
         paths = [path for word in more for path in word.split(os.pathsep) if "/" in path]
         return ", ".join(absent + [path for path in paths if not pathlib.Path(path).exists()])
 
+    def start(self, run, shape):
+        """The worker alone, as `stagewire.start` wants it."""
+        if not self.command:
+            return stagewire.own_workers(run, shape)
+        (name,) = shape.worker_names
+        return [run.start(*self.words(run.settings, self.command), STAGEWIRE_SOCKET=str(run.socket), STAGEWIRE_STAGE=name,
+                          STAGEWIRE_INSTANCE=f"{name}-1")]
+
     def version_text(self, settings):
         if self.name == "rust":
             return rustc_of(self.words(settings, self.command)[0])
@@ -51,7 +59,7 @@ def rustc_of(program):
 
 LANGUAGES = [
     Language("slices", "C, the worker of the other tables"),
-    Language("c", "C", ("{programs}/forward-c",), ("cc", "--version")),
+    Language("c", "C", ("{programs}/forward-c",)),
     Language("rust", "Rust", ("{programs}/forward-rust",)),
     Language("java", "Java", ("java", "-XX:+UseSerialGC", "-Xmx256m", "-cp", "{programs}/java:{programs}/java/stagewire.jar", "Forward"),
              ("java", "--version")),
@@ -91,22 +99,10 @@ class LanguageCell(Rounds):
                 "samples": [dataclasses.asdict(sample) if sample else None for sample in self.samples]}
 
 
-def start(run, language):
-    """The worker's process, with broker, sink and producer around it."""
-    before = len(run.processes)
-
-    def worker():
-        run.start(*language.words(run.settings, language.command), STAGEWIRE_SOCKET=str(run.socket),
-                  STAGEWIRE_STAGE="worker", STAGEWIRE_INSTANCE="worker-1")
-
-    stagewire.start(run, Shape(), start_workers=worker if language.command else None)
-    # Broker and sink come first.
-    return run.processes[before + 2]
-
-
 def measure_once(settings, language):
     with Run(settings, Case(SIZE, keys=settings.keys)) as run:
-        worker = start(run, language)
+        stagewire.start(run, Shape(), language.start)
+        (worker,) = run.workers
         run.wait("the first record", lambda: run.counters["received"] > 0)
         time.sleep(max(WARM_UP, settings.warm_up))
 

@@ -65,6 +65,7 @@ class Run:
         self.counters = Counters(self.directory / "counters")
         self.processes = []
         self.broker = None
+        self.workers = []
         self.sink = None
         self.leftovers = [self.directory]
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+PROGRAM = "StagewireBenchWorker"
 LARGE = 256 * 1024  # payloads from here on need higher limits than the defaults
 
 
@@ -61,12 +62,14 @@ def limits(size):
             f"  window_bytes: {max(16384, 4 * record)}KiB", f"  unsettled_bytes: {max(4096, 4 * record)}KiB"]
 
 
-def start(run, shape, start_workers=None):
-    """Starts broker and stages; gives back the counters of each sink, the first of which are the run's own.
+def own_workers(run, shape):
+    return [run.start_stage(run.settings.bin / PROGRAM, "worker", stage=name, instance=instance + 1)
+            for name in shape.worker_names for instance in range(shape.workers)]
 
-    `start_workers` starts others than the benchmark's own.
-    """
-    settings, program = run.settings, run.settings.bin / "StagewireBenchWorker"
+
+def start(run, shape, start_workers=own_workers):
+    """Starts broker and stages; gives back the counters of each sink, the first of which are the run's own."""
+    settings, program = run.settings, run.settings.bin / PROGRAM
     pipeline = run.directory / "pipeline.yaml"
     pipeline.write_text(pipeline_text(shape, run.socket, run.disk(), run.case.size))
     run.broker = run.start(settings.bin / "stagewire", "run", pipeline, "--quiet")
@@ -78,18 +81,9 @@ def start(run, shape, start_workers=None):
             sinks.append(type(run.counters)(run.directory / f"counters-{index}"))
         slow = ["--slow", shape.slow] if name == shape.sink_names[-1] else []
         run.sink = run.start_stage(program, "sink", *slow, stage=name, counters=sinks[index])
-    if start_workers:
-        start_workers()
-    else:
-        own_workers(run, shape, program)
+    run.workers = start_workers(run, shape)
     run.start_stage(program, "producer", *more)
     return sinks
-
-
-def own_workers(run, shape, program):
-    for name in shape.worker_names:
-        for instance in range(shape.workers):
-            run.start_stage(program, "worker", stage=name, instance=instance + 1)
 
 
 def end(run, patience=20):
