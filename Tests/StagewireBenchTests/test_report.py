@@ -333,7 +333,7 @@ class Options(unittest.TestCase):
 
     def test_workers_that_are_not_there_are_named(self):
         here = settings("--peer-programs", "/nowhere")
-        for name, what in (("go", "/nowhere/forward-go"), ("java", "/nowhere/java, /nowhere/java/stagewire.jar")):
+        for name, what in (("go", "/nowhere/forward-go"), ("java", "/nowhere/forward-java, /nowhere/forward-java/stagewire.jar")):
             self.assertIn(what, languages.BY_NAME[name].missing(here))
         self.assertEqual([languages.BY_NAME[name].missing(here) for name in ("slices", "python")], ["", ""])
         lost = dataclasses.replace(languages.BY_NAME["python"], command=("no-such-python", "x.py"))

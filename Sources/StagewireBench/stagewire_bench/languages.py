@@ -61,7 +61,7 @@ LANGUAGES = [
     Language("slices", "C, the worker of the other tables"),
     Language("c", "C", ("{programs}/forward-c",)),
     Language("rust", "Rust", ("{programs}/forward-rust",)),
-    Language("java", "Java", ("java", "-XX:+UseSerialGC", "-Xmx256m", "-cp", "{programs}/java:{programs}/java/stagewire.jar", "Forward"),
+    Language("java", "Java", ("java", "-XX:+UseSerialGC", "-Xmx256m", "-cp", "{programs}/forward-java:{programs}/forward-java/stagewire.jar", "Forward"),
              ("java", "--version")),
     Language("swift", "Swift", ("{programs}/forward-swift",), ("swift", "--version")),
     Language("go", "Go", ("{programs}/forward-go",), ("go", "version", "{programs}/forward-go")),
