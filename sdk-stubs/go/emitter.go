@@ -68,7 +68,7 @@ func (e *Emitter) Emit(o Output) {
 // Forward emits a payload under the header of `record`, byte for byte: with what this SDK does not know of
 // it, and at less cost than Emit(record.Output()). `port` is as in Output.
 func (e *Emitter) Forward(record *Record, port string, payload []byte) {
-	e.Emit(Output{Port: port, header: record.header, Payload: payload})
+	e.Emit(Output{Port: port, header: record.header.of(record), Payload: payload})
 }
 
 // appendParents encodes the deliveries that an emission of a window descends from.

@@ -28,6 +28,7 @@ type session struct {
 	confirmer *confirmer
 	source    *source // nil in transforms and sinks
 	received  atomic.Uint64
+	texts     texts
 	stopping  atomic.Bool // nothing new is begun: Drain(shutdown) has come, or a signal, or the session is over
 	main      caller
 	callers   []*caller       // `main`, and more of Workers
@@ -161,7 +162,7 @@ func (s *session) receive(deliver []byte) error {
 		return &closeError{code: UnknownPort, message: fmt.Sprintf("the broker delivered to input %d, which its Welcome does not name", number)}
 	}
 	for i := range records {
-		if !window.receive(records[i].size) {
+		if !window.receive(int(records[i].size)) {
 			return &closeError{code: CreditExceeded, message: fmt.Sprintf("the broker delivered more to input %d than this worker granted", number)}
 		}
 	}
@@ -274,7 +275,7 @@ func (s *session) next() *Record {
 		s.window = s.inputs[r.input]
 	}
 	s.at++
-	s.window.take(r.size)
+	s.window.take(int(r.size))
 	s.grantIfDue(s.window)
 	return r
 }
@@ -314,7 +315,7 @@ func (s *session) dequeue() []Record {
 func (s *session) take(batch []Record) {
 	window := s.inputs[batch[0].input]
 	for i := range batch {
-		window.take(batch[i].size)
+		window.take(int(batch[i].size))
 	}
 	s.grantIfDue(window)
 }

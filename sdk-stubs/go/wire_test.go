@@ -156,7 +156,7 @@ func TestLineageIsResolved(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := newWorker(nil, nil, nil)
-	record.session = &session{mu: &w.mu, runs: map[uint32]*pb.Run{1: {Number: 1, Stage: "ingest", Version: "1", Instance: "ingest-1", Language: "rust"}}}
+	record.origin.session = &session{mu: &w.mu, runs: map[uint32]*pb.Run{1: {Number: 1, Stage: "ingest", Version: "1", Instance: "ingest-1", Language: "rust"}}}
 	l, err := record.Lineage()
 	if err != nil || record.ID().String() != "abababababababababababababababab" || l.ID != record.ID() || l.Root != l.ID || len(l.Parents) != 1 ||
 		l.Hops[0].Stage != "ingest" || l.Hops[0].Attempt != 1 || l.Hops[1].Attempt != 3 || l.Hops[1].Time.UnixMicro() != 1_000_005 || l.TraceParent != "00-a-b-01" {
