@@ -202,3 +202,22 @@ func TestTheLastDeliveryID(t *testing.T) {
 		}
 	}
 }
+
+// A field's length is known when it ends, and may take more bytes than were left for it, or fewer.
+func TestFieldsAreWrittenWhateverSizeWasExpected(t *testing.T) {
+	for _, length := range []int{0, 1, 127, 128, 16383, 16384, 3 << 20} {
+		for _, expected := range []int{0, 127, 128, 16384, 3 << 20} {
+			value := bytes.Repeat([]byte{7}, length)
+			b, f := beginField([]byte("before"), expected)
+			if b = append(b, value...); f.length(b) != length {
+				t.Fatalf("%d bytes of %d", f.length(b), length)
+			}
+			if got := f.end(b, 3); !bytes.Equal(got, protowire.AppendBytes([]byte("before\x1a"), value)) {
+				t.Fatalf("%d bytes where %d were expected: %d", length, expected, len(got))
+			}
+			if got := f.undo(b); string(got) != "before" {
+				t.Fatalf("%q", got)
+			}
+		}
+	}
+}
