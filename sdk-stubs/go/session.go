@@ -338,7 +338,14 @@ func (s *session) waitFlushed(c *caller, ready func() bool) {
 // reserve waits until the broker's credit covers the charges, and uses it. false: the session has ended,
 // or this process was told to end while it waited. Nobody keeps a part of the credit while it waits for the
 // rest, and a large outcome is not overtaken by small ones for ever: see isFirst.
+//
+// A single caller asks for the lock only when it may have to wait, for nobody else uses credit then. (Sources do not
+// come here.)
 func (s *session) reserve(c *caller, charges []charge) bool {
+	if len(s.callers) == 1 && !s.stopping.Load() && s.fits(charges) {
+		s.use(charges)
+		return true
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.claims) > 0 || !s.fits(charges) {
