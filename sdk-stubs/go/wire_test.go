@@ -1,10 +1,13 @@
 package stagewire
 
 import (
+	"bufio"
 	"bytes"
+	"io"
 	"math"
 	"math/rand"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -220,4 +223,38 @@ func TestFieldsAreWrittenWhateverSizeWasExpected(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Frames that fit the buffer and such that do not; and where the connection ends counts for what is said about it.
+func TestFramesAreReadWhole(t *testing.T) {
+	for _, length := range []int{0, 1, 11, 12, 13, 1000} {
+		frame := append([]byte{0, 0, byte(length >> 8), byte(length)}, randomBytesOf(length)...)
+		for _, cut := range []int{0, 1, 4, 5, len(frame) - 1, len(frame)} {
+			if cut < 0 || cut > len(frame) {
+				continue
+			}
+			r := bufio.NewReaderSize(io.MultiReader(bytes.NewReader(frame), iotest.OneByteReader(bytes.NewReader(frame[:cut]))), 16)
+			first, err := readFrame(r, 1000)
+			if err != nil || !bytes.Equal(first, frame[4:]) {
+				t.Fatalf("%d bytes: %v", length, err)
+			}
+			second, err := readFrame(r, 1000)
+			expected := io.ErrUnexpectedEOF
+			switch cut {
+			case len(frame):
+				expected = nil
+			case 0, 4:
+				expected = io.EOF
+			}
+			if err != expected || err == nil && !bytes.Equal(second, frame[4:]) || !bytes.Equal(first, frame[4:]) {
+				t.Fatalf("%d of %d bytes: %v", cut, len(frame), err)
+			}
+		}
+	}
+}
+
+func randomBytesOf(length int) []byte {
+	b := make([]byte, length)
+	newRandom(int64(length)).Read(b)
+	return b
 }
