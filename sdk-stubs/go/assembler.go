@@ -57,7 +57,7 @@ func (a *assembler) add(r *Record, now time.Time) *verdict {
 	a.lastCame = now
 	var id windowID
 	if a.bounds.ByKey {
-		id.key = string(r.key)
+		id.key = string(r.Key())
 	}
 	isReturning := r.attempt > 1 || a.given.has(r.ID())
 	if a.size > 0 {
@@ -92,7 +92,7 @@ func (a *assembler) late(end int64) *verdict {
 func (a *assembler) put(r *Record, id windowID, isReturning bool, now time.Time) {
 	element := a.open[id]
 	limit := a.bounds.Bytes
-	if element != nil && limit > 0 && element.Value.(*Window).bytes+len(r.payload) > limit {
+	if element != nil && limit > 0 && element.Value.(*Window).bytes+int(r.payload.length) > limit {
 		a.end(element, now)
 		element = nil
 	}
@@ -101,7 +101,7 @@ func (a *assembler) put(r *Record, id windowID, isReturning bool, now time.Time)
 	}
 	w := element.Value.(*Window)
 	w.Records = append(w.Records, r)
-	w.bytes += len(r.payload)
+	w.bytes += int(r.payload.length)
 	if isReturning {
 		a.welcomeBack(w)
 	}
@@ -133,7 +133,7 @@ func (a *assembler) welcomeBack(w *Window) {
 func (a *assembler) begin(r *Record, id windowID, now time.Time) *list.Element {
 	w := &Window{id: id, Start: now, Complete: true}
 	if a.bounds.ByKey {
-		w.Key = r.key
+		w.Key = r.Key()
 	}
 	if a.bounds.Duration > 0 {
 		w.deadline = now.Add(a.bounds.Duration)

@@ -75,3 +75,62 @@ func (c *creditReader) wait(records, bytes uint64) {
 		c.last = <-c.updates
 	}
 }
+
+// deliverBytes is a Deliver of `count` records such as the benchmark of the pipeline has them.
+func deliverBytes(t testing.TB, count int) []byte {
+	deliver := &pb.Deliver{FirstDelivery: 1 << 40}
+	for i := 0; i < count; i++ {
+		deliver.Records = append(deliver.Records, &pb.Record{
+			Lineage: &pb.Lineage{Id: make([]byte, 16), Root: make([]byte, 16), IngestTime: 1, Hops: []*pb.Hop{{Run: 1, Delta: 1000}}},
+			Header:  &pb.Header{Key: []byte("sensor-1"), Schema: "bench.row", SchemaVersion: 1, EventTime: 1 << 50}, Payload: make([]byte, 100)})
+	}
+	return mustMarshal(t, deliver)
+}
+
+// BenchmarkDecode measures a record of a Deliver until its handler gets it.
+func BenchmarkDecode(b *testing.B) {
+	const batch = 400
+	encoded := deliverBytes(b, batch)
+	b.ReportAllocs()
+	b.ResetTimer()
+	for n := 0; n < b.N; n += batch {
+		if _, _, err := decodeDeliver(encoded, nil); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkForward measures a handler that sends a record on, and its outcome.
+func BenchmarkForward(b *testing.B) {
+	forward := forwarding(b)
+	b.ReportAllocs()
+	b.ResetTimer()
+	for n := 0; n < b.N; n++ {
+		forward()
+	}
+}
+
+// What is allocated for every record costs more than all the rest.
+func TestARecordIsSentOnWithoutAllocating(t *testing.T) {
+	if n := testing.AllocsPerRun(5000, forwarding(t)); n != 0 {
+		t.Fatalf("%v allocations a record", n)
+	}
+}
+
+// forwarding sends one record on each time that it is called, to a broker that takes everything.
+func forwarding(t testing.TB) (forward func()) {
+	w := newWorker(func(r *Record, out *Emitter) error {
+		out.Emit(r.Output())
+		return nil
+	}, nil, nil)
+	welcome := welcomeMessage()
+	s := &session{mu: &w.mu, cond: w.cond, welcome: welcome, settler: newSettler(func([]byte) {}, 4<<20), outputs: make([]outputCredit, 1)}
+	s.callers = append(s.callers, &s.main)
+	s.outputs[0].raise(1<<62, 1<<62)
+	records, _, err := decodeDeliver(deliverBytes(t, 1), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	emitter := newEmitter(welcome, 4)
+	return func() { w.handle(s, &records[0], emitter) }
+}

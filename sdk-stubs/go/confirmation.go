@@ -17,8 +17,8 @@ import (
 // shown on standard error. An action is not called when the record is not accepted, when the broker refuses what was
 // emitted, when the session ends before, and in trials without a broker.
 func (r *Record) OnConfirmed(action func() error) {
-	if r.session != nil && r.session.settler != nil {
-		r.session.settler.ask(r.delivery, action)
+	if s := r.session(); s != nil && s.settler != nil {
+		s.settler.ask(r.delivery, action)
 	}
 }
 

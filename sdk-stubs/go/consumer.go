@@ -26,14 +26,19 @@ func (w *worker) serve(s *session) error {
 			w.settle(s, &s.main, record, releaseVerdict, nil)
 			continue
 		}
-		s.main.working.Store(record.delivery)
-		emitter.reset()
-		failure := w.call(s, &s.main, func() error { return w.handler(record, emitter) })
-		if failure == nil {
-			failure = emitter.check()
-		}
-		w.settle(s, &s.main, record, failure, emitter)
+		w.handle(s, record, emitter)
 	}
+}
+
+// handle gives one record to the handler, and settles it.
+func (w *worker) handle(s *session, record *Record, emitter *Emitter) {
+	s.main.working.Store(record.delivery)
+	emitter.reset()
+	failure := w.call(s, &s.main, func() error { return w.handler(record, emitter) })
+	if failure == nil {
+		failure = emitter.check()
+	}
+	w.settle(s, &s.main, record, failure, emitter)
 }
 
 // settle says what became of one record. Without credit for it when this process is told to end, the

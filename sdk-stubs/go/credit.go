@@ -1,6 +1,10 @@
 package stagewire
 
-import pb "stagewire.dev/sdk/go/stagewirepb"
+import (
+	"sync/atomic"
+
+	pb "stagewire.dev/sdk/go/stagewirepb"
+)
 
 // charge is what emissions cost on one output, before the broker's stamp_reserve is added per record.
 type charge struct{ records, bytes uint64 }
@@ -8,14 +12,17 @@ type charge struct{ records, bytes uint64 }
 // outputCredit is what the broker lets us send on one output port: cumulative, zero until its first Credit.
 //
 // Invariant: used <= limit, in records and in bytes, always; `used` includes gathered, unsent outcomes.
+//
+// The limits are raised, and what is used is written, behind the session's lock; but with a single caller, to whom
+// `used` belongs, only the limits are shared (see reserve).
 type outputCredit struct {
 	number                    uint32
-	limitRecords, limitBytes  uint64
+	limitRecords, limitBytes  atomic.Uint64
 	usedRecords, usedBytesSum uint64
 }
 
 func (o *outputCredit) fits(c charge, reserve uint64) bool {
-	return c.records <= o.limitRecords-o.usedRecords && c.bytes+c.records*reserve <= o.limitBytes-o.usedBytesSum
+	return c.records <= o.limitRecords.Load()-o.usedRecords && c.bytes+c.records*reserve <= o.limitBytes.Load()-o.usedBytesSum
 }
 
 func (o *outputCredit) use(c charge, reserve uint64) {
@@ -28,11 +35,11 @@ func (o *outputCredit) use(c charge, reserve uint64) {
 
 // raise takes a Credit over; a limit that does not grow is ignored.
 func (o *outputCredit) raise(records, bytes uint64) {
-	if records > o.limitRecords {
-		o.limitRecords = records
+	if records > o.limitRecords.Load() {
+		o.limitRecords.Store(records)
 	}
-	if bytes > o.limitBytes {
-		o.limitBytes = bytes
+	if bytes > o.limitBytes.Load() {
+		o.limitBytes.Store(bytes)
 	}
 }
 

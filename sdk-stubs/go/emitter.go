@@ -43,20 +43,7 @@ func (e *Emitter) Emit(o Output) {
 	if e.failure != nil || uint64(len(e.body)) > e.welcome.MaxFrame {
 		return // nothing of this outcome will be sent: do not gather without bound
 	}
-	mark := len(e.body)
-	e.body = appendUint(e.body, 1, uint64(e.welcome.Outputs[index].Number))
-	e.appendParents(o.Parents)
-	recordMark := len(e.body)
-	e.body = o.appendTo(e.body)
-	size := uint64(len(e.body) - recordMark)
-	if size == 0 {
-		// An empty record is a record nevertheless: the field must stand there.
-		e.body = protowire.AppendVarint(protowire.AppendTag(e.body, 3, protowire.BytesType), 0)
-	} else {
-		e.body = wrap(e.body, recordMark, 3)
-	}
-	e.body = o.Trace.appendTo(e.body, 4)
-	e.body = wrap(e.body, mark, e.field)
+	size := e.append(&o, e.welcome.Outputs[index].Number)
 	e.charges[index].records++
 	e.charges[index].bytes += size
 	if size+e.welcome.StampReserve > e.welcome.MaxRecord {
@@ -65,10 +52,25 @@ func (e *Emitter) Emit(o Output) {
 	}
 }
 
+// append encodes an emission, and returns its record's size.
+func (e *Emitter) append(o *Output, port uint32) (size uint64) {
+	header := o.sizeOfHeader()
+	body, emission := beginField(e.body, header+len(o.Payload)+16)
+	e.body = appendUint(body, 1, uint64(port))
+	e.appendParents(o.Parents)
+	body, record := beginField(e.body, header+len(o.Payload)+8)
+	body = o.appendSized(body, header)
+	size = uint64(record.length(body))
+	// An empty record is a record nevertheless: the field stands there.
+	body = o.Trace.appendTo(record.end(body, 3), 4)
+	e.body = emission.end(body, e.field)
+	return size
+}
+
 // Forward emits a payload under the header of `record`, byte for byte: with what this SDK does not know of
 // it, and at less cost than Emit(record.Output()). `port` is as in Output.
 func (e *Emitter) Forward(record *Record, port string, payload []byte) {
-	e.Emit(Output{Port: port, header: record.header, Payload: payload})
+	e.Emit(Output{Port: port, header: record.header.of(record), Payload: payload})
 }
 
 // appendParents encodes the deliveries that an emission of a window descends from.

@@ -51,8 +51,21 @@ func readFrame(r *bufio.Reader, limit uint32) ([]byte, error) {
 		return nil, &closeError{code: FrameTooLarge, message: fmt.Sprintf(
 			"the broker sent a frame of %d bytes, this worker accepts %d; raise it with stagewire.MaxFrame", length, limit)}
 	}
-	frame := make([]byte, length)
-	_, err := io.ReadFull(r, frame)
+	if int(length) > r.Size() {
+		frame := make([]byte, length)
+		_, err := io.ReadFull(r, frame)
+		return frame, err
+	}
+	// A copy of what was read is not cleared first, as room to read into would be.
+	read, err := r.Peek(int(length))
+	if err != nil {
+		if err == io.EOF && len(read) > 0 {
+			err = io.ErrUnexpectedEOF
+		}
+		return nil, err
+	}
+	frame := append([]byte(nil), read...)
+	_, err = r.Discard(int(length))
 	return frame, err
 }
 

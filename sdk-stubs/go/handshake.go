@@ -25,7 +25,7 @@ func (w *worker) connect() (net.Conn, *bufio.Reader, *pb.Welcome, error) {
 		StageVersion: w.options.version, MaxFrame: uint64(w.options.maxFrame), Token: w.token,
 		Offered: w.features(), Sdk: sdkName, Language: "go",
 	}}}))
-	reader := bufio.NewReaderSize(conn, 64*1024)
+	reader := bufio.NewReaderSize(conn, receiveBuffer)
 	var welcome *pb.Welcome
 	if err == nil {
 		welcome, err = w.readWelcome(reader)

@@ -68,7 +68,7 @@ func (a *assembler) dropVoid(w *Window, first map[lane]uint64, at time.Time) boo
 		l, isOrdered := a.ordering.laneOf(record)
 		if from := first[l]; isOrdered && from != 0 && record.delivery > from {
 			a.void = append(a.void, record)
-			w.bytes -= len(record.payload)
+			w.bytes -= int(record.payload.length)
 			a.given.add(record.ID())
 		} else {
 			kept = append(kept, record)

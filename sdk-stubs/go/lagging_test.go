@@ -55,8 +55,8 @@ func TestWhatReturnsInPartIsIncomplete(t *testing.T) {
 	a := newAssembler(Bounds{EventTime: 10 * time.Second, Idle: time.Second})
 	a.ordering = orderings{0: pb.Ordering_ORDERING_NONE}
 	record := func(seconds int64, id byte, attempt uint32) *Record {
-		r := NewRecord(Output{EventTime: time.Unix(seconds, 0)})
-		r.lineage, r.attempt = append([]byte{0x0a, 16}, append(make([]byte, 15), id)...), attempt
+		r := withID(id, Output{EventTime: time.Unix(seconds, 0)})
+		r.attempt = attempt
 		return r
 	}
 	now := time.Unix(1000, 0)
@@ -103,9 +103,19 @@ func newLagging(t *testing.T, bounds Bounds) *lagging {
 	return l
 }
 
+// withID is a record whose id has this last byte.
+func withID(id byte, o Output) *Record {
+	lineage := append([]byte{0x0a, 18, 0x0a, 16}, append(make([]byte, 15), id)...)
+	record, err := decodeRecord(append(lineage, o.appendTo(nil)...))
+	if err != nil {
+		panic(err)
+	}
+	return record
+}
+
 func (l *lagging) add(r at) *verdict {
-	record := NewRecord(Output{EventTime: time.Unix(r.seconds, 0), Key: []byte(r.key), Payload: []byte(r.payload)})
-	record.lineage, record.attempt, record.delivery = append([]byte{0x0a, 16}, append(make([]byte, 15), r.id)...), maxOf(r.attempt, 1), l.next
+	record := withID(r.id, Output{EventTime: time.Unix(r.seconds, 0), Key: []byte(r.key), Payload: []byte(r.payload)})
+	record.attempt, record.delivery = maxOf(r.attempt, 1), l.next
 	l.next++
 	l.now = l.now.Add(time.Second)
 	return l.assembler.add(record, l.now)
@@ -126,7 +136,7 @@ func (l *lagging) take() (texts []string) {
 			text = "!"
 		}
 		for _, record := range w.Records {
-			text += string(record.payload)
+			text += string(record.Payload())
 		}
 		texts = append(texts, text)
 	}
@@ -217,7 +227,7 @@ func TestAWindowThatLostWhatIsVoidIsIncomplete(t *testing.T) {
 	l.ready = nil
 	l.expectLate(false, at{seconds: 111, key: "k", payload: "c", id: 3})
 	l.giveBack(w, l.now)
-	if len(l.void) != 1 || string(l.void[0].payload) != "c" {
+	if len(l.void) != 1 || string(l.void[0].Payload()) != "c" {
 		t.Fatalf("%v", l.void)
 	}
 	l.expectLate(false, at{seconds: 120, key: "o", payload: "d", id: 4})

@@ -27,7 +27,7 @@ func (o orderings) laneOf(r *Record) (lane, bool) {
 	case pb.Ordering_ORDERING_NONE:
 		return lane{}, false
 	case pb.Ordering_ORDERING_KEY:
-		return lane{r.input, string(r.key)}, len(r.key) > 0
+		return lane{r.input, string(r.Key())}, r.key.length > 0
 	}
 	return lane{r.input, ""}, true // an ordering that we do not know is TOTAL (HS-6)
 }

@@ -25,6 +25,9 @@ const (
 	// make it less.
 	sendBuffer = 1024 * 1024
 
+	// Bytes that are read at once: some Delivers.
+	receiveBuffer = 256 * 1024
+
 	// Receive windows per input: bytes (at least twice max_record, so that half of it still takes
 	// any record) and records.
 	windowBytes   = 4 * 1024 * 1024

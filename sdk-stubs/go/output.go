@@ -1,6 +1,7 @@
 package stagewire
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math"
 	"time"
@@ -71,7 +72,7 @@ func (a Attribute) Value() any {
 	return a.text
 }
 
-func (a Attribute) appendTo(b []byte) []byte {
+func (a *Attribute) appendTo(b []byte) []byte {
 	b = appendBytes(b, 1, a.name)
 	switch a.kind {
 	case 3:
@@ -119,11 +120,30 @@ func (o *Output) problem() string {
 }
 
 // appendTo encodes the Record message.
-func (o *Output) appendTo(b []byte) []byte {
-	mark := len(b)
+func (o *Output) appendTo(b []byte) []byte { return o.appendSized(b, o.sizeOfHeader()) }
+
+// appendSized is appendTo for a header of about this size.
+func (o *Output) appendSized(b []byte, size int) []byte {
+	b, header := beginField(b, size)
 	b = o.appendHeader(b)
-	b = wrap(b, mark, 2)
+	if header.length(b) == 0 {
+		b = header.undo(b)
+	} else {
+		b = header.end(b, 2)
+	}
 	return appendBytes(b, 3, o.Payload)
+}
+
+// sizeOfHeader is about how much appendHeader will write; see openField.
+func (o *Output) sizeOfHeader() int {
+	if o.header != nil {
+		return len(o.header)
+	}
+	size := len(o.Schema) + len(o.Key) + len(o.ContentType) + 8
+	for i := range o.Attributes {
+		size += len(o.Attributes[i].name) + len(o.Attributes[i].text) + 8
+	}
+	return size
 }
 
 func (o *Output) appendHeader(b []byte) []byte {
@@ -138,10 +158,10 @@ func (o *Output) appendHeader(b []byte) []byte {
 		b = protowire.AppendFixed64(b, uint64(o.EventTime.UnixMicro()))
 	}
 	b = appendBytes(b, 5, o.ContentType)
-	for _, attribute := range o.Attributes {
-		mark := len(b)
-		b = attribute.appendTo(b)
-		b = wrap(b, mark, 6)
+	for i := range o.Attributes {
+		a := &o.Attributes[i]
+		body, attribute := beginField(b, len(a.name)+len(a.text)+8)
+		b = attribute.end(a.appendTo(body), 6)
 	}
 	return b
 }
@@ -154,6 +174,39 @@ func (t Trace) appendTo(b []byte, field protowire.Number) []byte {
 	b = appendBytes(b, 1, t.Parent)
 	b = appendBytes(b, 2, t.State)
 	return wrap(b, mark, field)
+}
+
+// openField is a length-delimited field that is being written: its value stands behind room for its tag and length,
+// which are known when it ends.
+type openField struct{ at, room int }
+
+// beginField leaves room for the head of a field, of a number below 16, whose value will have about `size` bytes.
+func beginField(b []byte, size int) ([]byte, openField) {
+	f := openField{len(b), 2}
+	for ; size >= 1<<7; size >>= 7 {
+		f.room++
+	}
+	var room [11]byte
+	return append(b, room[:f.room]...), f
+}
+
+func (f openField) length(b []byte) int { return len(b) - f.at - f.room }
+
+// undo takes away the room in front of nothing.
+func (f openField) undo(b []byte) []byte { return b[:f.at] }
+
+// end writes the head. The value is moved only if its length takes more or fewer bytes than was expected.
+func (f openField) end(b []byte, number protowire.Number) []byte {
+	length := f.length(b)
+	if need := 1 + protowire.SizeVarint(uint64(length)); need != f.room {
+		var more [11]byte
+		b = append(b, more[:]...)
+		copy(b[f.at+need:], b[f.at+f.room:f.at+f.room+length])
+		b = b[:f.at+need+length]
+	}
+	b[f.at] = byte(protowire.EncodeTag(number, protowire.BytesType))
+	binary.PutUvarint(b[f.at+1:], uint64(length))
+	return b
 }
 
 // wrap turns what was appended since mark into a length-delimited field, by moving it behind its own
@@ -172,19 +225,30 @@ func wrap(b []byte, mark int, field protowire.Number) []byte {
 	return b
 }
 
-func appendBytes[T string | []byte](b []byte, field protowire.Number, value T) []byte {
+func appendBytes[T string | []byte](b []byte, number protowire.Number, value T) []byte {
 	if len(value) == 0 {
 		return b
 	}
-	b = protowire.AppendTag(b, field, protowire.BytesType)
-	b = protowire.AppendVarint(b, uint64(len(value)))
+	b = appendVarint(appendTag(b, number, protowire.BytesType), uint64(len(value)))
 	return append(b, value...)
 }
 
-func appendUint(b []byte, field protowire.Number, value uint64) []byte {
+func appendUint(b []byte, number protowire.Number, value uint64) []byte {
 	if value == 0 {
 		return b
 	}
-	b = protowire.AppendTag(b, field, protowire.VarintType)
+	return appendVarint(appendTag(b, number, protowire.VarintType), value)
+}
+
+// appendTag is protowire's for fields below 16, as ours are: one byte.
+func appendTag(b []byte, number protowire.Number, kind protowire.Type) []byte {
+	return append(b, byte(number)<<3|byte(kind))
+}
+
+// appendVarint is protowire's, whose call costs more than the one byte that most of ours take.
+func appendVarint(b []byte, value uint64) []byte {
+	if value < 0x80 {
+		return append(b, byte(value))
+	}
 	return protowire.AppendVarint(b, value)
 }

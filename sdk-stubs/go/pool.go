@@ -177,7 +177,7 @@ func (s *session) nextQueued() *Record {
 	record := &s.batch[s.at]
 	s.at++
 	window := s.inputs[record.input]
-	window.take(record.size)
+	window.take(int(record.size))
 	if window.isDue() {
 		s.send(&pb.Envelope{Message: &pb.Envelope_Credit{Credit: window.grant()}})
 	}

@@ -300,7 +300,7 @@ func TestAnOverdueHandlerIsWhatTheBrokerCharges(t *testing.T) {
 	g := newGates("slow")
 	w := newWorker(func(r *Record, out *Emitter) error {
 		if string(r.Payload()) == "older" {
-			<-r.session.overdueSeen(t)
+			<-r.session().overdueSeen(t)
 		}
 		err := g.handle(r, out)
 		if string(r.Payload()) == "slow" {

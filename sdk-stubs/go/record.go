@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
-	"math"
 	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -15,37 +14,66 @@ import (
 
 // Record is one record as it was delivered. It is read-only, and what its methods return stays valid
 // after the handler has returned. The slices point into the received frame: do not change them.
+//
+// The records of a Deliver are one allocation, and their bytes are those of its frame: whoever keeps a record
+// keeps both, with all its neighbours (windows that last clone theirs for that reason). Neither is used again, so
+// a handler may keep what it likes. What a record consists of is kept as offsets, and what it has in common with
+// its neighbours once, for the garbage collector goes through all that wait in the queue, pointer by pointer.
 type Record struct {
-	size     int // bytes as they count against credit
+	origin   *origin // nil in the zero Record
+	caller   *caller // whose handler has it; nil: the session's main one
 	delivery uint64
-	attempt  uint32
-	input    uint32
-	header   []byte
-	payload  []byte
-	lineage  []byte
 
-	schema, key, contentType []byte
-	schemaVersion            uint32
-	eventTime                int64
+	eventTime                                          int64
+	attempt, input, schemaVersion                      uint32
+	attributes                                         uint32 // how many
+	at, size                                           uint32 // of the record in its origin; the size counts against credit
+	lineage, header, payload, schema, key, contentType part
+}
 
+// origin is what the records of one Deliver have in common.
+type origin struct {
+	bytes   []byte   // of the Deliver
 	session *session // resolves inputs and runs; nil in records made by NewRecord
-	caller  *caller  // whose handler has it; nil: the session's main one
+}
+
+// part is where a field's value stands in its record. A frame has less than 4 GiB.
+type part struct{ at, length uint32 }
+
+// of is the part's bytes; nil: it is empty, or not there. What is appended to it does not write into its neighbour.
+func (p part) of(r *Record) []byte {
+	if p.length == 0 {
+		return nil
+	}
+	begin := r.at + p.at
+	end := begin + p.length
+	return r.origin.bytes[begin:end:end]
+}
+
+// encoded is the record as it was delivered.
+func (r *Record) encoded() []byte { return part{0, r.size}.of(r) }
+
+func (r *Record) session() *session {
+	if r.origin == nil {
+		return nil
+	}
+	return r.origin.session
 }
 
 // Payload is what the author of the upstream stage wrote; it may be empty.
-func (r *Record) Payload() []byte { return r.payload }
+func (r *Record) Payload() []byte { return r.payload.of(r) }
 
 // Key orders records: those of one key arrive in order. Empty: no key.
-func (r *Record) Key() []byte { return r.key }
+func (r *Record) Key() []byte { return r.key.of(r) }
 
 // Schema names what the payload follows, for example "sensor.raw".
-func (r *Record) Schema() string { return string(r.schema) }
+func (r *Record) Schema() string { return r.text(r.schema) }
 
 // SchemaVersion is the version of Schema; 0: not stated.
 func (r *Record) SchemaVersion() uint32 { return r.schemaVersion }
 
 // ContentType is for example "application/json"; empty: not stated.
-func (r *Record) ContentType() string { return string(r.contentType) }
+func (r *Record) ContentType() string { return r.text(r.contentType) }
 
 // EventTime is when the thing happened, in microseconds of precision; the zero Time: not known.
 func (r *Record) EventTime() time.Time {
@@ -63,16 +91,16 @@ func (r *Record) Attempt() int { return int(r.attempt) }
 // something hands it on; if it then returns context.Canceled because the worker stops, the record is
 // released untouched. Without a broker it never ends.
 func (r *Record) Context() context.Context {
-	if r.session == nil {
-		return context.Background()
+	if s := r.session(); s != nil {
+		return s.callContext(r.caller)
 	}
-	return r.session.callContext(r.caller)
+	return context.Background()
 }
 
 // Input names the upstream stage and its port.
 func (r *Record) Input() (stage, port string) {
-	if r.session != nil {
-		for _, input := range r.session.welcome.Inputs {
+	if s := r.session(); s != nil {
+		for _, input := range s.welcome.Inputs {
 			if input.Number == r.input {
 				return input.Stage, input.Port
 			}
@@ -93,30 +121,36 @@ func (r *Record) Attribute(name string) (value any, ok bool) {
 
 // Attributes are those of the header, in order. The first one of a name counts.
 func (r *Record) Attributes() []Attribute {
-	var header pb.Header
-	if len(r.header) == 0 || proto.Unmarshal(r.header, &header) != nil {
+	header := r.header.of(r)
+	switch {
+	case len(header) == 0:
 		return nil
+	case r.attributes == 0:
+		return []Attribute{}
 	}
-	attributes := make([]Attribute, 0, len(header.Attributes))
-	for _, a := range header.Attributes {
-		switch v := a.Value.(type) {
-		case *pb.Attribute_Text:
-			attributes = append(attributes, Text(a.Name, v.Text))
-		case *pb.Attribute_Integer:
-			attributes = append(attributes, Integer(a.Name, v.Integer))
-		case *pb.Attribute_Number:
-			attributes = append(attributes, Number(a.Name, v.Number))
-		case *pb.Attribute_Flag:
-			attributes = append(attributes, Flag(a.Name, v.Flag))
-		}
-	}
-	return attributes
+	return decodeAttributes(header, int(r.attributes), r.texts())
 }
 
 // Output is an output with this record's header (attributes included) and payload, to be changed and emitted.
-func (r *Record) Output() Output {
-	return Output{Schema: r.Schema(), SchemaVersion: r.schemaVersion, Key: r.key, EventTime: r.EventTime(),
-		ContentType: r.ContentType(), Attributes: r.Attributes(), Payload: r.payload}
+func (r *Record) Output() (o Output) {
+	o.Schema, o.SchemaVersion, o.Key, o.EventTime = r.Schema(), r.schemaVersion, r.Key(), r.EventTime()
+	o.ContentType, o.Attributes, o.Payload = r.ContentType(), r.Attributes(), r.Payload()
+	return o
+}
+
+func (r *Record) text(p part) string {
+	if p.length == 0 {
+		return ""
+	}
+	return r.texts().of(p.of(r))
+}
+
+// texts are those of the session, if there is one.
+func (r *Record) texts() *texts {
+	if s := r.session(); s != nil {
+		return &s.texts
+	}
+	return nil
 }
 
 // RecordID is the 128-bit identity that the broker gave to a record.
@@ -147,7 +181,7 @@ type Lineage struct {
 // Lineage decodes where the record comes from; this costs something, so it is done when asked for.
 func (r *Record) Lineage() (Lineage, error) {
 	var raw pb.Lineage
-	if err := proto.Unmarshal(r.lineage, &raw); err != nil {
+	if err := proto.Unmarshal(r.lineage.of(r), &raw); err != nil {
 		return Lineage{}, fmt.Errorf("the lineage of delivery %d cannot be decoded: %w", r.delivery, err)
 	}
 	l := Lineage{ID: recordID(raw.Id), ParentsTruncated: raw.ParentsTruncated, Root: recordID(raw.Root),
@@ -164,7 +198,7 @@ func (r *Record) Lineage() (Lineage, error) {
 		if h.Attempt == 0 {
 			h.Attempt = 1
 		}
-		if run := r.session.run(hop.Run); run != nil {
+		if run := r.session().run(hop.Run); run != nil {
 			h.Stage, h.Version, h.Instance, h.Language = run.Stage, run.Version, run.Instance, run.Language
 		}
 		l.Hops = append(l.Hops, h)
@@ -175,8 +209,9 @@ func (r *Record) Lineage() (Lineage, error) {
 // ID is the record's identity; all zero in records made by NewRecord.
 func (r *Record) ID() RecordID {
 	// `id` is field 1 of the lineage, and the broker writes fields in ascending order.
-	if number, kind, n := protowire.ConsumeTag(r.lineage); n > 0 && number == 1 && kind == protowire.BytesType {
-		if id, m := protowire.ConsumeBytes(r.lineage[n:]); m > 0 {
+	lineage := r.lineage.of(r)
+	if number, kind, n := protowire.ConsumeTag(lineage); n > 0 && number == 1 && kind == protowire.BytesType {
+		if id, m := protowire.ConsumeBytes(lineage[n:]); m > 0 {
 			return recordID(id)
 		}
 	}
@@ -195,139 +230,11 @@ func NewRecord(output Output) *Record {
 		panic("stagewire: a record that we encoded cannot be decoded: " + err.Error())
 	}
 	record.attempt = 1
-	return &record
+	return record
 }
 
-// decodeRecord finds the parts of a record without copying or allocating.
-func decodeRecord(b []byte) (r Record, err error) {
-	r.size = len(b)
-	for len(b) > 0 {
-		number, kind, n := protowire.ConsumeTag(b)
-		if n < 0 {
-			return r, malformed("Record", n)
-		}
-		b = b[n:]
-		if kind == protowire.BytesType && number <= 3 {
-			var value []byte
-			if value, n = protowire.ConsumeBytes(b); n < 0 {
-				return r, malformed("Record", n)
-			}
-			switch number {
-			case 1:
-				r.lineage = value
-			case 2:
-				if err = r.decodeHeader(value); err != nil {
-					return r, err
-				}
-			case 3:
-				r.payload = value
-			}
-		} else if n = protowire.ConsumeFieldValue(number, kind, b); n < 0 {
-			return r, malformed("Record", n)
-		}
-		b = b[n:]
-	}
-	return r, nil
-}
-
-// decodeHeader finds the header's scalars; attributes are decoded only when asked for.
-func (r *Record) decodeHeader(b []byte) error {
-	r.header = b
-	for len(b) > 0 {
-		number, kind, n := protowire.ConsumeTag(b)
-		if n < 0 {
-			return malformed("Header", n)
-		}
-		b = b[n:]
-		switch {
-		case number == 1 && kind == protowire.BytesType:
-			r.schema, n = protowire.ConsumeBytes(b)
-		case number == 2 && kind == protowire.VarintType:
-			var v uint64
-			v, n = protowire.ConsumeVarint(b)
-			r.schemaVersion = uint32(v)
-		case number == 3 && kind == protowire.BytesType:
-			r.key, n = protowire.ConsumeBytes(b)
-		case number == 4 && kind == protowire.Fixed64Type:
-			var v uint64
-			v, n = protowire.ConsumeFixed64(b)
-			r.eventTime = int64(v)
-		case number == 5 && kind == protowire.BytesType:
-			r.contentType, n = protowire.ConsumeBytes(b)
-		default:
-			n = protowire.ConsumeFieldValue(number, kind, b)
-		}
-		if n < 0 {
-			return malformed("Header", n)
-		}
-		b = b[n:]
-	}
-	return nil
-}
-
-// decodeDeliver turns the bytes of a Deliver into records.
-func decodeDeliver(b []byte, s *session) (records []Record, input uint32, err error) {
-	var first uint64
-	var attempts []uint32
-	records = make([]Record, 0, len(b)/256+1)
-	for len(b) > 0 {
-		number, kind, n := protowire.ConsumeTag(b)
-		if n < 0 {
-			return nil, 0, malformed("Deliver", n)
-		}
-		b = b[n:]
-		switch {
-		case number == 1 && kind == protowire.VarintType:
-			var v uint64
-			v, n = protowire.ConsumeVarint(b)
-			input = uint32(v)
-		case number == 2 && kind == protowire.VarintType:
-			first, n = protowire.ConsumeVarint(b)
-		case number == 3:
-			attempts, n = consumeAttempts(attempts, kind, b)
-		case number == 4 && kind == protowire.BytesType:
-			var value []byte
-			if value, n = protowire.ConsumeBytes(b); n >= 0 {
-				record, err := decodeRecord(value)
-				if err != nil {
-					return nil, 0, err
-				}
-				records = append(records, record)
-			}
-		default:
-			n = protowire.ConsumeFieldValue(number, kind, b)
-		}
-		if n < 0 {
-			return nil, 0, malformed("Deliver", n)
-		}
-		b = b[n:]
-	}
-	if first == 0 || first-1 > math.MaxUint64-uint64(len(records)) || (len(attempts) != 0 && len(attempts) != len(records)) {
-		return nil, 0, &closeError{code: MalformedFrame, message: "a Deliver's delivery ids or attempts do not fit its records"}
-	}
-	for i := range records {
-		r := &records[i]
-		r.delivery, r.input, r.attempt, r.session = first+uint64(i), input, 1, s
-		if len(attempts) > 0 {
-			r.attempt = attempts[i]
-		}
-	}
-	return records, input, nil
-}
-
-// consumeAttempts reads a repeated uint32, packed or not.
-func consumeAttempts(attempts []uint32, kind protowire.Type, b []byte) ([]uint32, int) {
-	if kind == protowire.VarintType {
-		v, n := protowire.ConsumeVarint(b)
-		return append(attempts, uint32(v)), n
-	}
-	packed, n := protowire.ConsumeBytes(b)
-	for len(packed) > 0 {
-		v, m := protowire.ConsumeVarint(packed)
-		if m < 0 {
-			return attempts, m
-		}
-		attempts, packed = append(attempts, uint32(v)), packed[m:]
-	}
-	return attempts, n
+// decodeRecord makes a record of its bytes, which it keeps.
+func decodeRecord(b []byte) (*Record, error) {
+	r := &Record{origin: &origin{bytes: b}}
+	return r, r.decode(0, len(b))
 }

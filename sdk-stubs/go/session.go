@@ -28,6 +28,7 @@ type session struct {
 	confirmer *confirmer
 	source    *source // nil in transforms and sinks
 	received  atomic.Uint64
+	texts     texts
 	stopping  atomic.Bool // nothing new is begun: Drain(shutdown) has come, or a signal, or the session is over
 	main      caller
 	callers   []*caller       // `main`, and more of Workers
@@ -161,7 +162,7 @@ func (s *session) receive(deliver []byte) error {
 		return &closeError{code: UnknownPort, message: fmt.Sprintf("the broker delivered to input %d, which its Welcome does not name", number)}
 	}
 	for i := range records {
-		if !window.receive(records[i].size) {
+		if !window.receive(int(records[i].size)) {
 			return &closeError{code: CreditExceeded, message: fmt.Sprintf("the broker delivered more to input %d than this worker granted", number)}
 		}
 	}
@@ -274,7 +275,7 @@ func (s *session) next() *Record {
 		s.window = s.inputs[r.input]
 	}
 	s.at++
-	s.window.take(r.size)
+	s.window.take(int(r.size))
 	s.grantIfDue(s.window)
 	return r
 }
@@ -314,7 +315,7 @@ func (s *session) dequeue() []Record {
 func (s *session) take(batch []Record) {
 	window := s.inputs[batch[0].input]
 	for i := range batch {
-		window.take(batch[i].size)
+		window.take(int(batch[i].size))
 	}
 	s.grantIfDue(window)
 }
@@ -337,7 +338,14 @@ func (s *session) waitFlushed(c *caller, ready func() bool) {
 // reserve waits until the broker's credit covers the charges, and uses it. false: the session has ended,
 // or this process was told to end while it waited. Nobody keeps a part of the credit while it waits for the
 // rest, and a large outcome is not overtaken by small ones for ever: see isFirst.
+//
+// A single caller asks for the lock only when it may have to wait, for nobody else uses credit then. (Sources do not
+// come here.)
 func (s *session) reserve(c *caller, charges []charge) bool {
+	if len(s.callers) == 1 && !s.stopping.Load() && s.fits(charges) {
+		s.use(charges)
+		return true
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.claims) > 0 || !s.fits(charges) {

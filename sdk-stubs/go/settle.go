@@ -30,7 +30,6 @@ type settler struct {
 	isAsking bool           // a Ping is to follow the next Settle
 	timer    *time.Timer
 	isArmed  bool
-	scratch  []byte
 	asked    confirmations
 	isClosed bool // a Close has been written or received: nothing may follow (EN-1)
 }
@@ -137,10 +136,16 @@ func encodeOutcome(spans []span, outcome *pb.Outcome) (head []byte, deliveries u
 // settleOne is `settle` for the usual case, an acceptance of one delivery with emissions, by hand.
 func (s *settler) settleOne(delivery uint64, emissions []byte) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.scratch = appendUint(s.scratch[:0], 1, delivery)
-	s.scratch = appendUint(s.scratch, 3, uint64(pb.OutcomeKind_OUTCOME_KIND_ACCEPTED))
-	s.append(1, s.scratch, emissions)
+	s.closeRun()
+	length := 3 + protowire.SizeVarint(delivery) + len(emissions)
+	s.makeRoom(length)
+	b := appendVarint(appendTag(s.buffer, 1, protowire.BytesType), uint64(length))
+	b = appendVarint(appendTag(b, 1, protowire.VarintType), delivery)
+	b = appendUint(b, 3, uint64(pb.OutcomeKind_OUTCOME_KIND_ACCEPTED))
+	s.buffer = append(b, emissions...)
+	s.gathered++
+	s.writeOrArm()
+	s.mu.Unlock() // not deferred: this is done for every record
 }
 
 // append adds an outcome made of two pieces; a frame that it would make too large is written first.
@@ -160,13 +165,18 @@ func (s *settler) writeOrArm() {
 
 func (s *settler) appendOutcome(deliveries uint64, head, emissions []byte) {
 	length := len(head) + len(emissions)
-	if s.gathered > 0 && len(s.buffer)+length+frameHeadroom > s.maxFrame {
-		s.writeGathered()
-	}
+	s.makeRoom(length)
 	s.buffer = protowire.AppendTag(s.buffer, 1, protowire.BytesType)
 	s.buffer = protowire.AppendVarint(s.buffer, uint64(length))
 	s.buffer = append(append(s.buffer, head...), emissions...)
 	s.gathered += deliveries
+}
+
+// makeRoom writes the frame that an outcome of this length would make too large.
+func (s *settler) makeRoom(length int) {
+	if s.gathered > 0 && len(s.buffer)+length+frameHeadroom > s.maxFrame {
+		s.writeGathered()
+	}
 }
 
 // closeRun encodes the run of plain verdicts, if there is one.

@@ -180,9 +180,9 @@ func (t *trial) record(line []byte) (*Record, error) {
 	for _, run := range read.runs {
 		session.runs[run.Number] = run
 	}
-	record.session, record.attempt, record.delivery = session, read.attempt, uint64(t.number)
-	t.numbers[&record] = t.number
-	return &record, nil
+	record.origin.session, record.attempt, record.delivery = session, read.attempt, uint64(t.number)
+	t.numbers[record] = t.number
+	return record, nil
 }
 
 func (t *trial) handle(record *Record, windows *assembler) {

@@ -97,7 +97,7 @@ func expectLineage(t *testing.T, expected *pb.Lineage, got *Record) {
 	t.Helper()
 	// A session that has met no runs.
 	w := newWorker(nil, nil, nil)
-	got.session = &session{mu: &w.mu, runs: map[uint32]*pb.Run{}}
+	got.origin.session = &session{mu: &w.mu, runs: map[uint32]*pb.Run{}}
 	l, err := got.Lineage()
 	if err != nil || !bytes.Equal(l.ID[:], recordBytes(expected.GetId())) || got.ID() != l.ID || len(l.Parents) != len(expected.GetParents()) ||
 		l.ParentsTruncated != expected.GetParentsTruncated() || len(l.Hops) != len(expected.GetHops()) ||

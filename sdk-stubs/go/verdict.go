@@ -134,5 +134,5 @@ func recordFromMessage(message *pb.Record) *Record {
 		panic("stagewire: " + err.Error())
 	}
 	record.attempt = 1
-	return &record
+	return record
 }

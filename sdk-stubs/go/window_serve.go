@@ -214,13 +214,7 @@ func spansOf(records []*Record) (spans []span) {
 
 // clone is the record with bytes of its own.
 func (r *Record) clone() *Record {
-	encoded := make([]byte, 0, len(r.lineage)+len(r.header)+len(r.payload))
-	encoded = append(append(append(encoded, r.lineage...), r.header...), r.payload...)
-	header := encoded[len(r.lineage) : len(r.lineage)+len(r.header)]
-	copied := &Record{size: r.size, delivery: r.delivery, attempt: r.attempt, input: r.input, session: r.session,
-		lineage: encoded[:len(r.lineage)], payload: encoded[len(r.lineage)+len(r.header):]}
-	if err := copied.decodeHeader(header); err != nil {
-		panic("stagewire: a header that was decoded before cannot be decoded: " + err.Error())
-	}
-	return copied
+	copied := *r
+	copied.origin, copied.at = &origin{append([]byte(nil), r.encoded()...), r.session()}, 0
+	return &copied
 }

@@ -263,7 +263,7 @@ func TestEveryRecordIsInOneWindow(t *testing.T) {
 			for _, w := range a.ready {
 				for _, record := range w.Records {
 					seen[record]++
-					if floorTo(record.eventTime, size) != w.id.start || bounds.ByKey && string(record.key) != w.id.key {
+					if floorTo(record.eventTime, size) != w.id.start || bounds.ByKey && string(record.Key()) != w.id.key {
 						t.Fatalf("seed %d: a record at %d in the window from %d", seed, record.eventTime, w.id.start)
 					}
 				}

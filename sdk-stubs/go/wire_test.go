@@ -1,10 +1,13 @@
 package stagewire
 
 import (
+	"bufio"
 	"bytes"
+	"io"
 	"math"
 	"math/rand"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -156,7 +159,7 @@ func TestLineageIsResolved(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := newWorker(nil, nil, nil)
-	record.session = &session{mu: &w.mu, runs: map[uint32]*pb.Run{1: {Number: 1, Stage: "ingest", Version: "1", Instance: "ingest-1", Language: "rust"}}}
+	record.origin.session = &session{mu: &w.mu, runs: map[uint32]*pb.Run{1: {Number: 1, Stage: "ingest", Version: "1", Instance: "ingest-1", Language: "rust"}}}
 	l, err := record.Lineage()
 	if err != nil || record.ID().String() != "abababababababababababababababab" || l.ID != record.ID() || l.Root != l.ID || len(l.Parents) != 1 ||
 		l.Hops[0].Stage != "ingest" || l.Hops[0].Attempt != 1 || l.Hops[1].Attempt != 3 || l.Hops[1].Time.UnixMicro() != 1_000_005 || l.TraceParent != "00-a-b-01" {
@@ -201,4 +204,57 @@ func TestTheLastDeliveryID(t *testing.T) {
 			t.Fatalf("%d deliveries from %d", records, first)
 		}
 	}
+}
+
+// A field's length is known when it ends, and may take more bytes than were left for it, or fewer.
+func TestFieldsAreWrittenWhateverSizeWasExpected(t *testing.T) {
+	for _, length := range []int{0, 1, 127, 128, 16383, 16384, 3 << 20} {
+		for _, expected := range []int{0, 127, 128, 16384, 3 << 20} {
+			value := bytes.Repeat([]byte{7}, length)
+			b, f := beginField([]byte("before"), expected)
+			if b = append(b, value...); f.length(b) != length {
+				t.Fatalf("%d bytes of %d", f.length(b), length)
+			}
+			if got := f.end(b, 3); !bytes.Equal(got, protowire.AppendBytes([]byte("before\x1a"), value)) {
+				t.Fatalf("%d bytes where %d were expected: %d", length, expected, len(got))
+			}
+			if got := f.undo(b); string(got) != "before" {
+				t.Fatalf("%q", got)
+			}
+		}
+	}
+}
+
+// Frames that fit the buffer and such that do not; and where the connection ends counts for what is said about it.
+func TestFramesAreReadWhole(t *testing.T) {
+	for _, length := range []int{0, 1, 11, 12, 13, 1000} {
+		frame := append([]byte{0, 0, byte(length >> 8), byte(length)}, randomBytesOf(length)...)
+		for _, cut := range []int{0, 1, 4, 5, len(frame) - 1, len(frame)} {
+			if cut < 0 || cut > len(frame) {
+				continue
+			}
+			r := bufio.NewReaderSize(io.MultiReader(bytes.NewReader(frame), iotest.OneByteReader(bytes.NewReader(frame[:cut]))), 16)
+			first, err := readFrame(r, 1000)
+			if err != nil || !bytes.Equal(first, frame[4:]) {
+				t.Fatalf("%d bytes: %v", length, err)
+			}
+			second, err := readFrame(r, 1000)
+			expected := io.ErrUnexpectedEOF
+			switch cut {
+			case len(frame):
+				expected = nil
+			case 0, 4:
+				expected = io.EOF
+			}
+			if err != expected || err == nil && !bytes.Equal(second, frame[4:]) || !bytes.Equal(first, frame[4:]) {
+				t.Fatalf("%d of %d bytes: %v", cut, len(frame), err)
+			}
+		}
+	}
+}
+
+func randomBytesOf(length int) []byte {
+	b := make([]byte, length)
+	newRandom(int64(length)).Read(b)
+	return b
 }
