@@ -23,6 +23,9 @@ struct OutputCredit: Sendable {
         used.records + charge.records <= limit.records && used.bytes + charge.bytes <= limit.bytes
     }
 
+    /// Takes over a limit that somebody else has raised.
+    mutating func raise(to other: OutputCredit) { limit = other.limit }
+
     mutating func use(_ charge: Charge) {
         precondition(fits(charge), "credit is used only where it fits")
         used += charge

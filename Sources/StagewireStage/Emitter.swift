@@ -9,7 +9,11 @@ public struct Emitter: Sendable {
     private(set) var body = FieldWriter()
     /// By index in `Welcome.outputs`.
     private(set) var charges: [Charge]
+    /// Of all outputs.
+    private var sum = Charge()
     private var failure: DeliveryError?
+    /// Nothing failed, and no record was rejected.
+    private var isPlain = true
     private let outputs: [Welcome.Output]
     private let limits: StepLimits
     private let field: UInt32
@@ -47,11 +51,17 @@ public struct Emitter: Sendable {
     var isEmpty: Bool { body.bytes.isEmpty && failure == nil }
 
     mutating func reset() {
-        body.bytes.removeAll(keepingCapacity: true)
-        for index in charges.indices { charges[index] = Charge() }
-        failure = nil
+        if sum.records > 0 {
+            body.bytes.removeAll(keepingCapacity: true)
+            for index in charges.indices { charges[index] = Charge() }
+            sum = Charge()
+        }
+        if !isPlain {
+            failure = nil
+            rejectedDeliveries = [:]
+            isPlain = true
+        }
         if isRecording { recorded = [] }
-        if !rejectedDeliveries.isEmpty { rejectedDeliveries = [:] }
     }
 
     /// Adds one record to the step. An output that the pipeline can never take (unknown port, too large, invalid
@@ -59,17 +69,13 @@ public struct Emitter: Sendable {
     ///
     /// - Parameter parents: of a window or batch the records that this one descends from; empty: all of them.
     public mutating func emit(_ output: Output, parents: [Record] = []) {
-        let found = isRecording ? 0 : outputs.firstIndex { output.port.isEmpty || $0.port == output.port }
-        guard let index = found else { return fail(unknownPort(output.port)) }
+        guard let index = index(of: output) else { return fail(unknownPort(output.port)) }
         if isRecording { recorded.append(output) }
-        let header = output.headerPart
-        if let flaw = output.flaw(headerBytes: header.count) {
-            fail(DeliveryError(.invalidOutput, "an output is invalid: \(flaw)"))
-        }
-        let size = append(output, header: header, port: isRecording ? 0 : outputs[index].number, parents: parents)
-        let charge = UInt64(size) + limits.stampReserve
-        charges[index] += Charge(records: 1, bytes: charge)
-        if charge > limits.maxRecord {
+        let size = append(output, port: isRecording ? 0 : outputs[index].number, parents: parents)
+        let charge = Charge(records: 1, bytes: UInt64(size) + limits.stampReserve)
+        charges[index] += charge
+        sum += charge
+        if charge.bytes > limits.maxRecord {
             fail(
                 DeliveryError(
                     .outputTooLarge,
@@ -84,36 +90,69 @@ public struct Emitter: Sendable {
     /// Turns one record of a window or batch into a dead letter; the others are settled as the handler ends.
     public mutating func reject(_ record: Record, _ code: UInt32, _ message: String) {
         rejectedDeliveries[record.delivery] = DeliveryError(code: code, message: message)
+        isPlain = false
     }
 
     /// By delivery id.
     private(set) var rejectedDeliveries: [UInt64: DeliveryError] = [:]
 
-    /// Why the step cannot be sent; nil when it can.
-    var refusal: DeliveryError? { failure ?? limits.problem(with: charges, body: body.bytes.count) }
+    /// Whether there is neither a `refusal` nor a rejected record.
+    var isSound: Bool { isPlain && limits.allow(sum, body: body.bytes.count) }
 
-    private mutating func fail(_ error: DeliveryError) { failure = failure ?? error }
+    /// Why the step cannot be sent; nil when it can.
+    var refusal: DeliveryError? { failure ?? limits.problem(with: sum, body: body.bytes.count) }
+
+    private mutating func fail(_ error: DeliveryError) {
+        failure = failure ?? error
+        isPlain = false
+    }
+
+    @inline(__always)
+    private func index(of output: Output) -> Int? {
+        if isRecording { return 0 }
+        if output.isForFirst { return outputs.isEmpty ? nil : 0 }
+        let port = output.port
+        return outputs.firstIndex { $0.port == port }
+    }
 
     /// Appends an Emission; returns the size of its `output`.
-    private mutating func append(_ output: Output, header: Part, port: UInt32, parents: [Record]) -> Int {
-        let payload = output.payloadPart
+    private mutating func append(_ output: Output, port: UInt32, parents: [Record]) -> Int {
+        if parents.isEmpty, let found = output.asItCame { return append(output, found, port: port) }
+        let (header, payload) = (output.headerPart, output.payloadPart)
+        if let flaw = output.flaw(headerBytes: header.count) {
+            fail(DeliveryError(.invalidOutput, "an output is invalid: \(flaw)"))
+        }
         var size = 0
-        if !header.isEmpty { size += FieldWriter.size(2, count: header.count) }
-        if !payload.isEmpty { size += FieldWriter.size(3, count: payload.count) }
+        if !header.isEmpty { size += Heads.size(2, count: header.count) }
+        if !payload.isEmpty { size += Heads.size(3, count: payload.count) }
         let ids = parents.isEmpty ? [] : Self.ids(parents)
         let trace = output.trace.map(Self.encoded) ?? []
-        var total = FieldWriter.size(3, count: size) + FieldWriter.size(1, number: UInt64(port))
-        if !ids.isEmpty { total += FieldWriter.size(2, count: ids.count) }
-        if !trace.isEmpty { total += FieldWriter.size(4, count: trace.count) }
+        var total = Heads.size(3, count: size) + Heads.size(1, number: UInt64(port))
+        if !ids.isEmpty { total += Heads.size(2, count: ids.count) }
+        if !trace.isEmpty { total += Heads.size(4, count: trace.count) }
 
         body.head(field, count: total)
         body.number(1, UInt64(port))
         body.content(2, ids)
         // An empty record is a record nevertheless: the field stands there.
         body.head(3, count: size)
-        body.content(2, header.slice)
-        body.content(3, payload.slice)
+        body.content(2, header)
+        body.content(3, payload)
         body.content(4, trace)
+        return size
+    }
+
+    /// As above, for what goes on as it came: one copy, and no more heads than it needs.
+    private mutating func append(_ output: Output, _ found: AsItCame, port: UInt32) -> Int {
+        let size = found.size
+        let total = Heads.size(3, count: size) + Heads.size(1, number: UInt64(port))
+        body.append { heads in
+            heads.head(field, count: total)
+            heads.number(1, UInt64(port))
+            heads.head(3, count: size)
+            heads.head(2, count: found.header)
+        }
+        output.append(found, to: &body)
         return size
     }
 
@@ -156,16 +195,23 @@ struct StepLimits: Sendable {
     }
 
     /// No credit will ever come for a step above these (CR-8), so it must not wait for any.
-    func problem(with charges: [Charge], body: Int) -> DeliveryError? {
-        let sum = charges.reduce(Charge(), +)
+    ///
+    /// - Parameter body: bytes of all emissions.
+    @inline(__always)
+    func allow(_ sum: Charge, body: Int) -> Bool {
+        // What stands around the emissions: ranges of a window, a text.
+        sum.records <= records && sum.bytes <= bytes && UInt64(body + Limits.frameOverhead / 2) <= frame
+    }
+
+    /// Why `allow` says no; nil: it says yes.
+    func problem(with sum: Charge, body: Int) -> DeliveryError? {
+        if allow(sum, body: body) { return nil }
         if sum.records > records || sum.bytes > bytes {
             return DeliveryError(
                 .stepTooLarge,
                 "one step emitted \(sum.records) records, charged \(sum.bytes) bytes; the pipeline takes at most "
                     + "\(records) records and \(bytes) bytes")
         }
-        // What stands around the emissions: ranges of a window, a text.
-        guard UInt64(body + Limits.frameOverhead / 2) > frame else { return nil }
         return DeliveryError(.stepTooLarge, "one step emitted \(body) bytes; a frame holds at most \(frame)")
     }
 }

@@ -15,6 +15,7 @@ final class Hub: Sendable {
         /// Pongs behind the last batch of the queue.
         var pongs: [UInt64] = []
         var inputs: [InputWindow] = []
+        /// A source uses credit here. A lane has its own account and looks here for limits alone.
         var outputs: [OutputCredit] = []
         /// Deliveries that have arrived.
         var received: UInt64 = 0
@@ -50,7 +51,7 @@ final class Hub: Sendable {
     }
 
     let waker = Waker()
-    /// Odd while a handler runs, one more at each beginning and end.
+    /// Odd while a handler runs, one more at each beginning and end. One lane at a time writes it.
     let progress = Atomic<UInt64>(0)
     /// As `State.isReleasing`, for the loop over records.
     let isReleasing = Atomic<Bool>(false)
@@ -125,13 +126,20 @@ final class Hub: Sendable {
 }
 
 extension Hub.State {
-    func fits(_ charges: [Charge]) -> Bool {
+    func fits(_ charges: [Charge]) -> Bool { outputs.fit(charges) }
+
+    mutating func use(_ charges: [Charge]) { outputs.use(charges) }
+}
+
+/// What is used at once, by index in `Welcome.outputs`.
+extension [OutputCredit] {
+    func fit(_ charges: [Charge]) -> Bool {
         // By index, like `use`: iterating would count references for each record.
-        for index in charges.indices where !outputs[index].fits(charges[index]) { return false }
+        for index in charges.indices where !self[index].fits(charges[index]) { return false }
         return true
     }
 
     mutating func use(_ charges: [Charge]) {
-        for index in charges.indices { outputs[index].use(charges[index]) }
+        for index in charges.indices { self[index].use(charges[index]) }
     }
 }

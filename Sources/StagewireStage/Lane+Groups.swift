@@ -3,10 +3,10 @@ import StagewireWire
 
 /// Windows and batches: several records, one step.
 extension Lane {
-    func runWindows(_ handler: GroupHandler) async {
+    func runWindows(_ handler: GroupHandler, _ step: inout Step) async {
         while await receive() {
             while let window = sorter?.nextEnded() {
-                guard await handle(window, handler), !Task.isCancelled else { return }
+                guard await handle(window, handler, &step), !Task.isCancelled else { return }
             }
         }
     }
@@ -89,23 +89,23 @@ extension Lane {
     }
 
     /// Calls the handler for one group and settles it; false: the session has ended.
-    func handle(_ window: Window, _ handler: GroupHandler) async -> Bool {
-        emitter.reset()
+    func handle(_ window: Window, _ handler: GroupHandler, _ step: inout Step) async -> Bool {
+        step.emitter.reset()
         var outcome = Outcome.accepted
         begin()
         do {
             switch handler {
-            case .synchronous(let body): try body(window, &emitter)
-            case .asynchronous(let body): try await body(window, &emitter)
+            case .synchronous(let body): try body(window, &step.emitter)
+            case .asynchronous(let body): try await body(window, &step.emitter)
             }
         } catch {
             outcome = judge(error)
         }
         end()
-        return await settle(window, outcome)
+        return await settle(window, outcome, &step)
     }
 
-    private func settle(_ window: Window, _ outcome: Outcome) async -> Bool {
+    private func settle(_ window: Window, _ outcome: Outcome, _ step: inout Step) async -> Bool {
         switch outcome.kind {
         case .accepted: break
         case .rejected:
@@ -118,28 +118,28 @@ extension Lane {
             }
             return true
         }
-        if let error = emitter.refusal {
+        if let error = step.emitter.refusal {
             outbox.settle(Self.ranges(window.records), Outcome(.reject(error.code, error.message)))
             return true
         }
-        let rejected = emitter.rejectedDeliveries
+        let rejected = step.emitter.rejectedDeliveries
         let accepted = window.records.filter { rejected[$0.delivery] == nil }
-        guard !accepted.isEmpty || emitter.isEmpty else {
+        guard !accepted.isEmpty || step.emitter.isEmpty else {
             let problem = "the handler rejected every record, and emitted"
             outbox.settle(Self.ranges(window.records), Outcome(.reject(Verdict.applicationCode, problem)))
             return true
         }
-        if !rejected.isEmpty, emitter.isEmpty {
+        if !rejected.isEmpty, step.emitter.isEmpty {
             settleInOrder(window.records, rejected)
             return true
         }
-        guard await reserve() else { return false }
+        guard await reserve(&step) else { return false }
         for record in window.records {
             guard let error = rejected[record.delivery] else { continue }
             outbox.settle([record.delivery...record.delivery], Outcome(.reject(error.code, error.message)))
         }
         if !accepted.isEmpty {
-            outbox.settle(Self.ranges(accepted), .accepted, emissions: emitter.body.bytes)
+            outbox.settle(Self.ranges(accepted), .accepted, emissions: step.emitter.body.bytes)
         }
         return true
     }

@@ -1,5 +1,6 @@
 import StagewireModel
 import StagewireWire
+import Synchronization
 
 /// What a session's handlers and the code around them share: the queue in, outcomes out.
 ///
@@ -14,13 +15,18 @@ final class Lane: @unchecked Sendable {
     let hub: Hub
     let outbox: Outbox
     let welcome: Welcome
-    var emitter: Emitter
     let handler: Handler
     private let timeout: Duration
     /// What has left the queue and is not yet in anybody's hands.
     private var batch: Batch?
     private var index = 0
     private var closed = ClosedLanes()
+    /// Whether a lane was ever closed: nearly always there is nothing to look up.
+    private var hasClosed = false
+    /// Between two tasks of the session.
+    private var step: Step
+    /// As `Task.isCancelled`, for the loop over records.
+    private let isCancelled = Atomic<Bool>(false)
     var sorter: WindowSorter?
 
     init(_ hub: Hub, _ outbox: Outbox, _ welcome: Welcome, _ handler: Handler, timeout: Duration) {
@@ -29,53 +35,98 @@ final class Lane: @unchecked Sendable {
         self.welcome = welcome
         self.handler = handler
         self.timeout = timeout
-        emitter = Emitter(welcome, in: .outcome)
+        step = Step(welcome)
         if case .group(.window(let bounds, let byKey), _) = handler { sorter = WindowSorter(bounds, byKey: byKey) }
     }
 
     /// Handles what arrives until the session ends, or until the task is cancelled.
     func run() async {
-        switch handler {
-        case .single(let handler): await runSingle(handler)
-        case .group(.arrived(let most), let handler): await runBatches(most, handler)
-        case .group(.window, let handler): await runWindows(handler)
+        isCancelled.store(false, ordering: .relaxed)
+        // Handed on, not used as a member, whose accesses would be checked for each record.
+        var step = step
+        await withTaskCancellationHandler {
+            switch handler {
+            case .single(.synchronous(let body)): await runSynchronous(body, &step)
+            case .single(.asynchronous(let body)): await runAsynchronous(body, &step)
+            case .group(.arrived(let most), let handler): await runBatches(most, handler, &step)
+            case .group(.window, let handler): await runWindows(handler, &step)
+            }
+        } onCancel: {
+            isCancelled.store(true, ordering: .relaxed)
         }
+        self.step = step
         outbox.flush()
     }
 
-    private func runSingle(_ handler: SingleHandler) async {
-        // Where nothing has to be waited for, no asynchronous function is called: each costs as much as the rest of a record.
-        while true {
-            if !hasNext {
-                guard await refill() else { return }
-            }
-            guard let record = take() else { continue }
-            emitter.reset()
-            var outcome = Outcome.accepted
-            begin()
-            do {
-                switch handler {
-                case .synchronous(let body): try body(record, &emitter)
-                case .asynchronous(let body): try await body(record, &emitter)
-                }
-            } catch {
-                outcome = judge(error)
-            }
-            end()
-            if !settle(record, outcome) {
-                guard await reserveLater() else { return }
-                outbox.accept(record.delivery, emissions: emitter.body.bytes)
+    /// Where nothing has to be waited for, no asynchronous function is called: each costs as much as the rest of a record.
+    private func runSynchronous(_ body: Stage.Transform, _ step: inout Step) async {
+        while await refill() {
+            switch handleBatch(body, &step) {
+            case .done: break
+            case .waits(let delivery): guard await acceptLater(delivery, &step) else { return }
+            case .cancelled: return
             }
             guard !Task.isCancelled else { return }
         }
     }
 
-    private func runBatches(_ most: Int, _ handler: GroupHandler) async {
+    private func runAsynchronous(_ body: Stage.AsyncTransform, _ step: inout Step) async {
+        while true {
+            if !hasNext {
+                guard await refill() else { return }
+            }
+            guard let record = take() else { continue }
+            step.emitter.reset()
+            begin()
+            do {
+                try await body(record, &step.emitter)
+                end()
+                if !accept(record, &step) {
+                    guard await acceptLater(record.delivery, &step) else { return }
+                }
+            } catch {
+                let outcome = judge(error)
+                end()
+                settle(record, outcome)
+            }
+            guard !Task.isCancelled else { return }
+        }
+    }
+
+    /// Why `handleBatch` has returned.
+    private enum Pause {
+        case done
+        /// A delivery has been handled, and there is no credit for what was emitted.
+        case waits(UInt64)
+        case cancelled
+    }
+
+    /// Handles what is at hand.
+    private func handleBatch(_ body: Stage.Transform, _ step: inout Step) -> Pause {
+        guard let batch else { return .done }
+        while let record = next(of: batch) {
+            step.emitter.reset()
+            begin()
+            do {
+                try body(record, &step.emitter)
+                end()
+                guard accept(record, &step) else { return .waits(record.delivery) }
+            } catch {
+                let outcome = judge(error)
+                end()
+                settle(record, outcome)
+            }
+            guard !isCancelled.load(ordering: .relaxed) else { return .cancelled }
+        }
+        return .done
+    }
+
+    private func runBatches(_ most: Int, _ handler: GroupHandler, _ step: inout Step) async {
         while await refill() {
             var records: [Record] = []
             while records.count < most, let record = take() { records.append(record) }
             guard !records.isEmpty else { continue }
-            guard await handle(Window(records: records), handler), !Task.isCancelled else { return }
+            guard await handle(Window(records: records), handler, &step), !Task.isCancelled else { return }
         }
     }
 
@@ -116,10 +167,12 @@ final class Lane: @unchecked Sendable {
 
     var hasNext: Bool { batch.map { index < $0.records.count } ?? false }
 
+    func take() -> Record? { batch.flatMap { next(of: $0) } }
+
     /// The next record of the batch at hand that is for a handler. While a shutdown gives records back, it gives back
     /// all of them.
-    func take() -> Record? {
-        while let batch, index < batch.records.count {
+    private func next(of batch: Batch) -> Record? {
+        while index < batch.records.count {
             guard !hub.isReleasing.load(ordering: .relaxed) else {
                 let first = batch.firstDelivery + UInt64(index)
                 let last = batch.firstDelivery + UInt64(batch.records.count) - 1
@@ -129,7 +182,7 @@ final class Lane: @unchecked Sendable {
             }
             index += 1
             let record = Record(batch, index - 1)
-            guard closed.contain(record) else { return record }
+            guard hasClosed, closed.contain(record) else { return record }
             giveBack([record], Outcome(kind: .released))
             sorter?.expect(record)
         }
@@ -138,8 +191,13 @@ final class Lane: @unchecked Sendable {
 
     // MARK: Outcomes
 
-    func begin() { hub.progress.add(1, ordering: .releasing) }
-    func end() { hub.progress.add(1, ordering: .releasing) }
+    func begin() { countProgress() }
+    func end() { countProgress() }
+
+    /// No addition in one instruction: nobody else writes it.
+    private func countProgress() {
+        hub.progress.store(hub.progress.load(ordering: .relaxed) &+ 1, ordering: .releasing)
+    }
 
     /// What an error of a handler means. A cancelled handler has had its time, or works for a session that is over.
     func judge(_ error: any Error) -> Outcome {
@@ -163,50 +221,51 @@ final class Lane: @unchecked Sendable {
         guard !lanes.isEmpty else { return outbox.settle(ranges, outcome) }
         let nonce = outbox.giveBack(ranges, outcome)
         for lane in lanes { closed.close(lane, until: nonce) }
+        hasClosed = true
     }
 
-    /// Settles one record. False: the credit for what was emitted has to be waited for first.
-    private func settle(_ record: Record, _ outcome: Outcome) -> Bool {
+    /// Settles one record that is not accepted.
+    private func settle(_ record: Record, _ outcome: Outcome) {
         switch outcome.kind {
-        case .accepted: break
-        case .rejected:
-            outbox.settle([record.delivery...record.delivery], outcome)
-            return true
-        case .retry, .released:
-            giveBack([record], outcome)
+        case .accepted, .rejected: outbox.settle([record.delivery...record.delivery], outcome)
+        case .retry, .released: giveBack([record], outcome)
+        }
+    }
+
+    /// Settles one record whose handler has returned. False: the credit for what was emitted has to be waited for first.
+    private func accept(_ record: Record, _ step: inout Step) -> Bool {
+        if !step.emitter.isSound, let error = step.emitter.rejectedDeliveries[record.delivery] ?? step.emitter.refusal {
+            settle(record, Outcome(.reject(error.code, error.message)))
             return true
         }
-        if let error = emitter.rejectedDeliveries[record.delivery] ?? emitter.refusal {
-            outbox.settle([record.delivery...record.delivery], Outcome(.reject(error.code, error.message)))
-            return true
-        }
-        guard emitter.body.bytes.isEmpty || reserveNow() == true else { return false }
-        outbox.accept(record.delivery, emissions: emitter.body.bytes)
+        guard step.emitter.body.bytes.isEmpty || reserveNow(&step) == true else { return false }
+        outbox.accept(record.delivery, emissions: step.emitter.body.bytes)
+        return true
+    }
+
+    /// As `accept`, once there is credit. False: the session has ended.
+    private func acceptLater(_ delivery: UInt64, _ step: inout Step) async -> Bool {
+        guard await reserveLater(&step) else { return false }
+        outbox.accept(delivery, emissions: step.emitter.body.bytes)
         return true
     }
 
     /// Waits until the broker's credit covers what was emitted, and uses it. Cancellation does not end this wait:
     /// the handler has done its work. False: the session has ended.
-    func reserve() async -> Bool {
-        guard !emitter.body.bytes.isEmpty else { return true }
-        if let result = reserveNow() { return result }
-        return await reserveLater()
+    func reserve(_ step: inout Step) async -> Bool {
+        guard !step.emitter.body.bytes.isEmpty else { return true }
+        if let result = reserveNow(&step) { return result }
+        return await reserveLater(&step)
     }
 
     /// nil: there is not enough credit now. False: the session has ended.
-    private func reserveNow() -> Bool? { hub.look { Self.reserve(emitter.charges, &$0) } }
-
-    private func reserveLater() async -> Bool {
-        outbox.flush()
-        let charges = emitter.charges
-        return await hub.wait { Self.reserve(charges, &$0) }
+    private func reserveNow(_ step: inout Step) -> Bool? {
+        step.useCredit() ? true : hub.look { step.reserve(&$0) }
     }
 
-    private static func reserve(_ charges: [Charge], _ state: inout Hub.State) -> Bool? {
-        if state.ended != nil { return false }
-        guard state.fits(charges) else { return nil }
-        state.use(charges)
-        return true
+    private func reserveLater(_ step: inout Step) async -> Bool {
+        outbox.flush()
+        return await hub.wait { step.reserve(&$0) }
     }
 }
 

@@ -145,12 +145,14 @@ final class Outbox: Sendable {
         /// As `append`, for what nearly every step of a transform is: one delivery, accepted.
         private mutating func appendAccepted(_ delivery: UInt64, _ emissions: [UInt8]) {
             let kind = UInt64(OutcomeKind.accepted.rawValue)
-            let length = FieldWriter.size(1, number: delivery) + FieldWriter.size(3, number: kind) + emissions.count
+            let length = Heads.size(1, number: delivery) + Heads.size(3, number: kind) + emissions.count
             if count > 0, gathered.bytes.count + length + 16 > maxFrame { writeGathered() }
-            gathered.head(1, count: length)
-            gathered.number(1, delivery)
-            gathered.number(3, kind)
-            gathered.bytes.append(contentsOf: emissions)
+            gathered.append { heads in
+                heads.head(1, count: length)
+                heads.number(1, delivery)
+                heads.number(3, kind)
+            }
+            gathered.append(emissions, 0..<emissions.count)
             count += 1
             if gathered.bytes.count >= Outbox.target { writeGathered() }
         }

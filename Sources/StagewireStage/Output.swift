@@ -5,82 +5,103 @@ import StagewireWire
 /// A record to be: what the author of a stage says about it, and its payload. The broker adds id and lineage.
 ///
 /// One that `Record.output()` made shares the bytes of the frame that the record came in: what is not changed is not decoded,
-/// and is copied once, into the frame that leaves.
+/// and is copied once, into the frame that leaves. Few of its members count references: each is counted for each record.
 public struct Output: Sendable {
-    private var content = Part()
-    /// The encoded header while nobody has changed anything in it; `fields` holds nothing then.
-    private var written: Part?
-    private var fields = HeaderFields()
+    /// The frame of the record that it was made of.
+    private var frame: [UInt8] = []
+    /// The encoded header in the frame, while the rest has none.
+    private var frameHeader = 0..<0
+    /// The payload in the frame, while there is no `ownPayload`.
+    private var framePayload = 0..<0
+    private var ownPayload: [UInt8]?
+    /// nil: nothing of it was ever set.
+    private var rest: Rest?
+
+    /// What most outputs do not say anew.
+    ///
+    /// `@unchecked Sendable`: it is changed only where one output alone refers to it.
+    private final class Rest: @unchecked Sendable {
+        var port = ""
+        var trace: TraceContext?
+        var header = HeaderFields()
+        /// False: the header is the one in the frame, and `header` says nothing.
+        var hasHeader = false
+
+        init() {}
+
+        init(copying other: Rest) {
+            (port, trace) = (other.port, other.trace)
+            (header, hasHeader) = (other.header, other.hasHeader)
+        }
+    }
+
     /// The output's name; empty: the stage's first.
-    public var port = ""
+    public var port: String {
+        get { rest?.port ?? "" }
+        _modify { yield &ownRest().port }
+    }
     /// W3C Trace Context, of a source's records only.
-    public var trace: TraceContext?
+    public var trace: TraceContext? {
+        get { rest?.trace }
+        _modify { yield &ownRest().trace }
+    }
 
     /// Never looked into by the broker. With the header at most the pipeline's `max_record`.
     public var payload: [UInt8] {
-        get { content.copy }
+        get { ownPayload ?? Array(frame[framePayload]) }
+        // Without it what is replaced would be copied first.
+        set {
+            ownPayload = newValue
+            releaseFrame()
+        }
         _modify {
-            var bytes = content.take()
-            defer { content = Part(bytes) }
+            var bytes = ownPayload.take() ?? Array(frame[framePayload])
+            defer {
+                ownPayload = bytes
+                releaseFrame()
+            }
             yield &bytes
         }
     }
     /// Records of one key keep their order; at most 1,024 bytes. Empty: no key.
     public var key: [UInt8] {
         get { header.key }
-        _modify {
-            own()
-            yield &fields.key
-        }
+        _modify { yield &ownHeader().header.key }
     }
     /// What the payload follows, such as `sensor.raw`.
     public var schema: String {
         get { header.schema }
-        _modify {
-            own()
-            yield &fields.schema
-        }
+        _modify { yield &ownHeader().header.schema }
     }
     public var schemaVersion: UInt32 {
         get { header.schemaVersion }
-        _modify {
-            own()
-            yield &fields.schemaVersion
-        }
+        _modify { yield &ownHeader().header.schemaVersion }
     }
     /// Such as `application/json`.
     public var contentType: String {
         get { header.contentType }
-        _modify {
-            own()
-            yield &fields.contentType
-        }
+        _modify { yield &ownHeader().header.contentType }
     }
     /// Microseconds since 1970-01-01T00:00:00Z; 0: not known. See also `time`.
     public var eventTime: Int64 {
         get { header.eventTime }
-        _modify {
-            own()
-            yield &fields.eventTime
-        }
+        _modify { yield &ownHeader().header.eventTime }
     }
     /// At most 64.
     public var attributes: Attributes {
         get { header.attributes }
-        _modify {
-            own()
-            yield &fields.attributes
-        }
+        _modify { yield &ownHeader().header.attributes }
     }
 
-    public init(payload: some Collection<UInt8> = []) { content = Part(Array(payload)) }
+    public init(payload: some Collection<UInt8> = []) { ownPayload = Array(payload) }
 
-    public init(text: String) { content = Part(Array(text.utf8)) }
+    public init(text: String) { ownPayload = Array(text.utf8) }
 
     /// As a record has it, in the bytes of its frame.
     init(in bytes: [UInt8], header: Range<Int>, payload: Range<Int>) {
-        content = Part(bytes, payload)
-        written = Part(bytes, header)
+        frame = bytes
+        frameHeader = header
+        framePayload = payload
     }
 
     /// Encodes `value` with its keys sorted, so that equal values give equal bytes.
@@ -124,55 +145,110 @@ public struct TraceContext: Equatable, Sendable {
 
 extension Output: Equatable {
     public static func == (a: Self, b: Self) -> Bool {
-        a.content == b.content && a.header == b.header && a.port == b.port && a.trace == b.trace
+        a.payloadPart == b.payloadPart && a.header == b.header && a.port == b.port && a.trace == b.trace
     }
 }
 
 extension Output {
     private var header: HeaderFields {
-        guard let written else { return fields }
-        return HeaderFields(written.bytes, written.range)
+        guard let rest, rest.hasHeader else { return HeaderFields(frame, frameHeader) }
+        return rest.header
     }
 
-    /// From here on the header is what its fields say.
-    private mutating func own() {
-        guard written != nil else { return }
-        fields = header
-        written = nil
+    /// For somebody who changes it.
+    private mutating func ownRest() -> Rest {
+        if isKnownUniquelyReferenced(&rest), let rest { return rest }
+        let own = rest.map(Rest.init(copying:)) ?? Rest()
+        rest = own
+        return own
     }
 
-    var payloadPart: Part { content }
+    /// As `ownRest`; from here on the header is what it says.
+    private mutating func ownHeader() -> Rest {
+        let own = ownRest()
+        if !own.hasHeader {
+            own.header = HeaderFields(frame, frameHeader)
+            own.hasHeader = true
+            frameHeader = 0..<0
+            releaseFrame()
+        }
+        return own
+    }
+
+    /// Once nothing of the frame goes on: an output may be kept for long.
+    private mutating func releaseFrame() {
+        guard ownPayload != nil, frameHeader.isEmpty else { return }
+        frame = []
+        framePayload = 0..<0
+    }
+
+    /// Whether it names no port.
+    @inline(__always)
+    var isForFirst: Bool {
+        guard let rest else { return true }
+        return rest.port.isEmpty
+    }
+
+    var payloadPart: Part {
+        guard let ownPayload else { return Part(frame, framePayload) }
+        return Part(ownPayload)
+    }
 
     /// The encoded `Header`.
-    var headerPart: Part { written ?? Part(fields.encoded()) }
+    var headerPart: Part {
+        guard let rest, rest.hasHeader else { return Part(frame, frameHeader) }
+        return Part(rest.header.encoded())
+    }
 
     /// The whole as a message `Record`, without lineage.
     package func encoded() -> [UInt8] {
         var record = FieldWriter()
-        record.content(2, headerPart.slice)
-        record.content(3, content.slice)
+        record.content(2, headerPart)
+        record.content(3, payloadPart)
         return record.bytes
     }
 
+    /// Header and payload as they came: the header's bytes, the payload's field, nothing in between. nil: something was changed, or
+    /// they do not stand so.
+    var asItCame: AsItCame? {
+        guard ownPayload == nil else { return nil }
+        if let rest, rest.hasHeader || rest.trace != nil { return nil }
+        guard !frameHeader.isEmpty, !framePayload.isEmpty,
+            frameHeader.upperBound + Heads.size(3, count: framePayload.count) == framePayload.upperBound
+        else { return nil }
+        return AsItCame(header: frameHeader.count, part: frameHeader.lowerBound..<framePayload.upperBound)
+    }
+
+    /// Appends what `asItCame` found.
+    func append(_ found: AsItCame, to writer: inout FieldWriter) { writer.append(frame, found.part) }
+
     /// What the broker would refuse as INVALID_OUTPUT (RE-4, RE-5), in words. A header that came from it has passed already.
     func flaw(headerBytes: Int) -> String? {
-        if written == nil, let flaw = fields.flaw(encoded: headerBytes) { return flaw }
-        guard let trace else { return nil }
+        guard let rest else { return nil }
+        if rest.hasHeader, let flaw = rest.header.flaw(encoded: headerBytes) { return flaw }
+        guard let trace = rest.trace else { return nil }
         let isLong =
             trace.traceparent.utf8.count > Limits.traceparent || trace.tracestate.utf8.count > Limits.tracestate
         return isLong ? "its trace context is over \(Limits.traceparent) or \(Limits.tracestate) bytes" : nil
     }
 }
 
+/// What is passed on of a frame in one piece.
+struct AsItCame {
+    /// Bytes of the encoded header, with which the part begins.
+    var header: Int
+    var part: Range<Int>
+
+    /// Bytes of it as a message `Record`.
+    var size: Int { Heads.size(2, count: header) + part.count - header }
+}
+
 /// A part of somebody's bytes.
 struct Part: Equatable, Sendable {
-    private(set) var bytes: [UInt8]
-    private(set) var range: Range<Int>
+    let bytes: [UInt8]
+    let range: Range<Int>
 
-    init(_ bytes: [UInt8] = []) {
-        self.bytes = bytes
-        range = 0..<bytes.count
-    }
+    init(_ bytes: [UInt8]) { self.init(bytes, 0..<bytes.count) }
 
     init(_ bytes: [UInt8], _ range: Range<Int>) {
         self.bytes = bytes
@@ -181,16 +257,6 @@ struct Part: Equatable, Sendable {
 
     var count: Int { range.count }
     var isEmpty: Bool { range.isEmpty }
-    var slice: ArraySlice<UInt8> { bytes[range] }
-    /// No copy when it is all of them.
-    var copy: [UInt8] { range.count == bytes.count ? bytes : Array(slice) }
 
-    /// The bytes, for somebody who changes them; the part is empty then.
-    mutating func take() -> [UInt8] {
-        var part = Part()
-        swap(&part, &self)
-        return part.copy
-    }
-
-    static func == (a: Part, b: Part) -> Bool { a.slice == b.slice }
+    static func == (a: Part, b: Part) -> Bool { a.bytes[a.range] == b.bytes[b.range] }
 }

@@ -6,12 +6,13 @@ import StagewireWire
 public struct Record: Sendable {
     let batch: Batch
     let index: Int
-    private let parts: RecordParts
+    private let parts: RecordScan
 
     init(_ batch: Batch, _ index: Int) {
         self.batch = batch
         self.index = index
-        parts = RecordParts(batch.bytes, batch.records[index])
+        let bytes = batch.bytes
+        parts = RecordScan(bytes.span.bytes, batch.records[index])
     }
 
     /// The delivery's id: unique in the session.
@@ -162,6 +163,8 @@ final class Batch: Sendable {
     let runs: RunTable
     /// Of the session that it came in; nil in tests.
     let outbox: Outbox?
+    /// Bytes that credit charges for all of them.
+    let size: Int
 
     init(
         bytes: [UInt8], input: Input, firstDelivery: UInt64 = 1, attempts: [UInt32] = [], records: [Range<Int>],
@@ -174,30 +177,7 @@ final class Batch: Sendable {
         self.records = records
         self.runs = runs
         self.outbox = outbox
-    }
-
-    /// Bytes that credit charges for all of them.
-    var size: Int { records.reduce(0) { $0 + $1.count } }
-}
-
-/// Where lineage, header and payload of a record stand. The broker has checked what is in them.
-private struct RecordParts: Sendable {
-    var lineage = 0..<0
-    var header = 0..<0
-    var payload = 0..<0
-
-    init(_ bytes: [UInt8], _ record: Range<Int>) {
-        let span = bytes.span.bytes
-        var offset = record.lowerBound
-        while let field = FieldScan.next(in: span, at: &offset, end: record.upperBound) {
-            guard field.type == .bytes else { continue }
-            switch field.number {
-            case 1: lineage = field.value
-            case 2: header = field.value
-            case 3: payload = field.value
-            default: break
-            }
-        }
+        size = records.reduce(0) { $0 + $1.count }
     }
 }
 

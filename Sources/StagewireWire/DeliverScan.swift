@@ -53,3 +53,24 @@ package struct DeliverScan: Sendable {
         CloseReason(.malformedFrame, "Deliver is not well-formed: \(problem).")
     }
 }
+
+/// A `Record` as its receiver reads it: where its parts stand. The broker has checked what is in them.
+package struct RecordScan: Sendable {
+    package private(set) var lineage = 0..<0
+    package private(set) var header = 0..<0
+    package private(set) var payload = 0..<0
+
+    /// - Parameter record: where the message stands in `bytes`; what is behind the first thing that is no field is not seen.
+    package init(_ bytes: RawSpan, _ record: Range<Int>) {
+        var offset = record.lowerBound
+        while let field = FieldScan.next(in: bytes, at: &offset, end: record.upperBound) {
+            guard field.type == .bytes else { continue }
+            switch field.number {
+            case 1: lineage = field.value
+            case 2: header = field.value
+            case 3: payload = field.value
+            default: break
+            }
+        }
+    }
+}

@@ -24,7 +24,35 @@ package struct WireField {
 /// the room for a length before they know it.
 package enum FieldScan {
     /// The field at `offset`, which moves behind it; nil when the bytes are not a field.
+    @inline(__always)
     package static func next(in bytes: RawSpan, at offset: inout Int, end: Int) -> WireField? {
+        if let short = shortBytes(in: bytes, at: &offset, end: end) { return short }
+        return any(in: bytes, at: &offset, end: end)
+    }
+
+    /// What nearly every field of a record is: bytes, behind a tag of one byte and a length of at most two. nil: it is
+    /// something else, and `offset` stays.
+    @inline(__always)
+    private static func shortBytes(in bytes: RawSpan, at offset: inout Int, end: Int) -> WireField? {
+        guard end - offset >= 2 else { return nil }
+        let tag = bytes.unsafeLoad(fromByteOffset: offset, as: UInt8.self)
+        guard tag & 0x87 == WireType.bytes.rawValue, tag > 7 else { return nil }
+        var start = offset + 2
+        var length = Int(bytes.unsafeLoad(fromByteOffset: offset + 1, as: UInt8.self))
+        if length >= 0x80 {
+            guard start < end else { return nil }
+            let high = Int(bytes.unsafeLoad(fromByteOffset: start, as: UInt8.self))
+            guard high < 0x80 else { return nil }
+            length = length & 0x7f | high << 7
+            start += 1
+        }
+        guard length <= end - start else { return nil }
+        offset = start + length
+        return WireField(number: UInt32(tag >> 3), type: .bytes, varint: 0, value: start..<offset)
+    }
+
+    @inline(never)
+    private static func any(in bytes: RawSpan, at offset: inout Int, end: Int) -> WireField? {
         guard let tag = varint32(in: bytes, at: &offset, end: end),
             let type = WireType(rawValue: UInt8(tag & 7)), tag >> 3 > 0
         else { return nil }

@@ -65,16 +65,6 @@ package struct FieldWriter: Sendable {
         tag(field, .bytes)
         varint(UInt64(count))
     }
-
-    /// Bytes that `number` takes.
-    package static func size(_ field: UInt32, number value: UInt64) -> Int {
-        value == 0 ? 0 : ByteWriter.size(of: UInt64(field) << 3) + ByteWriter.size(of: value)
-    }
-
-    /// Bytes that `head` and its content take together.
-    package static func size(_ field: UInt32, count: Int) -> Int {
-        ByteWriter.size(of: UInt64(field) << 3) + ByteWriter.size(of: UInt64(count)) + count
-    }
 }
 
 /// Frames that a worker builds from the middle: the body grows behind free room, the head is put in front of it

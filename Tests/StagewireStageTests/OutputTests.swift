@@ -75,6 +75,47 @@ import Testing
         #expect(changed.encoded().starts(with: wire.bytes.dropLast(1)))
     }
 
+    /// What does not stand side by side in the frame is written as if it had been made here.
+    @Test(arguments: ["header, payload", "payload, header", "header, more, payload", "payload", "header"])
+    func howARecordWasWrittenIsNotSeen(_ order: String) {
+        var header = FieldWriter()
+        header.content(1, "s".utf8)
+        header.content(3, Array("k-1".utf8))
+        var wire = FieldWriter()
+        var own = Output()
+        for part in order.split(separator: ", ") {
+            switch part {
+            case "header":
+                wire.content(2, header.bytes)
+                own.schema = "s"
+                own.key = Array("k-1".utf8)
+            case "payload":
+                wire.content(3, Array("payload".utf8))
+                own.payload = Array("payload".utf8)
+            default: wire.number(9, 1)
+            }
+        }
+        let input = Record(testing: Output()).input
+        let record = Record(
+            Batch(bytes: wire.bytes, input: input, records: [0..<wire.bytes.count], runs: RunTable()), 0)
+        var emitters = [Emitter.recorder(), Emitter.recorder()]
+        emitters[0].emit(record.output())
+        emitters[1].emit(own)
+        #expect(emitters[0].body.bytes == emitters[1].body.bytes)
+        #expect(emitters[0].charges == emitters[1].charges)
+    }
+
+    @Test func aCopyKeepsWhatTheOtherChanges() {
+        var first = Record(testing: Self.full()).output()
+        first.port = "errors"
+        var second = first
+        second.key = []
+        second.port = "out"
+        first.payload = []
+        #expect(first.port == "errors" && first.key == Array("k-1".utf8) && first.payload.isEmpty)
+        #expect(second.port == "out" && second.key.isEmpty && second.payload == Self.full().payload)
+    }
+
     @Test func aLargePayloadIsChangedInPlace() {
         var output = Output(payload: [UInt8](repeating: 1, count: 1 << 20))
         let address = output.payload.withUnsafeBufferPointer { $0.baseAddress }
