@@ -69,6 +69,14 @@ class Statistics(unittest.TestCase):
         self.assertIsNone(paired([None], [1]))
         self.assertIsNone(paired([1], [0]))
 
+    def test_a_round_that_fails_keeps_its_place(self):
+        cell, said = Cell("100 B", "stagewire", 100, 0), []
+        def broken():
+            raise Failed("why")
+        self.assertIsNone(cell.take("round 1:", broken, said.append, str))
+        self.assertEqual(cell.take("round 2:", lambda: 7, said.append, str), 7)
+        self.assertEqual((cell.samples, cell.failures, said), ([None, 7], ["why"], ["round 1: failed: why", "round 2: 7"]))
+
     def test_latency_takes_samples_in_any_order(self):
         late = Latency.of([5, 1, 4, 2, 3])
         self.assertEqual((late.p50, late.p99, late.max, late.samples), (3, 5, 5, 5))

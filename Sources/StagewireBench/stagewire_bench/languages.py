@@ -10,7 +10,7 @@ import time
 
 from . import stagewire
 from .process import cpu_seconds, peak_mib, version_in
-from .run import ROOT, Case, Failed, Run
+from .run import ROOT, Case, Run
 from .stagewire import Shape
 from .statistics import Rounds, paired
 
@@ -124,14 +124,6 @@ def measure(settings, languages, say):
     cells = [LanguageCell(language.name, language.version_text(settings)) for language in languages]
     for number in range(settings.rounds):
         for language, cell in zip(languages, cells):
-            try:
-                sample = measure_once(settings, language)
-            except Failed as failure:
-                cell.failures.append(str(failure))
-                cell.samples.append(None)
-                say(f"language {number + 1}: {language.title:36} failed: {failure}")
-                continue
-            cell.samples.append(sample)
-            say(f"language {number + 1}: {language.title:36} {sample.rate:12,.0f} rec/s  {sample.worker_us:8.3f} us CPU a record  "
-                f"{sample.rss_mib:6.1f} MiB")
+            cell.take(f"language {number + 1}: {language.title:36}", lambda: measure_once(settings, language), say,
+                      lambda sample: f"{sample.rate:12,.0f} rec/s  {sample.worker_us:8.3f} us CPU a record  {sample.rss_mib:6.1f} MiB")
     return cells

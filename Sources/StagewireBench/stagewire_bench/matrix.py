@@ -4,7 +4,7 @@ to its neighbours, too."""
 import dataclasses
 
 from . import disk, stagewire
-from .run import Case, Failed, Run
+from .run import Case, Run
 from .statistics import Latency, Rounds, paired
 
 STAMPED = "relay-stamped"
@@ -90,20 +90,13 @@ class Matrix:
         return list(self.cells.values())
 
     def one(self, number, system, case, name, shown=None):
+        def told(sample):
+            late = Latency.of(sample.latencies) if case.rate and sample.latencies else None
+            return (f"{sample.rate:12,.0f} rec/s  {sample.cpu_us:8.3f} us CPU  {sample.rss_mib:6.1f} MiB  "
+                    + (f"p50 {late.p50:6.0f}  p99 {late.p99:6.0f} us" if late else ""))
+
         cell = self.cell(shown or case, name)
-        try:
-            sample = run_once(self.settings, system, case)
-        except Failed as failure:
-            cell.failures.append(str(failure))
-            cell.samples.append(None)
-            self.say(f"round {number + 1}: {cell.case:28} {name:18} failed: {failure}")
-            return None
-        cell.samples.append(sample)
-        late = Latency.of(sample.latencies) if case.rate and sample.latencies else None
-        told = f"p50 {late.p50:6.0f}  p99 {late.p99:6.0f} us" if late else ""
-        self.say(f"round {number + 1}: {cell.case:28} {name:18} {sample.rate:12,.0f} rec/s  {sample.cpu_us:8.3f} us CPU  "
-                 f"{sample.rss_mib:6.1f} MiB  {told}")
-        return sample
+        return cell.take(f"round {number + 1}: {cell.case:28} {name:18}", lambda: run_once(self.settings, system, case), self.say, told)
 
 
 def wanted(system, case):

@@ -5,7 +5,7 @@ import time
 
 from . import stagewire
 from .process import cpu_seconds, peak_mib
-from .run import Case, Failed, Run, size_text
+from .run import Case, Run, size_text
 from .stagewire import Shape
 from .statistics import Rounds, paired
 
@@ -109,14 +109,7 @@ def measure(settings, groups, say):
     for number in range(settings.scale_rounds):
         for name in groups:
             for point, cell in zip(GROUPS[name], found[name]):
-                try:
-                    sample = measure_point(settings, point)
-                except Failed as failure:
-                    cell.failures.append(str(failure))
-                    cell.samples.append(None)
-                    say(f"scale {number + 1}: {name:12} {point.label:56} failed: {failure}")
-                    continue
-                cell.samples.append(sample)
-                say(f"scale {number + 1}: {name:12} {point.label:56} {sample.rate:12,.0f} rec/s  "
-                    f"{sample.cpu_us:8.3f} us CPU a record and hop  {sample.rss_mib:6.1f} MiB")
+                cell.take(f"scale {number + 1}: {name:12} {point.label:56}", lambda: measure_point(settings, point), say,
+                          lambda sample: f"{sample.rate:12,.0f} rec/s  {sample.cpu_us:8.3f} us CPU a record and hop  "
+                                         f"{sample.rss_mib:6.1f} MiB")
     return found

@@ -4,6 +4,8 @@ import dataclasses
 import math
 import statistics
 
+from .run import Failed
+
 
 @dataclasses.dataclass(frozen=True)
 class Spread:
@@ -47,7 +49,20 @@ def paired(values, floor):
 
 
 class Rounds:
-    """What has `samples`: one for each round, None where it could not be measured."""
+    """What has `samples`: one for each round, None where it could not be measured, and `failures`, which say why."""
+
+    def take(self, label, measure, say, told):
+        """Adds what a round measures, and says it as `told` has it; gives it back, None after a failure."""
+        try:
+            sample = measure()
+        except Failed as failure:
+            self.failures.append(str(failure))
+            self.samples.append(None)
+            say(f"{label} failed: {failure}")
+            return None
+        self.samples.append(sample)
+        say(f"{label} {told(sample)}")
+        return sample
 
     def values(self, name):
         return [getattr(sample, name) if sample else None for sample in self.samples]
