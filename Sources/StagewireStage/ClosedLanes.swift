@@ -32,6 +32,8 @@ struct ClosedLanes {
     /// The same, the other way round, so that a Pong costs no more than what it opens.
     private var lanes: [UInt64: [OrderLane]] = [:]
 
+    var isEmpty: Bool { nonces.isEmpty }
+
     mutating func close(_ lane: OrderLane, until nonce: UInt64) {
         guard nonces.updateValue(nonce, forKey: lane) != nonce else { return }
         lanes[nonce, default: []].append(lane)
@@ -44,7 +46,7 @@ struct ClosedLanes {
 
     /// Whether a record that has just arrived is to be taken as void.
     func contain(_ record: Record) -> Bool {
-        guard !nonces.isEmpty, let lane = OrderLane(record) else { return false }
+        guard let lane = OrderLane(record) else { return false }
         return nonces[lane] != nil
     }
 }

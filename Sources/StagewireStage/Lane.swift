@@ -21,8 +21,6 @@ final class Lane: @unchecked Sendable {
     private var batch: Batch?
     private var index = 0
     private var closed = ClosedLanes()
-    /// Whether a lane was ever closed: nearly always there is nothing to look up.
-    private var hasClosed = false
     /// Between two tasks of the session.
     private var step: Step
     /// As `Task.isCancelled`, for the loop over records.
@@ -182,7 +180,8 @@ final class Lane: @unchecked Sendable {
             }
             index += 1
             let record = Record(batch, index - 1)
-            guard hasClosed, closed.contain(record) else { return record }
+            // Nearly always there is nothing to look up, and the question alone would cost a twentieth of a record.
+            guard !closed.isEmpty, closed.contain(record) else { return record }
             giveBack([record], Outcome(kind: .released))
             sorter?.expect(record)
         }
@@ -221,7 +220,6 @@ final class Lane: @unchecked Sendable {
         guard !lanes.isEmpty else { return outbox.settle(ranges, outcome) }
         let nonce = outbox.giveBack(ranges, outcome)
         for lane in lanes { closed.close(lane, until: nonce) }
-        hasClosed = true
     }
 
     /// Settles one record that is not accepted.
